@@ -1,0 +1,1 @@
+"""Pictures come in: decoding, cropping and batching of photos."""

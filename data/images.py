@@ -1,0 +1,297 @@
+"""Picture files in and out: decoding, encoding, scaling, and arrays of bytes; knows Pillow and NumPy, never torch.
+
+A decoded picture is upright 8-bit RGB whatever the file held. Embedded colour profiles are ignored: every file is taken
+for sRGB, as the photos are that perceptual networks were trained with. Metadata, a phone's position say, is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
+from PIL.Image import Resampling
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Endings of the files that ``list_images`` finds, in lower case."""
+
+MAX_PIXELS = 200_000_000
+"""Largest picture that is decoded unless told otherwise: 600 MB as RGB, above any camera's."""
+
+# Pillow's other readers are left out: some run programs (EPS runs Ghostscript), none is needed for photos.
+_READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+_LARGE = 2**26  # Pixels, below the number at which Pillow warns.
+_pillow_limit = threading.Lock()
+
+
+class ImageError(ValueError):
+    """A picture or a folder of pictures cannot be used; the message is one sentence for the user."""
+
+
+def list_images(folder: Path, remedy: str = "name a folder of JPEG or PNG files") -> list[Path]:
+    """Find every picture file in a folder and the folders below it.
+
+    Hidden files and folders are skipped; linked folders are read, once however many links lead to them.
+
+    Args:
+        folder: Where to look.
+        remedy: What to do about a folder that is absent or empty, for the error's end.
+
+    Returns:
+        Paths that begin with ``folder``, sorted by their POSIX path relative to it.
+
+    Raises:
+        ImageError: If the folder is absent, cannot be read, or holds no picture file.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"photo folder '{folder}' {'is a file' if folder.exists() else 'does not exist'}; {remedy}")
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    # Folders in place come before links, so that a picture gets its own name rather than a link's.
+    pending = deque([""])
+    while pending:
+        inside = pending.popleft()
+        try:
+            status = (folder / inside).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder / inside) as entries:
+                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+            for entry in visible:
+                # Unlike an entry, a path answers no for a link that leads nowhere or to itself.
+                target = Path(entry.path) if entry.is_symlink() else entry
+                if target.is_dir():
+                    (pending.append if entry.is_symlink() else pending.appendleft)(f"{inside}{entry.name}/")
+                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and target.is_file():  # noqa: PTH122
+                    found.append(inside + entry.name)
+        except OSError as error:
+            raise ImageError(f"photo folder '{folder / inside}' cannot be read ({_reason(error)}); {remedy}") from error
+    if not found:
+        raise ImageError(f"photo folder '{folder}' holds no picture; {remedy}")
+    return [folder / name for name in sorted(found)]
+
+
+def decode(
+    path: Path, *, keep_alpha: bool = False, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+) -> PIL.Image.Image:
+    """Read a picture file; of an animation, the first frame.
+
+    Args:
+        path: A JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file, whatever its name ends in.
+        keep_alpha: Keep transparency in place of laying the picture on white.
+        at_least: Pixels of the short side that suffice; larger pictures are reduced by a whole factor, JPEGs in a
+            fraction of the time.
+        max_pixels: Files that announce more are refused before decoding.
+
+    Returns:
+        An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent.
+
+    Raises:
+        ImageError: If the file is absent, too large, broken, or no picture.
+    """
+    try:
+        kind = "" if path.is_file() else "is a folder or a pipe" if path.exists() else "does not exist"
+        if not kind:
+            with path.open("rb") as file:
+                return _load(file, keep_alpha, at_least, max_pixels)
+    # Pillow's readers raise whatever a broken file makes their parsing raise.
+    except Exception as error:
+        remedy = "replace it, scale it down or save it anew as an 8-bit JPEG or PNG"
+        raise ImageError(f"picture '{path}' cannot be read ({_reason(error)}); {remedy}") from error
+    raise ImageError(f"picture '{path}' {kind}; name a JPEG or PNG file")
+
+
+def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
+    """Write a picture file under a temporary name and rename it.
+
+    Args:
+        image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
+        path: Where to, in the format of its ending; an existing file is replaced.
+        quality: Of JPEG, whose colours keep their full resolution, and of WebP; 1 to 100.
+
+    Raises:
+        ImageError: If the ending or the quality is none of ours, or the file cannot be written.
+    """
+    kind = check_writable_format(path)
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
+    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
+    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        as_rgb(image, keep_alpha=kind != "JPEG").save(partial, kind, **options.get(kind, {}))
+        partial.replace(path)
+    except Exception as error:
+        remedy = "name a folder that exists and has room"
+        raise ImageError(f"picture '{path}' cannot be written ({_reason(error)}); {remedy}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def check_writable_format(path: Path) -> str:
+    """Name the format that a path's ending stands for, ``"JPEG"`` say; ImageError if it cannot be written."""
+    if path.suffix.lower() not in _WRITABLE:
+        raise ImageError(f"picture '{path}' cannot be written; let its name end in one of {', '.join(_WRITABLE)}")
+    return _WRITABLE[path.suffix.lower()]
+
+
+def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
+    """Turn any mode into RGB laid on white, or into RGBA if ``keep_alpha`` is set and a pixel is transparent.
+
+    Grey of 16 bits has white at 65535, and so has mode I. Mode F has it at the first of 1, 255 and 65535 that no pixel
+    exceeds, for files of all three kinds exist and none says which it is.
+
+    Raises:
+        ValueError: If grey values exceed 65535 or are not a number.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _shallow_grey(image)
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    # Pillow has no direct way from premultiplied grey.
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    alpha = image.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return image.convert("RGB")
+    if keep_alpha:
+        return image
+    sheet = PIL.Image.new("RGB", image.size, "white")
+    sheet.paste(image, mask=alpha)
+    return sheet
+
+
+def to_array(image: PIL.Image.Image) -> NDArray[np.uint8]:
+    """Copy a picture of any mode into an array of shape (H, W, 3), RGB."""
+    return np.array(as_rgb(image), dtype=np.uint8)
+
+
+def from_array(pixels: NDArray[np.uint8]) -> PIL.Image.Image:
+    """Make a picture of uint8 RGB, shape (H, W, 3); ValueError if the array is something else."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"pixels are {pixels.dtype} of shape {pixels.shape}; pass uint8 of shape (H, W, 3)")
+    return PIL.Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def to_planes(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Map bytes of shape (H, W, 3) to [0, 1], shape (3, H, W)."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+
+
+def round_to_bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Round values of any shape to the nearest byte, those outside 0 to 255 to its ends; ValueError on a NaN."""
+    if np.isnan(values).any():
+        raise ValueError("a pixel's value is not a number; what computed it overflowed")
+    rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def scale_short_side(image: PIL.Image.Image, size: int) -> PIL.Image.Image:
+    """Scale a picture until its short side has ``size`` pixels (Lanczos); ImageError above ``MAX_PIXELS``."""
+    return _scale(image, size / min(image.size))
+
+
+def fit_within(image: PIL.Image.Image, max_side: int) -> PIL.Image.Image:
+    """Scale a picture down until no side exceeds ``max_side`` pixels (Lanczos); a smaller one is returned as is."""
+    return image if max(image.size) <= max_side else _scale(image, max_side / max(image.size))
+
+
+def contact_sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], gap: int = 4) -> NDArray[np.uint8]:
+    """Lay pictures out on a white sheet, rows as high and columns as wide as their largest picture.
+
+    Args:
+        rows: Pictures of shape (H, W, 3), row by row; sizes may differ and rows may be of different length.
+        gap: White pixels between neighbouring cells.
+
+    Returns:
+        Shape (H, W, 3); a smaller picture stands in the upper left corner of its cell.
+    """
+    widths = [max(picture.shape[1] for picture in column if picture is not None) for column in zip_longest(*rows)]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    lefts = [sum(widths[:column]) + gap * column for column in range(len(widths) + 1)]
+    tops = [sum(heights[:row]) + gap * row for row in range(len(heights) + 1)]
+    sheet = np.full((tops[-1] - gap, lefts[-1] - gap, 3), 255, np.uint8)
+    for row, top in zip(rows, tops, strict=False):
+        for picture, left in zip(row, lefts, strict=False):
+            sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return sheet
+
+
+@contextlib.contextmanager
+def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
+    # Pillow's limit is one number for the whole process, and would warn or raise before ours can.
+    with _pillow_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, stand_in
+        try:
+            yield
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+def _load(file: BufferedReader, keep_alpha: bool, at_least: int | None, max_pixels: int) -> PIL.Image.Image:
+    # The GIF reader allocates a frame before its size can be asked for, so it keeps a limit of Pillow's.
+    with _without_pillow_limit(max_pixels if file.peek(3)[:3] == b"GIF" else None):
+        image = PIL.Image.open(file, formats=_READABLE)
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ValueError(
+            f"{image.width} x {image.height} pixels, {pixels:,} in all, and at most {max_pixels:,} accepted"
+        )
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))
+    with _without_pillow_limit() if pixels > _LARGE else contextlib.nullcontext():
+        image.load()
+    # Broken metadata is no reason to refuse sound pixels.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    picture = as_rgb(image, keep_alpha)
+    factor = 1 if at_least is None else min(picture.size) // at_least
+    picture = picture.reduce(factor) if factor > 1 else picture.copy()
+    picture.info = {}
+    return picture
+
+
+def _shallow_grey(image: PIL.Image.Image) -> PIL.Image.Image:
+    values = np.asarray(image)
+    whites = (1, 255, 65535) if image.mode == "F" else (65535,)
+    white = next((white for white in whites if values.max() <= white), None)
+    if white is None:
+        raise ValueError(f"grey values up to {values.max():g}, where at most 65535 is known to be white")
+    grey = PIL.Image.fromarray(round_to_bytes(values.astype(np.float32) * np.float32(255 / white)))
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return grey
+    return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+
+
+def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:
+    width, height = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    if width * height > MAX_PIXELS:
+        sizes = f"{image.width} x {image.height} pixels would become {width} x {height}"
+        raise ImageError(f"a picture of {sizes}, where at most {MAX_PIXELS:,} in all are accepted; crop it first")
+    return image if (width, height) == image.size else image.resize((width, height), Resampling.LANCZOS)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is none of {', '.join(_READABLE)}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (str(error).splitlines() or [type(error).__name__])[0]

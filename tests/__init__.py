@@ -1,0 +1,1 @@
+"""One file per module; each test's name states a fact."""

@@ -1,0 +1,210 @@
+"""The losses: content, style and total variation, shared by the fast trainer and everything it is compared with.
+
+Every term is a ratio to something of its own kind, so that a weight means the same whatever the scale of the frozen
+network's activations, the number of layers, the size of the pictures, or the painting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.perceptual import VGGFeatures
+
+STYLE_BALANCE = 8.0
+"""What a ``style_weight`` of 1 means: found by eye on four paintings, so that strokes and photo both stay legible."""
+
+TV_BALANCE = 0.5
+"""What a ``tv_weight`` of 1 means: just enough that flat regions carry no speckle at the scale of single pixels."""
+
+
+GRAM_PARTS = 8
+"""Into how many sums a low-precision Gram matrix is split; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
+
+
+def squared_error(values: Tensor, target: Tensor) -> Tensor:
+    """Sum the squared differences over all but the batch (Gatys et al. 2016, eq. 1 without its half).
+
+    Args:
+        values: Shape (B, ...).
+        target: The same shape, or one that broadcasts to it.
+
+    Returns:
+        Shape (B,), float32.
+    """
+    return (values.float() - target.float()).square().flatten(1).sum(1)
+
+
+def relative_error(values: Tensor, target: Tensor) -> Tensor:
+    """Divide the squared error by the target's own energy, so that no unit is left.
+
+    Args:
+        values: Shape (B, ...).
+        target: Shape (B, ...) or (1, ...).
+
+    Returns:
+        Shape (B,), float32: 0 for equality, 1 for ``values`` of zero.
+    """
+    energy = target.float().square().flatten(1).sum(1)
+    return squared_error(values, target) / energy.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+class _Gram(torch.autograd.Function):
+    """X^T X per picture, in the input's precision but summed in float32; its gradient is one product, not two."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        batch, positions, channels = rows.shape
+        # A bfloat16 product is summed in float32 inside and rounded at its end: sums of a few parts round less.
+        parts = 1 if rows.dtype == torch.float32 else min(GRAM_PARTS, max(1, positions // 512))
+        if positions % parts:
+            rows = F.pad(rows, (0, 0, 0, -positions % parts))
+        rows = rows.reshape(batch * parts, -1, channels)
+        return (rows.transpose(1, 2) @ rows).float().view(batch, parts, channels, channels).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        rows: Tensor = ctx.saved_tensors[0]
+        return rows @ (gradient + gradient.transpose(1, 2)).to(rows.dtype)
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlate every pair of channels, averaged over positions (Gatys et al. 2016, eq. 3).
+
+    Args:
+        features: Activations, shape (B, C, H, W), any real range.
+
+    Returns:
+        Symmetric matrices, shape (B, C, C), float32 whatever the input's precision.
+    """
+    rows = features.flatten(2).transpose(1, 2)
+    with torch.autocast(features.device.type, enabled=False):
+        gram: Tensor = _Gram.apply(rows)
+        return gram / rows.shape[1]
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Sum the squared differences of neighbours, down and to the right (Johnson et al. 2016, section 3.2).
+
+    Args:
+        pictures: Shape (B, C, H, W).
+
+    Returns:
+        Shape (B,), float32: the sum over the (H - 1) x (W - 1) pixels that have both neighbours.
+    """
+    pictures = pictures.float()
+    corner = pictures[:, :, :-1, :-1]
+    down = pictures[:, :, 1:, :-1] - corner
+    right = pictures[:, :, :-1, 1:] - corner
+    return (down.square() + right.square()).flatten(1).sum(1)
+
+
+class LossTerms(NamedTuple):
+    """The loss and its parts, each a scalar averaged over the batch; the parts are not yet weighted."""
+
+    total: Tensor
+    content: Tensor
+    style: Tensor
+    total_variation: Tensor
+
+
+class PerceptualLoss(nn.Module):
+    """Distance of a picture to a photo's content and a painting's style (Johnson et al. 2016, eq. 5).
+
+    Args:
+        features: The frozen network.
+        content_layers: Layers whose activations are to stay the photo's, each with its share.
+        style_layers: Layers whose Gram matrices are to become the painting's, each with its share. Shares are
+            relative: they are divided by their sum.
+        content_weight: 1 is the reference.
+        style_weight: 1 is the strength that suits most paintings; 0.5 is half as strong.
+        tv_weight: 1 removes speckle; 0 switches smoothing off.
+
+    Raises:
+        ValueError: If a weight or share is negative, or all shares are zero.
+    """
+
+    def __init__(
+        self,
+        features: VGGFeatures,
+        content_layers: Mapping[str, float],
+        style_layers: Mapping[str, float],
+        content_weight: float = 1.0,
+        style_weight: float = 1.0,
+        tv_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
+            if not weight >= 0:
+                raise ValueError(f"{name}_weight is {weight}; it must be 0 or more")
+        self.features = features
+        self.content_layers = _share(content_layers, "content_layers")
+        self.style_layers = _share(style_layers, "style_layers")
+        self.content_weight = content_weight
+        self.style_weight = style_weight
+        self.tv_weight = tv_weight
+
+    @torch.no_grad()
+    def set_style(self, paintings: Sequence[Tensor]) -> None:
+        """Measure what the style is: the mean Gram matrices of one or several paintings.
+
+        Args:
+            paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
+        """
+        grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
+        for painting in paintings:
+            activations = self.features(painting, self.style_layers)
+            for layer, values in activations.items():
+                grams[layer].append(gram_matrix(values))
+        for layer, found in grams.items():
+            self.register_buffer(f"{layer}_gram", torch.stack(found).mean(0), persistent=False)
+
+    @torch.no_grad()
+    def describe_content(self, photos: Tensor) -> dict[str, Tensor]:
+        """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W): content activations by layer."""
+        return self.features(photos, self.content_layers)  # type: ignore[no-any-return]
+
+    def forward(self, pictures: Tensor, content: Mapping[str, Tensor]) -> LossTerms:
+        """Judge pictures.
+
+        Args:
+            pictures: Stylised, RGB in [0, 1], shape (B, 3, H, W).
+            content: What ``describe_content`` said of their photos.
+
+        Returns:
+            The terms; ``total`` is differentiable with respect to ``pictures``.
+        """
+        activations = self.features(pictures, {**self.content_layers, **self.style_layers})
+        content_loss = sum_terms(
+            share * relative_error(activations[layer], content[layer]) for layer, share in self.content_layers.items()
+        )
+        style_loss = sum_terms(
+            share * relative_error(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
+            for layer, share in self.style_layers.items()
+        )
+        variation = (total_variation(pictures) / pictures[0].numel()).mean()
+        total = (
+            self.content_weight * content_loss
+            + STYLE_BALANCE * self.style_weight * style_loss
+            + TV_BALANCE * self.tv_weight * variation
+        )
+        return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach())
+
+
+def sum_terms(terms: Iterable[Tensor]) -> Tensor:
+    """Add up per-picture terms, each of shape (B,), and average over the batch: a float32 scalar."""
+    return torch.stack(list(terms)).sum(0).mean()
+
+
+def _share(layers: Mapping[str, float], name: str) -> dict[str, float]:
+    if any(not share >= 0 for share in layers.values()):
+        raise ValueError(f"{name} holds a negative share; every share must be 0 or more")
+    total = sum(layers.values())
+    if not total > 0:
+        raise ValueError(f"{name} is empty; name at least one layer with a share above 0")
+    return {layer: share / total for layer, share in layers.items()}

@@ -1,0 +1,189 @@
+"""The frozen perceptual network: VGG's convolutions (Simonyan and Zisserman 2015), only as deep as a loss reaches.
+
+Layers go by the papers' names: ``relu3_3`` is the third convolution of the third block after its ReLU, ``conv4_2`` a
+convolution before its ReLU, ``pool2`` the end of the second block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+from urllib.error import URLError
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights, VGG19_Weights
+from torchvision.models.vgg import cfgs as vgg_layouts
+
+PerceptualName = Literal["vgg16", "vgg19"]
+
+LAYOUTS: Mapping[str, str] = {"vgg16": "D", "vgg19": "E"}
+"""Simonyan and Zisserman's name (table 1) of each network's configuration."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class PerceptualWeightsError(ValueError):
+    """The frozen network's weights are absent or do not fit; the message is one sentence for the user."""
+
+
+def name_layers(network: str) -> list[str]:
+    """List the layers of a network in order, as torchvision's ``features`` holds them.
+
+    Args:
+        network: ``vgg16`` or ``vgg19``.
+
+    Returns:
+        Names such as ``conv1_1``, ``relu1_1``, ..., ``pool5``; the position is torchvision's index.
+
+    Raises:
+        ValueError: For another network.
+    """
+    if network not in LAYOUTS:
+        raise ValueError(f"perceptual network is {network!r}; choose one of {', '.join(get_args(PerceptualName))}")
+    names: list[str] = []
+    block, position = 1, 1
+    for entry in vgg_layouts[LAYOUTS[network]]:
+        if entry == "M":
+            names.append(f"pool{block}")
+            block, position = block + 1, 1
+        else:
+            names += [f"conv{block}_{position}", f"relu{block}_{position}"]
+            position += 1
+    return names
+
+
+class VGGFeatures(nn.Module):
+    """Activations of a frozen VGG at chosen layers.
+
+    The weights are buffers that no checkpoint keeps: they come from a file that every user can get, they never train,
+    and they would make each checkpoint thirty times larger.
+
+    Args:
+        network: ``vgg16`` or ``vgg19``.
+        layers: Every layer that will ever be asked for; the network ends at the deepest.
+        weights: ``default`` for torchvision's ImageNet weights (downloaded once and cached as torchvision does), or a
+            ``.safetensors`` or ``.pth`` file in torchvision's layout, which may end after the deepest layer.
+
+    Raises:
+        ValueError: For an unknown network or layer.
+        PerceptualWeightsError: If weights are absent or do not fit.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: PerceptualName, layers: Iterable[str], weights: str = "default") -> None:
+        super().__init__()
+        names = name_layers(network)
+        wanted = list(layers)
+        for layer in wanted:
+            if layer not in names:
+                raise ValueError(f"{network} has no layer {layer!r}; its layers are {', '.join(names)}")
+        if not wanted:
+            raise ValueError("no layer was asked for; name at least one, relu3_3 say")
+        self.network = network
+        self.layer_names = names[: max(names.index(layer) for layer in wanted) + 1]
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        state = load_perceptual_weights(network, weights)
+        for index, name in enumerate(self.layer_names):
+            if name.startswith("conv"):
+                kernel, bias = self._take(state, index, name, weights)
+                self.register_buffer(f"{name}_weight", kernel, persistent=False)
+                self.register_buffer(f"{name}_bias", bias, persistent=False)
+
+    def _take(self, state: Mapping[str, Tensor], index: int, name: str, weights: str) -> tuple[Tensor, Tensor]:
+        try:
+            kernel, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
+        except KeyError:
+            raise PerceptualWeightsError(
+                f"perceptual weights '{weights}' hold no features.{index}, which {self.network} needs for {name}; "
+                "choose shallower layers or a file that reaches further"
+            ) from None
+        channels = [entry for entry in vgg_layouts[LAYOUTS[self.network]] if entry != "M"]
+        position = sum(other.startswith("conv") for other in self.layer_names[:index])
+        needed = (channels[position], channels[position - 1] if position else 3, 3, 3)
+        if tuple(kernel.shape) != needed or tuple(bias.shape) != needed[:1]:
+            raise PerceptualWeightsError(
+                f"perceptual weights '{weights}' have shape {tuple(kernel.shape)} at {name}, {self.network} needs "
+                f"{needed}; they belong to another network"
+            )
+        return kernel.float().contiguous(memory_format=torch.channels_last), bias.float()
+
+    def forward(self, pictures: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Compute activations, no deeper than asked.
+
+        Args:
+            pictures: RGB in [0, 1], shape (B, 3, H, W).
+            layers: Names among those given at construction, or shallower.
+
+        Returns:
+            For each layer its activations, shape (B, C, H', W'), in the precision of the computation.
+        """
+        wanted = set(layers)
+        found: dict[str, Tensor] = {}
+        hidden = (pictures - self.mean) / self.std
+        for name in self.layer_names:
+            if name.startswith("conv"):
+                hidden = F.conv2d(hidden, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1)
+            elif name.startswith("relu"):
+                hidden = F.relu(hidden)
+            else:
+                hidden = F.max_pool2d(hidden, 2)
+            if name in wanted:
+                found[name] = hidden
+                if len(found) == len(wanted):
+                    return found
+        missing = sorted(wanted - found.keys())
+        raise ValueError(f"layers {', '.join(missing)} lie deeper than this network was built")
+
+
+def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
+    """Read weights in torchvision's layout.
+
+    Args:
+        network: ``vgg16`` or ``vgg19``.
+        weights: ``default`` or a path.
+
+    Returns:
+        Tensors by torchvision's names, ``features.0.weight`` and so on.
+
+    Raises:
+        PerceptualWeightsError: If there is no such file, it cannot be read, or the download failed.
+    """
+    if weights == "default":
+        source = VGG16_Weights.IMAGENET1K_V1 if network == "vgg16" else VGG19_Weights.IMAGENET1K_V1
+        try:
+            state: Mapping[str, Tensor] = source.get_state_dict(progress=True, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise PerceptualWeightsError(
+                f"{network}'s weights could not be downloaded from {source.url} ({error}); fetch that file elsewhere "
+                "and name it with --model.perceptual_weights"
+            ) from error
+        return state
+    path = Path(weights)
+    if not path.is_file():
+        raise PerceptualWeightsError(
+            f"perceptual weights '{weights}' do not exist; set --model.perceptual_weights to a .safetensors or .pth "
+            "file in torchvision's layout, or leave it out to download torchvision's"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise PerceptualWeightsError(f"perceptual weights '{weights}' cannot be read ({reason})") from error
+    except Exception as error:  # torch.load raises pickle.UnpicklingError, and worse for files that are no archive
+        raise PerceptualWeightsError(
+            f"perceptual weights '{weights}' are no PyTorch weight file; download them again"
+        ) from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise PerceptualWeightsError(f"perceptual weights '{weights}' hold no state dict; save model.state_dict()")
+    return loaded

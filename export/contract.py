@@ -1,0 +1,83 @@
+"""What an exported file promises, and the seal that shows whether its bytes are still those that were exported.
+
+Both the exporter and the runtime read this module, so it needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+OPSET = 18
+"""Version of the ``ai.onnx`` operators: the newest that the tables of the web and mobile runtimes list."""
+
+PRODUCER = "onestroke"
+FORMAT = "onestroke-onnx-1"
+
+INPUT = "image"
+OUTPUT = "stylized"
+SMALLEST_SIDE = 16
+"""Shortest side of a picture, in pixels, that an exported network takes."""
+
+CELL = 4
+"""The network works on whole cells of this many pixels."""
+
+CONTRACT: dict[str, Any] = {
+    "input": INPUT,
+    "output": OUTPUT,
+    "dtype": "float32",
+    "shape": ["batch", 3, "height", "width"],
+    "layout": "NCHW",
+    "channels": "RGB",
+    "range": [0, 255],
+    "smallest_side": SMALLEST_SIDE,
+}
+"""Input and output are alike in everything: names apart, each field holds for both."""
+
+PREFIX = "onestroke."
+"""What every key of ours in an ONNX file's metadata starts with."""
+
+SEAL_KEY = PREFIX + "sha256"
+SEAL_LENGTH = 64
+"""Characters of a SHA-256 in hexadecimal."""
+
+# The seal is the last metadata entry and so ends the file: in protobuf the key, then tag and length of the value.
+_SEAL_OPENING = SEAL_KEY.encode() + bytes([0x12, SEAL_LENGTH])
+
+
+def contract_json() -> str:
+    """Return the contract as JSON, the same text every time."""
+    return json.dumps(CONTRACT, sort_keys=True)
+
+
+def seal(content: bytes) -> bytes:
+    """Write the digest of everything before it into an ONNX file's last metadata entry.
+
+    The seal shows accidents and careless edits; it is no signature, since whoever edits on purpose can seal again.
+
+    Args:
+        content: A serialised model whose last metadata entry is ``onestroke.sha256`` with 64 characters of any value.
+
+    Returns:
+        The same bytes with the digest in place.
+
+    Raises:
+        ValueError: If the content does not end with that entry.
+    """
+    if not has_seal(content):
+        raise ValueError(
+            f"the model's last metadata entry is not {SEAL_KEY} with {SEAL_LENGTH} characters; add it last"
+        )
+    body = content[:-SEAL_LENGTH]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def has_seal(content: bytes) -> bool:
+    """Tell whether an ONNX file ends with a seal, be it right or wrong."""
+    return content[:-SEAL_LENGTH].endswith(_SEAL_OPENING)
+
+
+def is_intact(content: bytes) -> bool:
+    """Tell whether an ONNX file ends with a seal that fits its bytes."""
+    return has_seal(content) and seal(content) == content

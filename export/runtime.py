@@ -1,0 +1,294 @@
+"""Run an exported style from Python: ``Stylizer("wave.onnx")(array) -> array``; needs ONNX Runtime and no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from data.images import round_to_bytes
+from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, is_intact
+from export.memory import available_memory, bytes_per_pixel
+
+CPU = "CPUExecutionProvider"
+_SUFFIX = "ExecutionProvider"
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class ModelError(ValueError):
+    """An ONNX file cannot be used, or failed on a picture; the message is one sentence for the user."""
+
+
+class MemoryBudgetError(ModelError):
+    """A picture needs more memory than there is; the message names the size that fits."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What an exported file says of itself.
+
+    Args:
+        style: The style's name.
+        licence: Under what terms the network may be used.
+        training_config: The whole configuration of the run, as YAML.
+        project_version: The version of this program that trained it.
+        perceptual_source: Where the weights of the frozen perceptual network came from.
+        steps: Optimiser steps taken.
+        network: The architecture: width, residual blocks, padding, upsampling.
+        bytes_per_pixel: Bound of the memory that one pixel of a picture takes.
+    """
+
+    style: str
+    licence: str
+    training_config: str
+    project_version: str
+    perceptual_source: str
+    steps: int
+    network: dict[str, Any]
+    bytes_per_pixel: int
+
+
+class Stylizer:
+    """Repaint pictures in the style of an exported file.
+
+    Args:
+        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract.
+        threads: CPU threads for one picture; None for one per core.
+        provider: Where to compute: a name that ONNX Runtime lists, short (``cuda``) or long
+            (``CUDAExecutionProvider``); None for the CPU.
+        memory_limit: Bytes that one picture may take; None for nine tenths of what is free at the time (on the CPU
+            only, elsewhere unlimited).
+
+    Raises:
+        ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
+            not at hand.
+        ValueError: If there is less than one thread.
+
+    Attributes:
+        card: What the file says of itself; None for a file that this project did not write.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        provider: str | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
+        self.path = Path(path)
+        self.provider = find_provider(provider)
+        self.memory_limit = memory_limit
+        content = _read(self.path)
+        self._session = _open_session(self.path, content, self.provider, threads)
+        self.card = _read_card(self.path, content, self._session.get_modelmeta())
+        _check_contract(self.path, self._session)
+        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32)
+
+    def __call__(self, picture: Pixels) -> Pixels:
+        """Repaint a picture.
+
+        Args:
+            picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are continued by their border inside.
+
+        Returns:
+            The stylised picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
+
+        Raises:
+            TypeError: If the picture is no array of uint8.
+            ValueError: If its shape is not (H, W, 3) with at least one pixel.
+            MemoryBudgetError: If it needs more memory than there is.
+            ModelError: If ONNX Runtime fails, or gives values that are no picture.
+        """
+        _check_picture(picture)
+        height, width = picture.shape[:2]
+        frugal = self._check_memory(height, width)
+        below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
+        if below or right:
+            picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
+        batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+        stylised = self._run(batch, frugal)
+        if stylised.shape != batch.shape:
+            raise ModelError(
+                f"'{self.path}' gave {stylised.shape} for a picture of {batch.shape}, and needed is the same shape; "
+                "export it with python -m export"
+            )
+        try:
+            pixels = round_to_bytes(stylised[0])
+        except ValueError as error:
+            raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
+        return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
+
+    def estimate_memory(self, height: int, width: int) -> int:
+        """Bound the bytes that a picture of this size takes beyond what the process holds already."""
+        return self._bytes_per_pixel * _cells(height) * _cells(width)
+
+    def largest_side(self, height: int, width: int, budget: int) -> int | None:
+        """Find how large a picture of this shape may be.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+            budget: Bytes.
+
+        Returns:
+            The long side, in pixels, to which the picture has to be scaled down; None if no size fits.
+        """
+        longest = max(height, width)
+        side = min(longest, int(longest * (budget / self.estimate_memory(height, width)) ** 0.5))
+        while side >= 1:
+            if self.estimate_memory(round(height * side / longest), round(width * side / longest)) <= budget:
+                return side
+            side -= 1
+        return None
+
+    def _check_memory(self, height: int, width: int) -> bool:
+        """Refuse what does not fit; tell whether the memory has to be given back after the picture."""
+        budget = self.memory_limit
+        if budget is None and self.provider == CPU:
+            free = available_memory()
+            # A tenth is left to whoever else runs here.
+            budget = None if free is None else free * 9 // 10
+        needed = self.estimate_memory(height, width)
+        if budget is None or needed <= budget:
+            # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
+            return budget is not None and 4 * needed > budget
+        side = self.largest_side(height, width, budget)
+        remedy = "free some memory first" if side is None else f"scale it down with --max-size {side}"
+        raise MemoryBudgetError(
+            f"a picture of {width} x {height} pixels needs about {_amount(needed)} of memory and may take "
+            f"{_amount(budget)} here; {remedy}"
+        )
+
+    def _run(self, batch: npt.NDArray[np.float32], frugal: bool) -> npt.NDArray[np.float32]:
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        if frugal and self.provider == CPU:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        try:
+            stylised: npt.NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
+        # ONNX Runtime's exceptions have no base class of their own.
+        except Exception as error:
+            size = f"{batch.shape[3]} x {batch.shape[2]}"
+            raise ModelError(
+                f"'{self.path}' failed on a picture of {size} pixels ({_first_line(error)}); try a smaller --max-size"
+            ) from error
+        return stylised
+
+
+def find_provider(name: str | None) -> str:
+    """Return ONNX Runtime's full name of a provider.
+
+    Args:
+        name: Short or long, in any case; None for the CPU.
+
+    Raises:
+        ModelError: If this ONNX Runtime has no such provider.
+    """
+    available: list[str] = onnxruntime.get_available_providers()
+    if name is None:
+        return CPU
+    known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
+    short = name.lower().removesuffix(_SUFFIX.lower())
+    if short not in known:
+        raise ModelError(f"provider '{name}' is not in this ONNX Runtime; choose one of {', '.join(sorted(known))}")
+    return known[short]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"model '{path}' cannot be read ({error.strerror or error}); name an .onnx file that python -m export wrote"
+        ) from error
+    if has_seal(content) and not is_intact(content):
+        raise ModelError(f"model '{path}' was changed or damaged since its export; copy or export it again")
+    return content
+
+
+def _open_session(path: Path, content: bytes, provider: str, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    # Planned anew for every size, the pattern costs a quarter more memory and gains no time.
+    options.enable_mem_pattern = False
+    cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
+    providers = [cpu] if provider == CPU else [provider, cpu]
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    # ONNX Runtime's exceptions have no base class of their own.
+    except Exception as error:
+        raise ModelError(
+            f"model '{path}' is no ONNX file that runs here ({_first_line(error)}); copy or export it again"
+        ) from error
+    if provider not in session.get_providers():
+        raise ModelError(f"provider '{provider}' could not be started; install what it needs or choose another")
+    return session
+
+
+def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> ModelCard | None:
+    entries = meta.custom_metadata_map
+    if meta.producer_name != PRODUCER and not any(key.startswith(PREFIX) for key in entries):
+        return None
+    if not has_seal(content):
+        raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
+    found = entries.get(PREFIX + "format")
+    if found != FORMAT:
+        raise ModelError(f"model '{path}' has format {found!r}, and needed is {FORMAT!r}; export it again")
+    texts = ("style", "licence", "training_config", "project_version", "perceptual_source")
+    try:
+        return ModelCard(
+            **{key: entries[PREFIX + key] for key in texts},
+            steps=int(entries[PREFIX + "steps"]),
+            network=json.loads(entries[PREFIX + "network"]),
+            bytes_per_pixel=int(entries[PREFIX + "bytes_per_pixel"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
+
+
+def _check_contract(path: Path, session: onnxruntime.InferenceSession) -> None:
+    takes, gives = session.get_inputs(), session.get_outputs()
+    values = (*takes, *gives)
+    if [value.name for value in values] == [INPUT, OUTPUT] and all(map(_is_free_picture, values)):
+        return
+    found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in takes)
+    given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in gives)
+    raise ModelError(
+        f"model '{path}' maps {found} to {given}, and needed is {INPUT} to {OUTPUT}, each float32 of shape "
+        "(N, 3, H, W) with N, H and W free; use a file that python -m export wrote"
+    )
+
+
+def _is_free_picture(value: onnxruntime.NodeArg) -> bool:
+    shape = value.shape
+    free = len(shape) == 4 and shape[1] == 3 and not any(isinstance(shape[axis], int) for axis in (0, 2, 3))
+    return free and value.type == "tensor(float)"
+
+
+def _check_picture(picture: Pixels) -> None:
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        kind = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
+        raise TypeError(f"the picture is {kind}; pass a NumPy array of uint8, RGB in 0 to 255")
+    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise ValueError(f"the picture has shape {picture.shape}; pass (H, W, 3) with at least one pixel")
+
+
+def _cells(side: int) -> int:
+    return -(-max(side, SMALLEST_SIDE) // CELL) * CELL
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

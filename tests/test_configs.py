@@ -1,0 +1,47 @@
+"""Every shipped configuration is short, and builds and trains as it stands."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models.weights import load_style
+from tests.small_run import ROOT, arguments
+from train.command import main
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def test_there_is_a_config_for_each_painting():
+    assert [path.stem for path in CONFIGS] == ["composition_vii", "starry_night", "the_scream", "wave"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_holds_only_what_differs(path: Path):
+    settings = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    assert len(settings) <= 12
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_no_config_needs_a_style_weight_of_its_own(path: Path):
+    model = yaml.safe_load(path.read_text())["model"]
+    assert not {"style_weight", "content_weight", "tv_weight"} & model.keys()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_builds(path: Path, tmp_path: Path):
+    command, *flags = arguments(tmp_path, steps=1, name=None)
+    assert main([command, "--config", str(path), *flags]) == 0
+    _, card = load_style(tmp_path / "runs" / path.stem / "style.safetensors")
+    assert card.name == path.stem
+    assert "public domain" in card.licence
+
+
+def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):
+    (tmp_path / "narrow.yaml").write_text("model:\n  network:\n    width: 3\n")
+    options = {"model.network.width": None, "name": "stacked"}
+    command, *flags = arguments(tmp_path, steps=1, **options)
+    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(tmp_path / "narrow.yaml")]
+    assert main([command, *configs, *flags]) == 0
+    network, _ = load_style(tmp_path / "runs" / "stacked" / "style.safetensors")
+    assert network.config.width == 3

@@ -1,0 +1,185 @@
+"""A run from the command line leaves what it promises, and a wrong one says what is wrong."""
+
+import csv
+
+import onnxruntime
+import PIL.Image
+import pytest
+import torch
+import yaml
+
+from models.weights import load_style
+from tests.perceptual_weights import random_state
+from tests.pictures import noise, write
+from tests.small_run import arguments
+from train.command import main
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    assert main(arguments(folder, steps=4, licence="CC BY 4.0")) == 0
+    return folder / "runs" / "small"
+
+
+def test_run_folder_holds_everything(finished):
+    found = {path.name for path in finished.iterdir()}
+    expected = {"config.yaml", "last.ckpt", "style.safetensors", "style.onnx", "metrics.csv", "previews", "tensorboard"}
+    assert expected <= found
+    assert not [name for name in found if name.endswith(".tmp")]
+
+
+def test_preview_shows_before_and_after(finished):
+    sheets = sorted(path.name for path in (finished / "previews").iterdir())
+    assert sheets == ["step-000001.png", "step-000002.png", "step-000004.png"]
+    with PIL.Image.open(finished / "previews" / sheets[-1]) as sheet:
+        assert sheet.width > 2 * 64
+        assert sheet.height > 2 * 64
+
+
+def test_metrics_have_one_row_for_every_look(finished):
+    with (finished / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_weights_carry_card_and_config(finished):
+    network, card = load_style(finished / "style.safetensors")
+    assert network.config.width == 4
+    assert (card.name, card.licence, card.steps) == ("small", "CC BY 4.0", 4)
+    assert "sha256" in card.perceptual_source
+    config = yaml.safe_load(card.training_config)
+    assert config["model"]["network"]["width"] == 4
+    assert config["trainer"]["max_steps"] == 4
+
+
+def test_exported_network_runs(finished):
+    session = onnxruntime.InferenceSession(str(finished / "style.onnx"))
+    (picture,) = session.run(None, {"image": 255 * torch.rand(1, 3, 33, 50).numpy()})
+    assert picture.shape == (1, 3, 33, 50)
+
+
+def test_checkpoint_is_safe_and_has_no_frozen_weights(finished):
+    checkpoint = torch.load(finished / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert all(name.startswith("network.") for name in checkpoint["state_dict"])
+
+
+def test_saved_config_trains_again_to_the_same_weights(finished, tmp_path):
+    assert main(["fit", "--config", str(finished / "config.yaml"), "--runs", str(tmp_path)]) == 0
+    first, _ = load_style(finished / "style.safetensors")
+    second, _ = load_style(tmp_path / "small" / "style.safetensors")
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+def test_an_earlier_run_is_not_overwritten(finished, capsys):
+    folder = finished.parent.parent
+    before = (finished / "style.safetensors").read_bytes()
+    assert main(arguments(folder, steps=4)) == 2
+    assert "--ckpt_path" in capsys.readouterr().err
+    assert (finished / "style.safetensors").read_bytes() == before
+
+
+def test_validation_runs_from_a_checkpoint(finished, capsys):
+    fit = arguments(finished.parent.parent, steps=4)
+    assert main(["validate", *fit[1:], f"--ckpt_path={finished / 'last.ckpt'}"]) == 0
+    assert "val_loss" in capsys.readouterr().out
+
+
+def test_a_trained_style_can_be_started_from(finished, tmp_path):
+    start = str(finished / "style.safetensors")
+    assert main(arguments(tmp_path, steps=1, model__start_from=start, model__learning_rate=1e-9)) == 0
+    first, _ = load_style(finished / "style.safetensors")
+    second, _ = load_style(tmp_path / "runs" / "small" / "style.safetensors")
+    torch.testing.assert_close(first.conv1.weight, second.conv1.weight, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"model.style_wieght": 3}, "style_wieght"),
+        ({"model.style_weight": "strong"}, "style_weight"),
+        ({"model.network.padding": "mirror"}, "padding"),
+        ({"model.network.width": 0}, "width"),
+        ({"model.style_weight": -1}, "style_weight"),
+        ({"model.style": "missing.jpg"}, "missing.jpg"),
+        ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),
+        ({"model.style_layers": "{relu3_1: 1}"}, "conv2_2"),
+        ({"model.perceptual": "vgg11"}, "perceptual"),
+        ({"model.perceptual_weights": "missing.safetensors"}, "missing.safetensors"),
+        ({"model.learning_rate": 0}, "learning_rate"),
+        ({"model.start_from": "missing.safetensors"}, "missing.safetensors"),
+        ({"data.photos": "missing/train2017"}, "missing/train2017"),
+        ({"data.batch_size": 0}, "batch_size"),
+        ({"data.held_out": 12}, "12 photos"),
+        ({"data.crop_scale": "[0.9, 0.1]"}, "crop_scale"),
+        ({"trainer.max_epochs": 2}, "max_steps"),
+        ({"ckpt_path": "missing.ckpt"}, "missing.ckpt"),
+        ({"config": "missing.yaml"}, "missing.yaml"),
+    ],
+)
+def test_wrong_input_is_refused_with_one_sentence(tmp_path, capsys, wrong, named):
+    try:
+        code = main(arguments(tmp_path, **wrong))
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("error: ")
+    assert named in captured.err.strip().splitlines()[-1]
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "runs" / "small" / "style.safetensors").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=3, model__learning_rate=1e30)) == 2
+    assert "loss is" in capsys.readouterr().err
+    checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=20, model__learning_rate=1e-12, guard__patience=3)) == 2
+    assert "does not fall" in capsys.readouterr().err
+
+
+def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
+    run = arguments(tmp_path, steps=30, photos=40)
+    (tmp_path / "photos" / "007.png").write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count("007.png") == 1
+
+
+def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):
+    run = arguments(tmp_path, steps=30, photos=40)
+    for index in range(1, 8):
+        (tmp_path / "photos" / f"{index:03}.png").write_text("no picture")
+    assert main(run) == 2
+    assert "more than 5%" in capsys.readouterr().err
+
+
+def test_photos_of_every_kind_are_trained_on(tmp_path):
+    run = arguments(tmp_path, steps=8)
+    for index, mode in enumerate(("L", "P", "CMYK", "RGBA", "I;16")):
+        picture = PIL.Image.fromarray(noise(70, 66, seed=50 + index))
+        picture = picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
+        suffix = {"CMYK": ".jpg"}.get(mode, ".png")
+        picture.save(tmp_path / "photos" / f"mode-{index}{suffix}")
+    write(tmp_path / "photos" / "tiny.png", noise(1, 1))
+    write(tmp_path / "photos" / "turned.jpg", noise(70, 66), orientation=6)
+    assert main(run) == 0
+
+
+def test_weights_scaled_a_hundredfold_train_the_same(tmp_path):
+    from safetensors.torch import save_file
+
+    losses = []
+    for scale in (1.0, 100.0):
+        save_file(random_state(scale=scale), tmp_path / f"vgg-{scale}.safetensors")
+        options = {"model.perceptual_weights": tmp_path / f"vgg-{scale}.safetensors", "name": f"scale-{scale}"}
+        assert main(arguments(tmp_path, steps=6, **options)) == 0
+        with (tmp_path / "runs" / f"scale-{scale}" / "metrics.csv").open(newline="") as file:
+            losses.append([float(row["loss"]) for row in csv.DictReader(file)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

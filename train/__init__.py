@@ -1,0 +1,1 @@
+"""What learns: the fast trainer and, beside it, what it is measured against."""

@@ -1,0 +1,318 @@
+"""Measure the training step against the reference: ``python -m train.bench`` (``make bench``).
+
+The two steps take turns in two processes, one waiting while the other computes, so that a noisy machine is noisy for
+both; ratios of medians are what to read. ``--quality`` also trains with both
+and compares the losses on held-out photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.vgg import cfgs as vgg_layouts
+from torchvision.models.vgg import make_layers
+
+from data.images import list_images
+from data.photos import PhotoStream, collate, to_unit
+from models.losses import PerceptualLoss
+from models.network import StyleNetwork
+from models.perceptual import LAYOUTS, VGGFeatures, load_perceptual_weights
+from train.memory import keep_freed_memory, resident_mb
+from train.precision import autocast, best_precision
+from train.reference import ReferenceLoss, ReferenceNetwork
+from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
+
+Step = Callable[[Tensor], Tensor]
+
+
+def random_weights(path: Path) -> Path:
+    """Write random VGG-19 weights: a step takes the same time whatever they are."""
+    layers = make_layers(vgg_layouts[LAYOUTS["vgg19"]])
+    torch.save({f"features.{name}": value for name, value in layers.state_dict().items()}, path)
+    return path
+
+
+def build_step(
+    kind: str,
+    weights: str,
+    size: int,
+    steps: int,
+    seed: int = 0,
+    *,
+    precision: str | None = None,
+    compiled: bool = True,
+) -> tuple[Step, torch.nn.Module]:
+    """Build a whole optimisation step.
+
+    Args:
+        kind: ``reference`` (float32, contiguous, eager) or ``ours`` (as ``python -m train fit`` does it).
+        weights: VGG-19 weights, ``default`` or a file.
+        size: Side of the pictures in pixels.
+        steps: Length of the learning-rate cycle.
+        seed: Of the network's first weights, the same for both kinds.
+        precision: Of ours; the best that the hardware has unless told.
+        compiled: Compile ours.
+
+    Returns:
+        A function from photos, shape (B, 3, S, S) in [0, 1], to the loss, and the network that it trains.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    network = StyleNetwork()
+    if kind == "reference":
+        reference = ReferenceNetwork()
+        reference.load_from(network)
+        trained: torch.nn.Module = reference.to(device)
+        judge = _reference_loss(weights, size).to(device)
+
+        def compute(photos: Tensor) -> Tensor:
+            return judge(trained(photos), photos)  # type: ignore[no-any-return]
+    else:
+        keep_freed_memory()
+        features = VGGFeatures("vgg19", [*CONTENT_LAYERS, *STYLE_LAYERS], weights)
+        loss = PerceptualLoss(features, CONTENT_LAYERS, STYLE_LAYERS)
+        loss.set_style([_painting(size)])
+        loss.to(device)
+        trained = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        stylize = torch.compile(trained.forward) if compiled else trained.forward
+        chosen = precision or best_precision()
+
+        def compute(photos: Tensor) -> Tensor:
+            photos = photos.contiguous(memory_format=torch.channels_last)
+            with autocast(chosen, device):
+                content = loss.describe_content(photos)
+                return loss(stylize(photos), content).total  # type: ignore[no-any-return]
+
+    optimizer = torch.optim.Adam(trained.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 2e-3, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
+    )
+
+    def step(photos: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        total = compute(photos.to(device))
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        return total.detach()
+
+    return step, trained
+
+
+def _painting(size: int) -> Tensor:
+    """Return soft coloured blotches, shape (1, 3, S, S) in [0, 1]: a style of our own, the same for both steps."""
+    noise = torch.rand(1, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(noise, size=(size, size), mode="bicubic").clamp(0, 1)
+
+
+def _reference_loss(weights: str, size: int) -> ReferenceLoss:
+    state = load_perceptual_weights("vgg19", weights)
+    return ReferenceLoss(state, _painting(size), next(iter(CONTENT_LAYERS)), list(STYLE_LAYERS))
+
+
+def _serve(kind: str, weights: str, size: int, batch: int, pipe: Connection) -> None:
+    """Take one step for every message, in a process of its own."""
+    step, _ = build_step(kind, weights, size, 10_000)
+    photos = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(2))
+    while pipe.recv():
+        start = time.perf_counter()
+        step(photos).item()
+        pipe.send({"seconds": time.perf_counter() - start, **resident_mb()})
+
+
+def measure_speed(weights: str, size: int, batch: int, rounds: int, endurance: int) -> dict[str, Any]:
+    """Let both steps take turns.
+
+    Args:
+        weights: VGG-19 weights, a file.
+        size: Side of the pictures in pixels.
+        batch: Pictures per step.
+        rounds: Counted steps of each, after two that are not.
+        endurance: Further steps of ours, to see whether memory grows.
+
+    Returns:
+        Seconds per step, pictures per second, their ratio, and memory in MB.
+    """
+    context = mp.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    workers = []
+    for kind in ("reference", "ours"):
+        pipes[kind], other = context.Pipe()
+        worker = context.Process(target=_serve, args=(kind, weights, size, batch, other), daemon=True)
+        worker.start()
+        workers.append(worker)
+
+    def turn(kind: str) -> dict[str, float]:
+        pipes[kind].send(True)
+        return dict(pipes[kind].recv())
+
+    turns: dict[str, list[dict[str, float]]] = {kind: [turn(kind) for _ in range(2)] for kind in pipes}
+    warm = turns["ours"][-1]
+    for _ in range(rounds):
+        for kind in pipes:
+            turns[kind].append(turn(kind))
+    last = turns["ours"][-1]
+    for _ in range(endurance):
+        last = turn("ours")
+    for kind, worker in zip(pipes, workers, strict=True):
+        pipes[kind].send(False)
+        worker.join()
+    seconds = {kind: [entry["seconds"] for entry in entries[2:]] for kind, entries in turns.items()}
+    medians = {kind: statistics.median(values) for kind, values in seconds.items()}
+    return {
+        "batch": batch,
+        "size": size,
+        "seconds_per_step": medians,
+        "pictures_per_second": {kind: batch / value for kind, value in medians.items()},
+        "ratio": statistics.median(a / b for a, b in zip(seconds["reference"], seconds["ours"], strict=True)),
+        "peak_mb": {kind: entries[-1]["peak_mb"] for kind, entries in turns.items()},
+        "growth_mb": {"steps": rounds + endurance, "resident_mb": last["resident_mb"] - warm["resident_mb"]},
+    }
+
+
+def measure_ceiling(side: int = 2048) -> dict[str, float]:
+    """Return what a plain matrix product reaches here, in GFLOP/s, by precision."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        a = torch.randn(side, side, dtype=dtype, device=device)
+        times = []
+        for _ in range(8):
+            start = time.perf_counter()
+            (a @ a)[0, 0].item()
+            times.append(time.perf_counter() - start)
+        found[name] = 2 * side**3 / min(times) / 1e9
+    return found
+
+
+def count_gflop(weights: str, size: int, batch: int) -> float:
+    """Count the reference step's multiplications and additions, in GFLOP."""
+    step, _ = build_step("reference", weights, size, 10)
+    with FlopCounterMode(display=False) as counter:
+        step(torch.rand(batch, 3, size, size))
+    return float(counter.get_total_flops()) / 1e9
+
+
+def measure_decoding(photos: list[Path], size: int, count: int = 200) -> float:
+    """Return milliseconds that one process takes to decode and crop a photo."""
+    stream = PhotoStream(photos, size, seed=0)
+    start = time.perf_counter()
+    for number in range(count):
+        stream[number]
+    return (time.perf_counter() - start) / count * 1e3
+
+
+def measure_quality(weights: str, photos: list[Path], steps: int, size: int, batch: int, seed: int) -> dict[str, float]:
+    """Train with both steps on the same photos in the same order, and judge both in float32 on held-out ones.
+
+    Args:
+        weights: VGG-19 weights, ``default`` or a file; real ones.
+        photos: At least twice 16 photos, of which the first 16 are held out.
+        steps: Steps of each.
+        size: Side of the crops in pixels.
+        batch: Photos per step.
+        seed: Of the first weights, the photo order and the crops.
+
+    Returns:
+        The losses on held-out photos, and ours divided by the reference's.
+    """
+    stream, held_out = PhotoStream(photos[16:], size, seed), PhotoStream(photos[:16], size, seed=99)
+    examples = to_unit(collate([held_out[number] for number in range(16)]).photos).contiguous()
+    losses = {}
+    for kind in ("reference", "ours"):
+        step, trained = build_step(kind, weights, size, steps, seed)
+        for number in range(steps):
+            samples = [stream[number * batch + index] for index in range(batch)]
+            step(to_unit(collate(samples).photos).contiguous())
+        judged = ReferenceNetwork()
+        judged.load_from(trained.cpu())
+        judge = _reference_loss(weights, size)
+        with torch.no_grad():
+            found = [judge(judged(photo[None]), photo[None]).item() for photo in examples]
+        losses[kind] = statistics.mean(found)
+    return {**losses, "ratio": losses["ours"] / losses["reference"]}
+
+
+def _parse(args: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m train.bench", description="Measure the training step.")
+    parser.add_argument("--perceptual-weights", help="VGG-19 weights; without, speed is measured with random ones")
+    parser.add_argument("--photos", type=Path, help="folder of photos, to measure decoding and quality")
+    parser.add_argument("--image-size", type=int, default=256, help="side of the pictures (default: 256)")
+    parser.add_argument("--batch-size", type=int, default=4, help="pictures per step (default: 4)")
+    parser.add_argument("--rounds", type=int, default=5, help="counted steps of each (default: 5)")
+    parser.add_argument("--endurance", type=int, default=0, help="further steps of ours, to see memory grow")
+    parser.add_argument("--quality", action="store_true", help="also train with both, and compare the losses")
+    parser.add_argument("--quality-steps", type=int, default=200, help="steps of each training (default: 200)")
+    parser.add_argument("--quality-size", type=int, default=128, help="side of its pictures (default: 128)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind (default: 3)")
+    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    options = parser.parse_args(args)
+    if options.quality and not (options.perceptual_weights and options.photos):
+        parser.error("--quality needs real photos and weights: give --photos and --perceptual-weights")
+    return options
+
+
+def _print_speed(speed: dict[str, Any], ceiling: dict[str, float], gflop: float) -> None:
+    print(f"batch {speed['batch']} at {speed['size']} px, {gflop:.0f} GFLOP per reference step")
+    print(f"{'':12}{'s / step':>10}{'pictures / s':>14}{'GFLOP / s':>11}{'of product':>12}{'peak MB':>9}")
+    for kind, precision in (("reference", "float32"), ("ours", "bfloat16")):
+        seconds = speed["seconds_per_step"][kind]
+        rate = gflop / seconds
+        print(
+            f"{kind:12}{seconds:10.3f}{speed['pictures_per_second'][kind]:14.2f}{rate:11.0f}"
+            f"{rate / ceiling[precision]:11.0%} {speed['peak_mb'][kind]:9.0f}"
+        )
+    print(f"matrix product: float32 {ceiling['float32']:.0f} GFLOP/s, bfloat16 {ceiling['bfloat16']:.0f} GFLOP/s")
+    growth = speed["growth_mb"]
+    print(f"ratio {speed['ratio']:.2f}; memory grew by {growth['resident_mb']:.0f} MB in {growth['steps']} steps")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Measure, print, and keep the figures if asked."""
+    options = _parse(args)
+    figures: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = options.perceptual_weights or str(random_weights(Path(folder) / "random.pth"))
+        figures["ceiling_gflops"] = measure_ceiling()
+        figures["step_gflop"] = count_gflop(weights, options.image_size, options.batch_size)
+        figures["speed"] = measure_speed(
+            weights, options.image_size, options.batch_size, options.rounds, options.endurance
+        )
+    _print_speed(figures["speed"], figures["ceiling_gflops"], figures["step_gflop"])
+    if options.photos:
+        photos = list_images(options.photos)
+        figures["decode_ms"] = measure_decoding(photos, options.image_size)
+        print(f"decoding: {figures['decode_ms']:.1f} ms per photo in one process")
+    if options.quality:
+        figures["quality"] = []
+        for seed in range(options.seeds):
+            found = measure_quality(
+                weights, photos, options.quality_steps, options.quality_size, options.batch_size, seed
+            )
+            figures["quality"].append(found)
+            print(
+                f"seed {seed}: held-out loss {found['reference']:.4f} reference, {found['ours']:.4f} ours, "
+                f"ratio {found['ratio']:.4f}",
+                flush=True,
+            )
+        print(f"mean ratio {statistics.mean(entry['ratio'] for entry in figures['quality']):.4f}")
+    if options.output:
+        options.output.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

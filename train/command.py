@@ -1,0 +1,201 @@
+"""The command line: ``python -m train fit --config configs/wave.yaml``, made of Lightning's own CLI."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from data.images import ImageError
+from export.convert import ExportError, convert
+from models.perceptual import PerceptualWeightsError
+from models.weights import StyleCard, StyleFileError, save_style
+from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
+from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
+from train.memory import keep_freed_memory
+from train.photo_data import PhotoData
+from train.precision import best_precision
+from train.run_folder import RunError, RunFolder, describe_file, project_version, write_text
+from train.style_training import StyleTraining, should_compile
+
+USER_ERRORS = (RunError, ImageError, StyleFileError, PerceptualWeightsError, ExportError)
+"""Errors that carry one sentence for the user; every other one is a bug and keeps its traceback."""
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_steps": 4000,
+    "val_check_interval": 500,
+    "check_val_every_n_epoch": None,
+    "log_every_n_steps": 10,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    # Our sampler gives each process its share; Lightning's would deal the photos out anew.
+    "use_distributed_sampler": False,
+}
+
+
+class StyleArgumentParser(LightningArgumentParser):
+    """Lightning's parser, whose complaint is one sentence in place of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong and leave with exit code 2."""
+        if os.environ.get("JSONARGPARSE_DEBUG"):
+            super().error(message, ex)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+class RunConfigCallback(SaveConfigCallback):
+    """Keep the whole configuration beside what it makes."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write ``config.yaml``."""
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(RunFolder(folder).config, dump_config(self.parser, self.config))
+
+
+def dump_config(parser: LightningArgumentParser, config: Any) -> str:
+    """Return a configuration as YAML that ``--config`` takes."""
+    return str(parser.dump(config, skip_none=False, skip_link_targets=True))
+
+
+class StyleCLI(LightningCLI):
+    """``fit`` trains and exports a style; ``validate`` judges a checkpoint on the held-out photos."""
+
+    folder: RunFolder
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer what makes sense for a style."""
+        everything = LightningCLI.subcommands()
+        return {name: everything[name] for name in ("fit", "validate")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run is called, and how often it reports."""
+        parser.add_argument("--name", type=str | None, default=None, help="Name of the style (default: the painting's)")
+        parser.add_argument("--runs", type=str, default="runs", help="Folder that run folders are made in")
+        parser.add_argument("--licence", type=str, default="", help="Terms of use, written into the exported file")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run of the same name")
+        parser.add_lightning_class_args(LossGuard, "guard")
+        parser.add_lightning_class_args(Preview, "preview")
+        parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def before_instantiate_classes(self) -> None:
+        """Settle what was left open, say it, and make sure that the run may write where it will."""
+        config = self.config[self.subcommand]
+        if config.trainer.max_epochs is not None or config.trainer.max_steps < 1:
+            raise RunError("the length of a run is told in steps; set --trainer.max_steps, and leave max_epochs out")
+        paintings = config.model.style
+        first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
+        self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
+        if self.subcommand == "fit":
+            self.folder.claim(resuming=config.get("ckpt_path") is not None, overwrite=config.overwrite)
+        if config.trainer.precision is None:
+            config.trainer.precision = best_precision()
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; a value that one of them refuses is the user's mistake."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise RunError(str(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Make the trainer write into the run folder."""
+        config = self.config[self.subcommand]
+        kwargs["default_root_dir"] = str(self.folder.path)
+        kwargs["logger"] = TensorBoardLogger(self.folder.path, name="", version="tensorboard")
+        kwargs["plugins"] = [*(config.trainer.plugins or []), AtomicCheckpointIO()]
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LossGuard):
+                callback.path = self.folder.metrics
+            elif isinstance(callback, Preview):
+                callback.folder = self.folder.previews
+            elif isinstance(callback, LatestCheckpoint):
+                callback.path = self.folder.checkpoint
+        return trainer
+
+    def before_fit(self) -> None:
+        """Say what is going to happen."""
+        trainer, config = self.trainer, self.config[self.subcommand]
+        if trainer.is_global_zero:
+            compiled = ", compiled (the first step takes a minute)"
+            print(
+                f"training '{self.folder.path.name}': {trainer.max_steps} steps of {config.data.batch_size} photos at "
+                f"{config.data.image_size} px, {trainer.precision} on {trainer.strategy.root_device}"
+                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}; "
+                f"previews in {self.folder.previews}",
+                flush=True,
+            )
+
+    def after_fit(self) -> None:
+        """Write the weights, export them, and say where everything is."""
+        if not self.trainer.is_global_zero:
+            return
+        config = self.config[self.subcommand]
+        source = config.model.perceptual_weights
+        card = StyleCard(
+            name=self.folder.path.name,
+            licence=config.licence,
+            perceptual_source=f"{config.model.perceptual} from "
+            + ("torchvision, IMAGENET1K_V1" if source == "default" else describe_file(Path(source))),
+            training_config=dump_config(self._parser(self.subcommand), config),
+            project_version=project_version(),
+            steps=self.trainer.global_step,
+        )
+        save_style(self.folder.weights, self.model.network, card)
+        report = convert(self.folder.weights, self.folder.onnx, overwrite=True)
+        print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
+        print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: Arguments in place of those of the process.
+
+    Returns:
+        The exit code: 0, or 2 for a user's mistake, or 130 after Ctrl-C.
+    """
+    # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning.*")
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    keep_freed_memory()
+    cli: StyleCLI | None = None
+    try:
+        cli = StyleCLI.__new__(StyleCLI)
+        cli.__init__(  # type: ignore[misc]
+            StyleTraining,
+            PhotoData,
+            args=args,
+            parser_class=StyleArgumentParser,
+            parser_kwargs={"description": "Train one style, and export it."},
+            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
+            save_config_callback=RunConfigCallback,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+        )
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"{stop}; go on with the same command and --ckpt_path {cli.folder.checkpoint}" if cli else stop)
+        return 130
+    return 0

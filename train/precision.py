@@ -1,0 +1,23 @@
+"""Which precision the training computes in: bfloat16 where the hardware has it, for it halves the work."""
+
+from __future__ import annotations
+
+import torch
+
+BFLOAT16 = "bf16-mixed"
+FLOAT32 = "32-true"
+"""Lightning's names: weights are float32 in both."""
+
+
+def best_precision() -> str:
+    """Return ``bf16-mixed`` where the hardware computes in bfloat16, else ``32-true``."""
+    if torch.cuda.is_available():
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return BFLOAT16 if supported else FLOAT32
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context that Lightning computes in, for code that runs without it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == BFLOAT16)

@@ -1,0 +1,96 @@
+"""The folder that a run leaves behind, ``runs/<name>/``, and who may write to it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class RunError(RuntimeError):
+    """A run cannot start or go on; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where each product of a run lies.
+
+    Args:
+        path: ``runs/<name>``.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration, ready to be run again."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest state, to resume from."""
+        return self.path / "last.ckpt"
+
+    @property
+    def weights(self) -> Path:
+        """The trained network, with its card in the header."""
+        return self.path / "style.safetensors"
+
+    @property
+    def onnx(self) -> Path:
+        """The exported network."""
+        return self.path / "style.onnx"
+
+    @property
+    def previews(self) -> Path:
+        """Before-and-after sheets, one for every so many steps."""
+        return self.path / "previews"
+
+    @property
+    def metrics(self) -> Path:
+        """The losses as a table, one row for every so many steps."""
+        return self.path / "metrics.csv"
+
+    def claim(self, *, resuming: bool, overwrite: bool) -> None:
+        """Make sure that a run may write here, before anything is computed.
+
+        Args:
+            resuming: The run continues from a checkpoint.
+            overwrite: The user allowed an earlier run to be replaced.
+
+        Raises:
+            RunError: If an earlier run lies here and neither is so.
+        """
+        if resuming:
+            return
+        found = next((file for file in (self.weights, self.checkpoint) if file.exists()), None)
+        if found is None:
+            return
+        if not overwrite:
+            resume = f"continue it with --ckpt_path {self.checkpoint}, " if self.checkpoint.exists() else ""
+            raise RunError(f"'{self.path}' already holds a run; {resume}choose another --name, or say --overwrite true")
+        for file in (self.checkpoint, self.weights, self.onnx, self.metrics, *self.previews.glob("*.png")):
+            file.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def describe_file(path: Path) -> str:
+    """Name a file so that another person can tell whether theirs is the same: its name and SHA-256."""
+    with path.open("rb") as file:
+        return f"{path.name}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def project_version() -> str:
+    """Return this checkout's version, read from ``pyproject.toml``, for the program is run without being installed."""
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    return importlib.metadata.version("onestroke")

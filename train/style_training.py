@@ -1,0 +1,176 @@
+"""The training of one style, as Lightning sees it (Johnson et al. 2016, section 3)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from data.photos import PhotoBatch, read_style, to_unit
+from models.losses import LossTerms, PerceptualLoss
+from models.network import NetworkConfig, StyleNetwork
+from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
+from models.weights import load_style
+from train.run_folder import RunError
+
+CONTENT_LAYERS = {"relu3_3": 1.0}
+STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
+
+COMPILE_PAYS_AFTER = 200
+"""Steps below which compiling, about a minute on two cores, takes longer than it saves."""
+
+
+class StyleTraining(pl.LightningModule):
+    """Train a style network against the features of a frozen perceptual network.
+
+    Args:
+        style: Picture of the painting, or several of one style.
+        style_size: Short side in pixels at which the painting is looked at; larger means finer strokes.
+        style_weight: Strength of the style; 0.5 is half as strong.
+        content_weight: How much of the photo is kept.
+        tv_weight: Smoothness: total variation; 0 switches it off.
+        content_layers: Layers that hold the photo's content, each with its share.
+        style_layers: Layers that hold the style, each with its share.
+        perceptual: The frozen network, vgg19 or vgg16.
+        perceptual_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
+        network: Architecture of the style network.
+        start_from: A trained style (``.safetensors``) to start from in place of random weights.
+        learning_rate: Peak of the one-cycle schedule of Adam.
+        compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
+    """
+
+    def __init__(
+        self,
+        style: str | list[str],
+        style_size: int | None = 384,
+        style_weight: float = 1.0,
+        content_weight: float = 1.0,
+        tv_weight: float = 1.0,
+        content_layers: dict[str, float] = CONTENT_LAYERS,
+        style_layers: dict[str, float] = STYLE_LAYERS,
+        perceptual: PerceptualName = "vgg19",
+        perceptual_weights: str = "default",
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008
+        start_from: str | None = None,
+        learning_rate: float = 2e-3,
+        compile: Literal["auto", "on", "off"] = "auto",
+    ) -> None:
+        super().__init__()
+        if learning_rate <= 0:
+            raise RunError(f"--model.learning_rate is {learning_rate}; it must be above 0")
+        if style_size is not None and style_size < 32:
+            raise RunError(f"--model.style_size is {style_size}; it must be at least 32 pixels")
+        self.paintings = [Path(path) for path in ([style] if isinstance(style, str) else style)]
+        if not self.paintings:
+            raise RunError("--model.style is empty; name at least one picture of a painting")
+        self.style_size = style_size
+        self.learning_rate = learning_rate
+        self.compile_mode = compile
+        self._loss_settings: dict[str, Any] = {
+            "content_layers": content_layers,
+            "style_layers": style_layers,
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+            "tv_weight": tv_weight,
+        }
+        self._perceptual = (perceptual, perceptual_weights)
+        self.network = StyleNetwork(network)
+        if start_from is not None:
+            self._start_from(Path(start_from))
+        self.loss: PerceptualLoss | None = None
+        # The method and not the module, which would stand in the checkpoint a second time.
+        self._stylize: Callable[[Tensor], Tensor] = self.network.forward
+
+    def _start_from(self, path: Path) -> None:
+        start, _ = load_style(path)
+        if start.config != self.network.config:
+            raise RunError(
+                f"'{path}' holds a network of {start.config.to_dict()}, this run trains "
+                f"{self.network.config.to_dict()}; give --model.network the same values"
+            )
+        self.network.load_state_dict(start.state_dict())
+
+    def setup(self, stage: str) -> None:
+        """Read the frozen network and the painting; nothing is read before it is known that the run may start.
+
+        Raises:
+            ImageError: If the painting cannot be read.
+            PerceptualWeightsError: If the frozen network's weights are absent or do not fit.
+            RunError: If a layer is unknown or a weight is negative.
+        """
+        if self.loss is not None:
+            return
+        paintings = [read_style(path, self.style_size) for path in self.paintings]
+        name, weights = self._perceptual
+        layers = [*self._loss_settings["content_layers"], *self._loss_settings["style_layers"]]
+        try:
+            self.loss = PerceptualLoss(VGGFeatures(name, layers, weights), **self._loss_settings)
+        except PerceptualWeightsError:
+            raise
+        except ValueError as error:
+            raise RunError(f"--model: {error}") from error
+        self.loss.set_style(paintings)
+        # DistributedDataParallel would send the frozen weights from process to process at every step.
+        self._ddp_params_and_buffers_to_ignore = [f"loss.{name}" for name, _ in self.loss.named_buffers()]
+        self.network.to(memory_format=torch.channels_last)
+        if should_compile(self.compile_mode, self.trainer.max_steps):
+            self._stylize = torch.compile(self.network.forward)
+
+    def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Stylise a batch and judge it; the losses stay on the device until somebody looks."""
+        terms = self._judge(batch, self._stylize)
+        self.log("loss", terms.total.detach(), prog_bar=True)
+        self.log("content", terms.content, prog_bar=True)
+        self.log("style", terms.style, prog_bar=True)
+        self.log("tv", terms.total_variation, prog_bar=True)
+        return {"loss": terms.total, "terms": torch.stack([terms.total.detach(), *terms[1:]])}
+
+    def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Judge held-out photos, with the network as it will be exported: not compiled."""
+        terms = self._judge(batch, self.network)
+        for name, value in zip(("loss", "content", "style", "tv"), terms, strict=True):
+            self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
+
+    def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor]) -> LossTerms:
+        if self.loss is None:
+            raise RuntimeError("setup was not called; use a Trainer")
+        photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
+        content = self.loss.describe_content(photos)
+        return self.loss(stylize(photos), content)  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.trainer.max_steps + 1, pct_start=0.1, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random state, though nothing here draws from it: a loss of the user's own may."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the random state."""
+        torch.set_rng_state(checkpoint["random_state"].cpu())
+
+
+def should_compile(mode: str, steps: int) -> bool:
+    """Decide whether to compile.
+
+    Args:
+        mode: ``on``, ``off`` or ``auto``: compile where a C++ compiler is at hand and the run is long enough.
+        steps: Length of the run.
+
+    Returns:
+        True to compile.
+    """
+    if mode != "auto":
+        return mode == "on"
+    return steps >= COMPILE_PAYS_AFTER and any(shutil.which(name) for name in ("c++", "g++", "clang++"))

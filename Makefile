@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+
+# Optional: a file of VGG-19 weights in torchvision's layout, and a folder of photos, for make bench.
+VGG19 ?= $(ONESTROKE_VGG19)
+PHOTOS ?= $(ONESTROKE_PHOTOS)
+
+.PHONY: demo test bench lint clean
+
+demo: $(INSTALLED)  ## export a trained style and repaint a sample photo with it
+	$(PY) -m train.demo
+
+test: lint  ## style, types, layers, and all tests
+	$(PY) -m pytest
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
+	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights $(VGG19)) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(QUALITY),--quality)
+
+$(INSTALLED): pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check ".[dev,samples]"
+	rm -rf build onestroke.egg-info
+	touch $(INSTALLED)
+
+clean:  ## remove what was built, but no run
+	rm -rf .venv build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

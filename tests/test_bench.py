@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from train.bench import build_step, count_gflop, main, measure_ceiling, measure_decoding, random_weights
+from train.bench import count_gflop, main, measure_ceiling, measure_decoding
 from train.precision import FLOAT32
+from train.step import build_step, random_weights
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     losses = {}
     for kind in ("reference", "ours"):
-        step, _ = build_step(kind, weights, 64, 10, precision=FLOAT32, compiled=False)
+        step, _ = build_step(kind, weights, 64, 10_000, precision=FLOAT32, compiled=False)
         losses[kind] = [step(photos).item() for _ in range(4)]
     assert losses["ours"] == pytest.approx(losses["reference"], rel=2e-3)
     assert losses["ours"][-1] != losses["ours"][0]

@@ -1,6 +1,7 @@
 """A run from the command line leaves what it promises, and a wrong one says what is wrong."""
 
 import csv
+import os
 
 import onnxruntime
 import PIL.Image
@@ -11,7 +12,7 @@ import yaml
 from models.weights import load_style
 from tests.perceptual_weights import random_state
 from tests.pictures import noise, write
-from tests.small_run import arguments
+from tests.small_run import ROOT, arguments
 from train.command import main
 
 
@@ -183,3 +184,34 @@ def test_weights_scaled_a_hundredfold_train_the_same(tmp_path):
         with (tmp_path / "runs" / f"scale-{scale}" / "metrics.csv").open(newline="") as file:
             losses.append([float(row["loss"]) for row in csv.DictReader(file)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+REAL_INPUT = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")
+
+
+@pytest.mark.skipif(
+    not all(name in os.environ for name in REAL_INPUT),
+    reason=f"set {', '.join(REAL_INPUT)} to VGG-19 weights, a folder of photos and one of paintings",
+)
+def test_real_weights_photos_and_painting_train_a_style(tmp_path):
+    weights, photos, paintings = (os.environ[name] for name in REAL_INPUT)
+    run = [
+        "fit",
+        f"--config={ROOT / 'configs' / 'wave.yaml'}",
+        f"--model.style={paintings}/wave.jpg",
+        f"--model.perceptual_weights={weights}",
+        f"--data.photos={photos}",
+        f"--runs={tmp_path}",
+        "--model.network.width=8",
+        "--model.style_size=128",
+        "--data.image_size=64",
+        "--data.held_out=4",
+        "--trainer.max_steps=40",
+        "--guard.every_n_steps=5",
+        "--trainer.val_check_interval=40",
+        "--trainer.accelerator=cpu",
+    ]
+    assert main(run) == 0
+    with (tmp_path / "wave" / "metrics.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.3 * losses[0]

@@ -83,6 +83,31 @@ def test_an_earlier_run_is_not_overwritten(finished, capsys):
     assert (finished / "style.safetensors").read_bytes() == before
 
 
+def test_a_run_that_cannot_start_removes_nothing_even_when_it_may_overwrite(finished, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
+        assert main(arguments(finished.parent.parent, steps=4, overwrite="true", **wrong)) == 2
+        assert "missing" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_earlier_run_is_replaced_when_told(tmp_path):
+    assert main(arguments(tmp_path, steps=4)) == 0
+    assert main(arguments(tmp_path, steps=2, overwrite="true")) == 0
+    folder = tmp_path / "runs" / "small"
+    assert not (folder / "previews" / "step-000004.png").exists()
+    assert (folder / "metrics.csv").read_text().count("\n") == 3
+    assert load_style(folder / "style.safetensors")[1].steps == 2
+
+
+def test_another_run_is_not_overwritten_by_resuming(finished, tmp_path, capsys):
+    folder = finished.parent.parent
+    assert main(arguments(folder, steps=4, name="other")) == 0
+    checkpoint = finished / "last.ckpt"
+    assert main(arguments(folder, steps=4, name="other", ckpt_path=checkpoint)) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
 def test_validation_runs_from_a_checkpoint(finished, capsys):
     fit = arguments(finished.parent.parent, steps=4)
     assert main(["validate", *fit[1:], f"--ckpt_path={finished / 'last.ckpt'}"]) == 0

@@ -54,11 +54,21 @@ class StyleArgumentParser(LightningArgumentParser):
 class RunConfigCallback(SaveConfigCallback):
     """Keep the whole configuration beside what it makes."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write nothing yet: a painting or weights may still turn out to be missing."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin the run folder, now that everything was found."""
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write ``config.yaml``."""
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(RunFolder(folder).config, dump_config(self.parser, self.config))
+        """Remove the run that this one replaces, and write ``config.yaml``."""
+        folder = RunFolder(Path(trainer.default_root_dir))
+        folder.path.mkdir(parents=True, exist_ok=True)
+        if trainer.ckpt_path is None:
+            folder.clear()
+        write_text(folder.config, dump_config(self.parser, self.config))
 
 
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
@@ -97,9 +107,12 @@ class StyleCLI(LightningCLI):
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
         if self.subcommand == "fit":
-            self.folder.claim(resuming=config.get("ckpt_path") is not None, overwrite=config.overwrite)
+            checkpoint = config.get("ckpt_path")
+            resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
+            if not (resuming or config.overwrite):
+                self.folder.require_free()
         if config.trainer.precision is None:
-            config.trainer.precision = best_precision()
+            config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer; a value that one of them refuses is the user's mistake."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import resource
 import sys
 from pathlib import Path
 
@@ -32,6 +31,8 @@ def keep_freed_memory() -> bool:
 
 def resident_mb() -> dict[str, float]:
     """Return this process's memory in MB: the highest so far, and, on Linux, the present."""
+    import resource  # Not on Windows, where training works all the same.
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     statm = Path("/proc/self/statm")
     pages = int(statm.read_text().split()[1]) if statm.exists() else 0

@@ -9,9 +9,13 @@ FLOAT32 = "32-true"
 """Lightning's names: weights are float32 in both."""
 
 
-def best_precision() -> str:
-    """Return ``bf16-mixed`` where the hardware computes in bfloat16, else ``32-true``."""
-    if torch.cuda.is_available():
+def best_precision(accelerator: str = "auto") -> str:
+    """Return ``bf16-mixed`` where the hardware computes in bfloat16, else ``32-true``.
+
+    Args:
+        accelerator: Lightning's name of what will be used; all but ``cpu`` mean a GPU where there is one.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

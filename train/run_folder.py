@@ -53,25 +53,20 @@ class RunFolder:
         """The losses as a table, one row for every so many steps."""
         return self.path / "metrics.csv"
 
-    def claim(self, *, resuming: bool, overwrite: bool) -> None:
-        """Make sure that a run may write here, before anything is computed.
-
-        Args:
-            resuming: The run continues from a checkpoint.
-            overwrite: The user allowed an earlier run to be replaced.
+    def require_free(self) -> None:
+        """Make sure that no earlier run lies here, before anything is computed.
 
         Raises:
-            RunError: If an earlier run lies here and neither is so.
+            RunError: If one does.
         """
-        if resuming:
-            return
         found = next((file for file in (self.weights, self.checkpoint) if file.exists()), None)
-        if found is None:
-            return
-        if not overwrite:
+        if found is not None:
             resume = f"continue it with --ckpt_path {self.checkpoint}, " if self.checkpoint.exists() else ""
             raise RunError(f"'{self.path}' already holds a run; {resume}choose another --name, or say --overwrite true")
-        for file in (self.checkpoint, self.weights, self.onnx, self.metrics, *self.previews.glob("*.png")):
+
+    def clear(self) -> None:
+        """Remove what an earlier run made and this one will make anew."""
+        for file in (self.checkpoint, self.weights, self.onnx, *self.previews.glob("*.png")):
             file.unlink(missing_ok=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from models.network import NetworkConfig, StyleNetwork
 
@@ -57,7 +57,8 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
         "card": json.dumps(asdict(card), sort_keys=True),
     }
     partial = path.with_name(path.name + ".tmp")
-    save_file(tensors, partial, metadata=header)
+    # Not save_file, whose files nobody but their owner may read, a web server for one.
+    partial.write_bytes(save(tensors, metadata=header))
     partial.replace(path)
 
 

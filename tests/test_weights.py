@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr("models.weights.save_file", fail)
+    monkeypatch.setattr("models.weights.save", fail)
     with pytest.raises(OSError, match="disk full"):
         save_style(path, network, CARD)
     assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.perceptual import VGGFeatures
 
 STYLE_BALANCE = 8.0
-"""What a ``style_weight`` of 1 means: found by eye on four paintings, so that strokes and photo both stay legible."""
+"""What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
 
 TV_BALANCE = 0.5
 """What a ``tv_weight`` of 1 means: just enough that flat regions carry no speckle at the scale of single pixels."""

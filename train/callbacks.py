@@ -18,7 +18,7 @@ from torch import Tensor
 from data.images import contact_sheet, encode, from_array
 from data.photos import PhotoBatch, to_unit
 from train.photo_data import PhotoData
-from train.run_folder import RunError
+from train.run_folder import RunError, require_at_least
 
 CORRUPT_SHARE = 0.05
 """A folder of which more than this share cannot be read is not what the user believes it to be."""
@@ -40,9 +40,7 @@ class LossGuard(Callback):
     FIELDS = ("step", "loss", "content", "style", "tv", "learning_rate")
 
     def __init__(self, every_n_steps: int = 10, patience: int = 500) -> None:
-        for name, value in (("every_n_steps", every_n_steps), ("patience", patience)):
-            if value < 1:
-                raise RunError(f"--guard.{name} is {value}; it must be at least 1")
+        require_at_least(1, guard__every_n_steps=every_n_steps, guard__patience=patience)
         self.every_n_steps = every_n_steps
         self.patience = patience
         self.path: Path | None = None
@@ -160,9 +158,7 @@ class Preview(Callback):
     """
 
     def __init__(self, every_n_steps: int = 100, count: int = 4) -> None:
-        for name, value in (("every_n_steps", every_n_steps), ("count", count)):
-            if value < 1:
-                raise RunError(f"--preview.{name} is {value}; it must be at least 1")
+        require_at_least(1, preview__every_n_steps=every_n_steps, preview__count=count)
         self.every_n_steps = every_n_steps
         self.count = count
         self.folder = Path("previews")

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from train.run_folder import RunError
+from train.run_folder import RunError, require_at_least
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -68,8 +68,7 @@ class LatestCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 100) -> None:
-        if every_n_steps < 1:
-            raise RunError(f"--checkpoint.every_n_steps is {every_n_steps}; it must be at least 1")
+        require_at_least(1, checkpoint__every_n_steps=every_n_steps)
         self.every_n_steps = every_n_steps
         self.path = Path("last.ckpt")
         self._asked_to_stop = False

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from data.images import list_images
 from data.photos import HeldOutPhotos, PhotoBatch, PhotoStream, Sample, StepSampler, collate, fingerprint, hold_out
-from train.run_folder import RunError
+from train.run_folder import RunError, require_at_least
 
 
 class PhotoLoader(DataLoader[Sample]):
@@ -55,14 +55,9 @@ class PhotoData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("held_out", held_out, 1),
-            ("image_size", image_size, 64),
-            ("batch_size", batch_size, 1),
-            ("workers", workers if workers is not None else 0, 0),
-        ):
-            if value < least:
-                raise RunError(f"--data.{name} is {value}; it must be at least {least}")
+        require_at_least(1, data__held_out=held_out, data__batch_size=batch_size)
+        require_at_least(64, data__image_size=image_size)
+        require_at_least(0, data__workers=workers or 0)
         if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
             raise RunError(
                 f"--data.crop_scale is {list(crop_scale)}; give two shares of the area, 0 < small <= large <= 1"

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from models.perceptual import VGGFeatures
 
-STYLE_BALANCE = 8.0
+STYLE_BALANCE = 2.0
 """What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
+
+STYLE_SMOOTHING = 0.01
+"""Relative distance of Gram matrices below which they count as equal, so that a match has a gradient, and it is zero."""
 
 TV_BALANCE = 0.5
 """What a ``tv_weight`` of 1 means: just enough that flat regions carry no speckle at the scale of single pixels."""
-
 
 GRAM_PARTS = 8
 """Into how many sums a low-precision Gram matrix is split; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -51,6 +53,24 @@ def relative_error(values: Tensor, target: Tensor) -> Tensor:
     """
     energy = target.float().square().flatten(1).sum(1)
     return squared_error(values, target) / energy.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def relative_distance(values: Tensor, target: Tensor, smoothing: float = STYLE_SMOOTHING) -> Tensor:
+    """Divide the distance by the target's norm: the root of ``relative_error``, rounded off near 0.
+
+    The style terms are distances and not squares, unlike Gatys et al. (2016, eq. 4). A square pulls the harder the
+    worse a painting can be matched, so that a hard one (The Scream) drowns the photo at a weight that suits an easy
+    one (The Great Wave); a distance pulls on all alike, and one weight serves them.
+
+    Args:
+        values: Shape (B, ...).
+        target: Shape (B, ...) or (1, ...).
+        smoothing: Distance below which the square takes over.
+
+    Returns:
+        Shape (B,), float32: 0 for equality, about 1 for ``values`` of zero.
+    """
+    return (relative_error(values, target) + smoothing**2).sqrt() - smoothing
 
 
 class _Gram(torch.autograd.Function):
@@ -184,7 +204,7 @@ class PerceptualLoss(nn.Module):
             share * relative_error(activations[layer], content[layer]) for layer, share in self.content_layers.items()
         )
         style_loss = sum_terms(
-            share * relative_error(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
+            share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
             for layer, share in self.style_layers.items()
         )
         variation = (total_variation(pictures) / pictures[0].numel()).mean()

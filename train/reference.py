@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models.vgg import cfgs as vgg_layouts
 from torchvision.models.vgg import make_layers
 
-from models.losses import STYLE_BALANCE, TV_BALANCE
+from models.losses import STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE
 from models.network import NetworkConfig, to_picture
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, name_layers
 
@@ -116,7 +116,8 @@ class ReferenceLoss(nn.Module):
         found, kept = self._activations(pictures), self._activations(photos)[self.content_layer]
         loss = _relative(found[self.content_layer], kept).mean()
         for name in self.style_layers:
-            distance = _relative(_gram(found[name]), getattr(self, f"{name}_gram")).mean()
+            error = _relative(_gram(found[name]), getattr(self, f"{name}_gram"))
+            distance = ((error + STYLE_SMOOTHING**2).sqrt() - STYLE_SMOOTHING).mean()
             loss = loss + STYLE_BALANCE / len(self.style_layers) * distance
         corner = pictures[:, :, :-1, :-1]
         down, right = pictures[:, :, 1:, :-1] - corner, pictures[:, :, :-1, 1:] - corner

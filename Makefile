@@ -4,14 +4,15 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-# Optional: a file of VGG-19 weights in torchvision's layout, and a folder of photos, for make bench.
+# Optional: a file of VGG-19 weights in torchvision's layout, and a folder of photos, for make bench and fidelity.
 VGG19 ?= $(ONESTROKE_VGG19)
 PHOTOS ?= $(ONESTROKE_PHOTOS)
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench fidelity lint clean
 
-demo: $(INSTALLED)  ## export a trained style and repaint a sample photo with it
-	$(PY) -m train.demo
+demo: $(INSTALLED)  ## train a style, export it, repaint a photo; your own with STYLE=, PHOTOS=, PHOTO=
+	$(PY) -m train.demo $(if $(STYLE),--style "$(STYLE)") $(if $(filter-out file,$(origin PHOTOS)),--photos "$(PHOTOS)") \
+	  $(if $(PHOTO),--photo "$(PHOTO)") $(if $(AGAIN),--again)
 
 test: lint  ## style, types, layers, and all tests
 	$(PY) -m pytest
@@ -24,6 +25,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights $(VGG19)) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(QUALITY),--quality)
+
+fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
+	$(PY) -m train.fidelity --paintings $(PAINTINGS) --photos $(PHOTOS) --styles models/pretrained/*.safetensors \
+	  $(if $(VGG19),--teacher-weights $(VGG19))
 
 $(INSTALLED): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv

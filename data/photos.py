@@ -147,13 +147,13 @@ class PhotoStream(Dataset[Sample]):
                 continue
             with torch.random.fork_rng(devices=[]):
                 # Not torch.manual_seed, which would seed the accelerators too.
-                torch.default_generator.manual_seed(_mix("crop", self._seed, n))
+                torch.default_generator.manual_seed(mix_seed("crop", self._seed, n))
                 return Sample(_to_tensor(self._augment(image)), tuple(failures))
         raise ImageError(f"{len(failures)} photos in a row cannot be used, the first because {failures[0][1]}")
 
     def _photo(self, epoch: int, position: int) -> Path:
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(_mix("order", self._seed, epoch))
+            generator = torch.Generator().manual_seed(mix_seed("order", self._seed, epoch))
             self._order = (epoch, torch.randperm(len(self), generator=generator))
         return Path(os.fsdecode(self._paths[int(self._order[1][position])]))
 
@@ -256,6 +256,7 @@ def _name_below(path: Path, root: Path) -> bytes:
     return os.fsencode(path.relative_to(root).as_posix())
 
 
-def _mix(purpose: str, seed: int, number: int) -> int:
+def mix_seed(purpose: str, seed: int, number: int) -> int:
+    """Return 64 bits that depend on all three: what sample ``number`` of a run draws for one purpose."""
     # A hash, so that neighbouring seeds share nothing: seed + n would give run 1 the crops of run 0, one sample later.
     return int.from_bytes(hashlib.blake2b(f"{purpose} {seed} {number}".encode(), digest_size=8).digest(), "big")

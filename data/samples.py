@@ -14,6 +14,9 @@ SAMPLES = {
 }
 """Name and origin of each photo, as scikit-image states them."""
 
+SHOWN = "chelsea"
+"""The photo that training on the samples holds out, for the demo to repaint."""
+
 
 def sample_photo(name: str) -> Path:
     """Find a sample photo's file.

@@ -1,5 +1,7 @@
 """The frozen perceptual network: VGG's convolutions (Simonyan and Zisserman 2015), only as deep as a loss reaches.
 
+``vgg_small`` is a narrow VGG-19 of our own, distilled from it (``python -m train.distill``) and kept in the repository.
+
 Layers go by the papers' names: ``relu3_3`` is the third convolution of the third block after its ReLU, ``conv4_2`` a
 convolution before its ReLU, ``pool2`` the end of the second block.
 """
@@ -19,10 +21,20 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 from torchvision.models.vgg import cfgs as vgg_layouts
 
-PerceptualName = Literal["vgg16", "vgg19"]
+PerceptualName = Literal["vgg16", "vgg19", "vgg_small"]
 
-LAYOUTS: Mapping[str, str] = {"vgg16": "D", "vgg19": "E"}
-"""Simonyan and Zisserman's name (table 1) of each network's configuration."""
+LAYOUTS: Mapping[str, tuple[int | str, ...]] = {
+    "vgg16": tuple(vgg_layouts["D"]),
+    "vgg19": tuple(vgg_layouts["E"]),
+    "vgg_small": (16, 16, "M", 32, 32, "M", 64, 64, 64, 64, "M", 80, 80, 80, 80, "M", 80, 80),
+}
+"""Channels of each convolution, and M for each pooling (Simonyan and Zisserman 2015, table 1, columns D and E).
+
+``vgg_small`` has VGG-19's layers as far as relu5_2, which is as deep as the literature's losses reach.
+"""
+
+SMALL_WEIGHTS = Path(__file__).resolve().parent / "vgg_small.safetensors"
+"""The kept weights of ``vgg_small``."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -36,7 +48,7 @@ def name_layers(network: str) -> list[str]:
     """List the layers of a network in order, as torchvision's ``features`` holds them.
 
     Args:
-        network: ``vgg16`` or ``vgg19``.
+        network: ``vgg16``, ``vgg19`` or ``vgg_small``.
 
     Returns:
         Names such as ``conv1_1``, ``relu1_1``, ..., ``pool5``; the position is torchvision's index.
@@ -48,7 +60,7 @@ def name_layers(network: str) -> list[str]:
         raise ValueError(f"perceptual network is {network!r}; choose one of {', '.join(get_args(PerceptualName))}")
     names: list[str] = []
     block, position = 1, 1
-    for entry in vgg_layouts[LAYOUTS[network]]:
+    for entry in LAYOUTS[network]:
         if entry == "M":
             names.append(f"pool{block}")
             block, position = block + 1, 1
@@ -65,10 +77,11 @@ class VGGFeatures(nn.Module):
     and they would make each checkpoint thirty times larger.
 
     Args:
-        network: ``vgg16`` or ``vgg19``.
+        network: ``vgg16``, ``vgg19`` or ``vgg_small``.
         layers: Every layer that will ever be asked for; the network ends at the deepest.
-        weights: ``default`` for torchvision's ImageNet weights (downloaded once and cached as torchvision does), or a
-            ``.safetensors`` or ``.pth`` file in torchvision's layout, which may end after the deepest layer.
+        weights: ``default`` for torchvision's ImageNet weights (downloaded once and cached as torchvision does) or, with
+            ``vgg_small``, the kept file; or a ``.safetensors`` or ``.pth`` file in torchvision's layout, which may end
+            after the deepest layer; or what such a file holds.
 
     Raises:
         ValueError: For an unknown network or layer.
@@ -78,7 +91,9 @@ class VGGFeatures(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: PerceptualName, layers: Iterable[str], weights: str = "default") -> None:
+    def __init__(
+        self, network: PerceptualName, layers: Iterable[str], weights: str | Mapping[str, Tensor] = "default"
+    ) -> None:
         super().__init__()
         names = name_layers(network)
         wanted = list(layers)
@@ -91,27 +106,28 @@ class VGGFeatures(nn.Module):
         self.layer_names = names[: max(names.index(layer) for layer in wanted) + 1]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-        state = load_perceptual_weights(network, weights)
+        state = load_perceptual_weights(network, weights) if isinstance(weights, str) else weights
+        source = f"'{weights}'" if isinstance(weights, str) else "in memory"
         for index, name in enumerate(self.layer_names):
             if name.startswith("conv"):
-                kernel, bias = self._take(state, index, name, weights)
+                kernel, bias = self._take(state, index, name, source)
                 self.register_buffer(f"{name}_weight", kernel, persistent=False)
                 self.register_buffer(f"{name}_bias", bias, persistent=False)
 
-    def _take(self, state: Mapping[str, Tensor], index: int, name: str, weights: str) -> tuple[Tensor, Tensor]:
+    def _take(self, state: Mapping[str, Tensor], index: int, name: str, source: str) -> tuple[Tensor, Tensor]:
         try:
             kernel, bias = state[f"features.{index}.weight"], state[f"features.{index}.bias"]
         except KeyError:
             raise PerceptualWeightsError(
-                f"perceptual weights '{weights}' hold no features.{index}, which {self.network} needs for {name}; "
+                f"perceptual weights {source} hold no features.{index}, which {self.network} needs for {name}; "
                 "choose shallower layers or a file that reaches further"
             ) from None
-        channels = [entry for entry in vgg_layouts[LAYOUTS[self.network]] if entry != "M"]
+        channels = [entry for entry in LAYOUTS[self.network] if entry != "M"]
         position = sum(other.startswith("conv") for other in self.layer_names[:index])
         needed = (channels[position], channels[position - 1] if position else 3, 3, 3)
         if tuple(kernel.shape) != needed or tuple(bias.shape) != needed[:1]:
             raise PerceptualWeightsError(
-                f"perceptual weights '{weights}' have shape {tuple(kernel.shape)} at {name}, {self.network} needs "
+                f"perceptual weights {source} have shape {tuple(kernel.shape)} at {name}, {self.network} needs "
                 f"{needed}; they belong to another network"
             )
         return kernel.float().contiguous(memory_format=torch.channels_last), bias.float()
@@ -148,7 +164,7 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
     """Read weights in torchvision's layout.
 
     Args:
-        network: ``vgg16`` or ``vgg19``.
+        network: ``vgg16``, ``vgg19`` or ``vgg_small``.
         weights: ``default`` or a path.
 
     Returns:
@@ -157,6 +173,8 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
     Raises:
         PerceptualWeightsError: If there is no such file, it cannot be read, or the download failed.
     """
+    if weights == "default" and network == "vgg_small":
+        weights = str(SMALL_WEIGHTS)
     if weights == "default":
         source = VGG16_Weights.IMAGENET1K_V1 if network == "vgg16" else VGG19_Weights.IMAGENET1K_V1
         try:

@@ -11,7 +11,6 @@ from export.convert import convert
 from export.runtime import Stylizer
 from models.weights import load_style
 from tests.small_run import ROOT
-from train.demo import main
 
 STYLES = sorted((ROOT / "models" / "pretrained").glob("*.safetensors"))
 
@@ -43,16 +42,3 @@ def test_kept_styles_repaint_a_photo(path, tmp_path):
     # The photo is still there: light and dark lie where they lay.
     light = [picture.astype(float).mean(2).ravel() for picture in (photo, painted)]
     assert np.corrcoef(*light)[0, 1] > 0.3
-
-
-def test_demo_writes_before_and_after(tmp_path, capsys):
-    pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
-    assert main(["--output", str(tmp_path)]) == 0
-    assert "before-after.png" in capsys.readouterr().out
-    assert decode(tmp_path / "before-after.png").width > 2 * decode(tmp_path / "painted.jpg").width
-
-
-def test_demo_says_what_is_wrong_with_a_photo(tmp_path, capsys):
-    (tmp_path / "text.jpg").write_text("no picture")
-    assert main(["--output", str(tmp_path), "--photo", str(tmp_path / "text.jpg")]) == 2
-    assert "text.jpg" in capsys.readouterr().err

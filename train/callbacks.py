@@ -180,7 +180,7 @@ class Preview(Callback):
         # One by one and not compiled: a sheet of another size must not make the training step compile anew.
         network = pl_module.network
         after = [network(photo[None].to(pl_module.device)).clamp(0, 1).cpu() for photo in self._photos]  # type: ignore[operator]
-        rows = [[_to_bytes(photo) for photo in self._photos], [_to_bytes(picture[0]) for picture in after]]
+        rows = [[to_bytes(photo) for photo in self._photos], [to_bytes(picture[0]) for picture in after]]
         sheet = contact_sheet(rows)
         self.folder.mkdir(parents=True, exist_ok=True)
         encode(from_array(sheet), self.folder / f"step-{trainer.global_step:06d}.png")
@@ -217,6 +217,6 @@ def _photo_data(trainer: pl.Trainer) -> PhotoData:
     return datamodule
 
 
-def _to_bytes(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def to_bytes(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Turn RGB in [0, 1], shape (3, H, W), into bytes, shape (H, W, 3)."""
     return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()

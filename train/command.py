@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from data.images import ImageError
 from export.convert import ExportError, convert
-from models.perceptual import PerceptualWeightsError
+from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError
 from models.weights import StyleCard, StyleFileError, save_style
 from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
 from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
@@ -24,6 +24,9 @@ from train.photo_data import PhotoData
 from train.precision import best_precision
 from train.run_folder import RunError, RunFolder, describe_file, project_version, write_text
 from train.style_training import StyleTraining, should_compile
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 USER_ERRORS = (RunError, ImageError, StyleFileError, PerceptualWeightsError, ExportError)
 """Errors that carry one sentence for the user; every other one is a bug and keeps its traceback."""
@@ -159,8 +162,7 @@ class StyleCLI(LightningCLI):
         card = StyleCard(
             name=self.folder.path.name,
             licence=config.licence,
-            perceptual_source=f"{config.model.perceptual} from "
-            + ("torchvision, IMAGENET1K_V1" if source == "default" else describe_file(Path(source))),
+            perceptual_source=f"{config.model.perceptual} from {describe_weights(config.model.perceptual, source)}",
             training_config=dump_config(self._parser(self.subcommand), config),
             project_version=project_version(),
             steps=self.trainer.global_step,
@@ -169,6 +171,27 @@ class StyleCLI(LightningCLI):
         report = convert(self.folder.weights, self.folder.onnx, overwrite=True)
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
+
+
+def describe_weights(network: str, source: str) -> str:
+    """Say where a perceptual network's weights came from: ``default`` or the path of a file."""
+    if source == "default" and network != "vgg_small":
+        return "torchvision, IMAGENET1K_V1"
+    return describe_file(SMALL_WEIGHTS if source == "default" else Path(source))
+
+
+def quiet_libraries() -> None:
+    """Switch off what the libraries say that a user can do nothing about."""
+    # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning.*")
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -180,15 +203,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 for a user's mistake, or 130 after Ctrl-C.
     """
-    # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning.*")
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    quiet_libraries()
     keep_freed_memory()
     cli: StyleCLI | None = None
     try:
@@ -210,5 +225,5 @@ def main(args: list[str] | None = None) -> int:
         return 2
     except Interrupted as stop:
         print(f"{stop}; go on with the same command and --ckpt_path {cli.folder.checkpoint}" if cli else stop)
-        return 130
+        return INTERRUPTED
     return 0

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from data.images import list_images
 from data.photos import HeldOutPhotos, PhotoBatch, PhotoStream, Sample, StepSampler, collate, fingerprint, hold_out
+from data.samples import SAMPLES, SHOWN, sample_photo
+from data.scenes import MixedStream, SceneStream
 from train.run_folder import RunError, require_at_least
 
 
@@ -33,7 +35,9 @@ class PhotoData(pl.LightningDataModule):
     """A folder of photos, split into those trained on and those held out.
 
     Args:
-        photos: Folder of JPEG, PNG or WebP files, at any depth, such as COCO's ``train2017``.
+        photos: Folder of JPEG, PNG or WebP files, at any depth, such as COCO's ``train2017``; or ``samples``, the few
+            photos that scikit-image carries, of which one is held out.
+        scene_share: Share of the pictures that are drawn by the program in place of photos, 0 to 1.
         val_photos: Folder of photos to validate on; without one, ``held_out`` of ``photos`` are set aside.
         held_out: Number of photos that are never trained on, for validation and previews.
         image_size: Side of the square crops, in pixels.
@@ -46,6 +50,7 @@ class PhotoData(pl.LightningDataModule):
     def __init__(
         self,
         photos: str = "photos",
+        scene_share: float = 0.0,
         val_photos: str | None = None,
         held_out: int = 16,
         image_size: int = 256,
@@ -62,7 +67,11 @@ class PhotoData(pl.LightningDataModule):
             raise RunError(
                 f"--data.crop_scale is {list(crop_scale)}; give two shares of the area, 0 < small <= large <= 1"
             )
+        if not 0 <= scene_share <= 1:
+            raise RunError(f"--data.scene_share is {scene_share}; give a share from 0 (photos only) to 1 (scenes only)")
         self.photos = Path(photos)
+        self._from_samples = photos == "samples"
+        self.scene_share = scene_share
         self.val_photos = Path(val_photos) if val_photos is not None else None
         self.held_out = held_out
         self.image_size = image_size
@@ -81,6 +90,9 @@ class PhotoData(pl.LightningDataModule):
         """
         if self.training_paths:
             return
+        if self._from_samples:
+            self.photos, self.training_paths, self.held_out_paths = _split_samples()
+            return
         paths = list_images(self.photos)
         if self.val_photos is None:
             self.training_paths, self.held_out_paths = hold_out(paths, self.held_out, self.photos)
@@ -97,7 +109,11 @@ class PhotoData(pl.LightningDataModule):
         sampler = StepSampler(
             self.batch_size, trainer.max_steps, trainer.global_step, trainer.global_rank, trainer.world_size
         )
-        stream = PhotoStream(self.training_paths, self.image_size, self.seed, crop_scale=self.crop_scale)
+        stream: Dataset[Sample] = PhotoStream(
+            self.training_paths, self.image_size, self.seed, crop_scale=self.crop_scale
+        )
+        if self.scene_share > 0:
+            stream = MixedStream(stream, SceneStream(self.image_size, self.seed), self.scene_share, self.seed)
         return PhotoLoader(
             stream,
             batch_sampler=sampler,
@@ -130,6 +146,7 @@ class PhotoData(pl.LightningDataModule):
             "batch": self.batch_size * trainer.world_size,
             "image_size": self.image_size,
             "crop_scale": list(self.crop_scale),
+            "scene_share": self.scene_share,
             "seed": self.seed,
         }
 
@@ -157,3 +174,9 @@ class PhotoData(pl.LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("PhotoData works inside a Trainer; call trainer.fit(..., datamodule=...)")
         return self.trainer
+
+
+def _split_samples() -> tuple[Path, list[Path], list[Path]]:
+    """Return the folder of scikit-image's photos, those to train on, and the one that is held out."""
+    shown = sample_photo(SHOWN)
+    return shown.parent, [sample_photo(name) for name in SAMPLES if name != SHOWN], [shown]

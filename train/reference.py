@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs as vgg_layouts
 from torchvision.models.vgg import make_layers
 
 from models.losses import STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE
@@ -91,7 +90,7 @@ class ReferenceLoss(nn.Module):
         super().__init__()
         names = name_layers(network)
         self.names = names[: names.index(style_layers[-1]) + 1]
-        self.vgg = make_layers(vgg_layouts[LAYOUTS[network]])[: len(self.names)].requires_grad_(False)
+        self.vgg = make_layers(list(LAYOUTS[network]))[: len(self.names)].requires_grad_(False)
         self.vgg.load_state_dict({name: state[f"features.{name}"].float() for name in self.vgg.state_dict()})
         for layer in self.vgg:
             if isinstance(layer, nn.ReLU):

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.models.vgg import cfgs as vgg_layouts
 from torchvision.models.vgg import make_layers
 
 from models.losses import PerceptualLoss
 from models.network import StyleNetwork
-from models.perceptual import LAYOUTS, VGGFeatures, load_perceptual_weights
+from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
 from train.reference import ReferenceLoss, ReferenceNetwork
@@ -23,7 +22,7 @@ Step = Callable[[Tensor], Tensor]
 
 def random_weights(path: Path) -> Path:
     """Write random VGG-19 weights: a step takes the same time whatever they are."""
-    layers = make_layers(vgg_layouts[LAYOUTS["vgg19"]])
+    layers = make_layers(list(LAYOUTS["vgg19"]))
     torch.save({f"features.{name}": value for name, value in layers.state_dict().items()}, path)
     return path
 
@@ -37,17 +36,21 @@ def build_step(
     *,
     precision: str | None = None,
     compiled: bool = True,
+    painting: Tensor | None = None,
+    perceptual: PerceptualName = "vgg19",
 ) -> tuple[Step, torch.nn.Module]:
     """Build a whole optimisation step.
 
     Args:
         kind: ``reference`` (float32, contiguous, eager) or ``ours`` (as ``python -m train fit`` does it).
-        weights: VGG-19 weights, ``default`` or a file.
+        weights: Weights of the frozen network, ``default`` or a file.
         size: Side of the pictures in pixels.
         steps: Length of the learning-rate cycle.
         seed: Of the network's first weights, the same for both kinds.
         precision: Of ours; the best that the hardware has unless told.
         compiled: Compile ours.
+        painting: What ours is to look like, RGB in [0, 1], shape (1, 3, H, W); a made-up one unless told.
+        perceptual: The frozen network of ours.
 
     Returns:
         A function from photos, shape (B, 3, S, S) in [0, 1], to the loss, and the network that it trains.
@@ -65,9 +68,9 @@ def build_step(
             return judge(trained(photos), photos)  # type: ignore[no-any-return]
     else:
         keep_freed_memory()
-        features = VGGFeatures("vgg19", [*CONTENT_LAYERS, *STYLE_LAYERS], weights)
+        features = VGGFeatures(perceptual, [*CONTENT_LAYERS, *STYLE_LAYERS], weights)
         loss = PerceptualLoss(features, CONTENT_LAYERS, STYLE_LAYERS)
-        loss.set_style([made_up_painting(size)])
+        loss.set_style([made_up_painting(size) if painting is None else painting])
         loss.to(device)
         trained = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         stylize = torch.compile(trained.forward) if compiled else trained.forward

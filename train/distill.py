@@ -1,0 +1,129 @@
+"""Distil a small perceptual network: ``python -m train.distill --config configs/distill.yaml``.
+
+Writes one ``.safetensors`` file in torchvision's layout, for ``--model.perceptual vgg_small``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from safetensors.torch import save
+
+from train.callbacks import StyleProgressBar
+from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
+from train.command import (
+    INTERRUPTED,
+    TRAINER_DEFAULTS,
+    USER_ERRORS,
+    StyleArgumentParser,
+    describe_weights,
+    dump_config,
+    quiet_libraries,
+)
+from train.distillation import Distillation
+from train.memory import keep_freed_memory
+from train.photo_data import PhotoData
+from train.precision import best_precision
+from train.run_folder import RunError, project_version, write_text
+
+CREDIT = (
+    "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
+    "CC BY 4.0, https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
+)
+"""What the licence of the teacher's weights asks for; it stands in the file's header."""
+
+
+class DistillCLI(LightningCLI):
+    """One command: distil, and write the file."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add where to write."""
+        parser.add_argument("--output", type=str, default="runs/distill", help="Folder to write to")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run in that folder")
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from")
+        parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+        parser.link_arguments("data.image_size", "model.image_size")
+
+    def before_instantiate_classes(self) -> None:
+        """Make sure that the run may write where it will."""
+        config = self.config
+        if (Path(config.output) / "vgg_small.safetensors").exists() and not (config.overwrite or config.ckpt_path):
+            raise RunError(f"'{config.output}' already holds a network; choose another --output, or --overwrite true")
+        if config.data.batch_size % 4:
+            raise RunError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 4")
+        if config.trainer.precision is None:
+            config.trainer.precision = best_precision(str(config.trainer.accelerator))
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Make the trainer write into the output folder."""
+        kwargs |= {"default_root_dir": self.config.output, "logger": False, "plugins": [AtomicCheckpointIO()]}
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LatestCheckpoint):
+                callback.path = Path(self.config.output) / "last.ckpt"
+        return trainer
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
+    quiet_libraries()
+    keep_freed_memory()
+    try:
+        cli = DistillCLI(
+            Distillation,
+            PhotoData,
+            args=args,
+            run=False,
+            parser_class=StyleArgumentParser,
+            parser_kwargs={"description": "Distil a small perceptual network from VGG."},
+            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [StyleProgressBar(refresh_rate=1)]},
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+        )
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f"{stop}; go on with the same command and --ckpt_path")
+        return INTERRUPTED
+    write(cli)
+    return 0
+
+
+def write(cli: DistillCLI) -> None:
+    """Write the network, with where it came from in its header, and what it reached on held-out photos."""
+    folder = Path(cli.config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = cli.config.model
+    metrics = {name: round(float(value), 5) for name, value in sorted(cli.trainer.callback_metrics.items())}
+    header = {
+        "format": "onestroke-perceptual-1",
+        "credit": CREDIT,
+        "teacher": f"{config.teacher} from {describe_weights(config.teacher, config.teacher_weights)}",
+        "training_config": dump_config(cli.parser, cli.config),
+        "project_version": project_version(),
+        "held_out": json.dumps(metrics),
+    }
+    state = {name: value.to(torch.float16).contiguous() for name, value in cli.model.export_state().items()}
+    path = folder / "vgg_small.safetensors"
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_bytes(save(state, metadata=header))
+    partial.replace(path)
+    write_text(folder / "config.yaml", header["training_config"])
+    print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
+    print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")
+    print(f"judge it: python -m train.fidelity --weights {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

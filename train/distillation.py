@@ -1,0 +1,209 @@
+"""The training of a small perceptual network against a large one, as Lightning sees it.
+
+The small network is to give the same losses: its activations, mapped linearly, are to be the large one's (Romero et al.
+2015), and the distances that the losses are made of, between Gram matrices and between activations, are to be in the
+same proportion (Park et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from data.photos import PhotoBatch, read_style, to_unit
+from models.losses import PerceptualLoss, gram_matrix, relative_distance
+from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, name_layers
+from models.weights import load_style
+from train.run_folder import RunError
+from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
+from train.variations import PictureMaker
+
+LAYERS = (
+    *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu3_4"),
+    *("relu4_1", "relu4_2", "relu5_1", "relu5_2"),
+)
+"""Layers that are compared: those of the literature's losses, and some between them."""
+
+LOSS_LAYERS = {*CONTENT_LAYERS, *STYLE_LAYERS}
+"""Layers of the default loss, which count double."""
+
+
+class Distillation(pl.LightningModule):
+    """Train ``vgg_small`` to judge pictures as a large network does.
+
+    Args:
+        paintings: Pictures of paintings; as many styles as there are at hand.
+        styles: Trained styles (``.safetensors``), whose pictures are learned from.
+        teacher: The large network, vgg19 or vgg16.
+        teacher_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
+        painting_size: Short side in pixels that paintings are scaled to.
+        image_size: Side of the pictures in pixels; follows ``--data.image_size``.
+        distance_weight: Weight of the distances against the activations.
+        learning_rate: Peak of the one-cycle schedule of Adam.
+        seed: Fixes the variations; follows ``--seed_everything``.
+    """
+
+    def __init__(
+        self,
+        paintings: list[str],
+        styles: list[str] | None = None,
+        teacher: PerceptualName = "vgg19",
+        teacher_weights: str = "default",
+        painting_size: int = 384,
+        image_size: int = 128,
+        distance_weight: float = 0.3,
+        learning_rate: float = 4e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.learning_rate, self.distance_weight, self.seed = learning_rate, distance_weight, seed
+        pictures = [read_style(path, max(painting_size, image_size)) for path in map(Path, paintings)]
+        if not pictures:
+            raise RunError("--model.paintings is empty; name at least one picture of a painting")
+        networks = [load_style(Path(style))[0] for style in styles or []]
+        if any(network.config != networks[0].config for network in networks):
+            raise RunError("the networks of --model.styles differ in their architecture; name those of one")
+        self.maker = PictureMaker(pictures, networks, image_size)
+        self.layers = [layer for layer in LAYERS if layer in name_layers(teacher)]
+        self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
+        self.student = make_student(self.layers)
+        self.loss = PerceptualLoss(self.student, CONTENT_LAYERS, STYLE_LAYERS)
+
+    def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
+        """Compare the two networks on photos, their variations, and paintings."""
+        terms = self._compare(batch, self.seed + 1 + self.global_step)
+        for name in ("loss", "features", "style", "content"):
+            self.log(name, terms[name].detach(), prog_bar=True)
+        return terms["loss"]
+
+    def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Compare them on held-out photos, varied in the same way every time."""
+        for name, value in self._compare(batch, self.seed - 1 - batch_idx).items():
+            self.log(f"val_{name}", value, batch_size=len(batch.photos), sync_dist=True, prog_bar=name == "loss")
+
+    def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
+        photos = to_unit(batch.photos)
+        varied = self.maker(photos, self._gradient, seed)
+        count = len(photos)
+        pictures = torch.cat(varied).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            large = self.teacher(pictures, self.layers)
+        small = self.student(pictures, self.layers)
+        parts: dict[str, list[Tensor]] = {"features": [], "style": [], "content": []}
+        for layer in self.layers:
+            share = 2.0 if layer in LOSS_LAYERS else 1.0
+            parts["features"].append(share * unexplained_share(small[layer], large[layer]))
+            distances = [_gram_distances(features[layer]) for features in (small, large)]
+            parts["style"].append(share * _log_error(*distances))
+            distances = [
+                relative_distance(features[layer][count : 2 * count], features[layer][:count])
+                for features in (small, large)
+            ]
+            parts["content"].append(share * _log_error(*distances))
+        total = sum(2.0 if layer in LOSS_LAYERS else 1.0 for layer in self.layers)
+        terms = {name: torch.stack(values).sum() / total for name, values in parts.items()}
+        terms["loss"] = terms["features"] + self.distance_weight * (terms["style"] + terms["content"])
+        return terms
+
+    def _gradient(self, pictures: Tensor, photos: Tensor, paintings: Tensor) -> Tensor:
+        """Return the gradient of the small network's own loss, each picture towards its own painting."""
+        found = []
+        for picture, photo, painting in zip(pictures, photos, paintings, strict=True):
+            self.loss.set_style([painting[None]])
+            total = self.loss(picture[None], self.loss.describe_content(photo[None])).total
+            found.append(torch.autograd.grad(total, picture)[0])
+        return torch.stack(found)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam with one cycle of the learning rate."""
+        optimizer = torch.optim.Adam(self.student.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.trainer.max_steps + 1, pct_start=0.1, cycle_momentum=False
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random state, by which our own checkpoints are told from others."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def export_state(self) -> Mapping[str, Tensor]:
+        """Return the small network in torchvision's layout, as it was trained."""
+        names = name_layers("vgg_small")
+        state = {}
+        for name, value in self.student.named_parameters():
+            layer, kind = name.rsplit("_", 1)
+            state[f"features.{names.index(layer)}.{kind}"] = value.detach().cpu()
+        return state
+
+
+def make_student(layers: list[str]) -> VGGFeatures:
+    """Build ``vgg_small`` with random weights (He et al. 2015) that do train, as deep as ``layers`` reach."""
+    state, inputs = {}, 3
+    names = name_layers("vgg_small")
+    widths = iter(entry for entry in LAYOUTS["vgg_small"] if isinstance(entry, int))
+    for index, name in enumerate(names):
+        if name.startswith("conv"):
+            outputs = next(widths)
+            state[f"features.{index}.weight"] = nn.init.kaiming_normal_(torch.empty(outputs, inputs, 3, 3))
+            state[f"features.{index}.bias"] = torch.zeros(outputs)
+            inputs = outputs
+    student = VGGFeatures("vgg_small", layers, state)
+    for name, buffer in list(student.named_buffers()):
+        if name.startswith("conv"):
+            delattr(student, name)
+            student.register_parameter(name, nn.Parameter(buffer))
+    return student
+
+
+POSITIONS = 4096
+"""Positions of a batch that a linear map is fitted to: many times the channels of the small network."""
+
+
+def unexplained_share(small: Tensor, large: Tensor) -> Tensor:
+    """Return the share of the large network's energy that the best linear map of the small one's activations misses.
+
+    The map is the least-squares solution for the batch, so that nothing but the network is learned; as it is optimal,
+    the share's gradient does not depend on how the map changes.
+
+    Args:
+        small: Shape (B, K, H, W).
+        large: Shape (B, C, H, W).
+
+    Returns:
+        A scalar in [0, 1]; 0 if some linear map makes one the other.
+    """
+    with torch.autocast(small.device.type, enabled=False):
+        chosen = torch.randint(small.numel() // small.shape[1], (POSITIONS,), device=small.device)
+        rows, target = (values.permute(0, 2, 3, 1).flatten(0, 2)[chosen].float() for values in (small, large))
+        rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
+        with torch.no_grad():
+            products = rows.T @ rows
+            ridge = 1e-4 * products.diagonal().mean() * torch.eye(len(products), device=rows.device)
+            fitted = torch.linalg.solve(products + ridge, rows.T @ target)
+        missed: Tensor = (rows @ fitted - target).square().sum()
+        share: Tensor = missed / target.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+        return share
+
+
+def _gram_distances(features: Tensor) -> Tensor:
+    """Return the relative distance of each picture's Gram matrix from each other picture's: shape (B (B - 1),)."""
+    grams = gram_matrix(features).flatten(1)
+    with torch.autocast(grams.device.type, enabled=False):
+        products = grams @ grams.T
+    energy = products.diagonal()
+    squared = (energy[:, None] + energy - 2 * products) / energy.clamp_min(torch.finfo(torch.float32).tiny)
+    others = ~torch.eye(len(grams), dtype=torch.bool, device=grams.device)
+    # Where rounding leaves less than nothing, the distance has no gradient.
+    distances: Tensor = squared[others].clamp_min(1e-4).sqrt()
+    return distances
+
+
+def _log_error(small: Tensor, large: Tensor) -> Tensor:
+    """Compare distances by their ratio, for they span orders of magnitude; the smallest do not matter."""
+    return (torch.log(small + 0.02) - torch.log(large + 0.02)).square().mean()

@@ -19,7 +19,7 @@ STYLE_BALANCE = 2.0
 """What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
 
 STYLE_SMOOTHING = 0.01
-"""Relative distance of Gram matrices below which they count as equal, so that a match has a gradient, and it is zero."""
+"""Relative distance of Gram matrices below which they count as equal, so that a match has gradient 0."""
 
 TV_BALANCE = 0.5
 """What a ``tv_weight`` of 1 means: just enough that flat regions carry no speckle at the scale of single pixels."""
@@ -141,8 +141,8 @@ class PerceptualLoss(nn.Module):
         content_layers: Layers whose activations are to stay the photo's, each with its share.
         style_layers: Layers whose Gram matrices are to become the painting's, each with its share. Shares are
             relative: they are divided by their sum.
-        content_weight: 1 is the reference.
-        style_weight: 1 is the strength that suits most paintings; 0.5 is half as strong.
+        content_weight: 1 is the reference; 0 switches the term off, and its layers are not computed.
+        style_weight: 1 is the strength that suits most paintings; 0.5 is half as strong, 0 switches the term off.
         tv_weight: 1 removes speckle; 0 switches smoothing off.
 
     Raises:
@@ -163,31 +163,38 @@ class PerceptualLoss(nn.Module):
             if not weight >= 0:
                 raise ValueError(f"{name}_weight is {weight}; it must be 0 or more")
         self.features = features
-        self.content_layers = _share(content_layers, "content_layers")
-        self.style_layers = _share(style_layers, "style_layers")
+        self.content_layers = _share(content_layers, "content_layers") if content_weight > 0 else {}
+        self.style_layers = _share(style_layers, "style_layers") if style_weight > 0 else {}
         self.content_weight = content_weight
         self.style_weight = style_weight
         self.tv_weight = tv_weight
 
     @torch.no_grad()
-    def set_style(self, paintings: Sequence[Tensor]) -> None:
+    def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
         """Measure what the style is: the mean Gram matrices of one or several paintings.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
+            shares: How much each of them counts, equally unless told; they are divided by their sum.
         """
+        if not self.style_layers:
+            return
+        weights = torch.tensor(shares or [1.0] * len(paintings))
+        weights = weights / weights.sum()
         grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
         for painting in paintings:
             activations = self.features(painting, self.style_layers)
             for layer, values in activations.items():
                 grams[layer].append(gram_matrix(values))
         for layer, found in grams.items():
-            self.register_buffer(f"{layer}_gram", torch.stack(found).mean(0), persistent=False)
+            stacked = torch.stack(found)
+            mean = (stacked * weights.to(stacked.device).view(-1, 1, 1, 1)).sum(0)
+            self.register_buffer(f"{layer}_gram", mean, persistent=False)
 
     @torch.no_grad()
     def describe_content(self, photos: Tensor) -> dict[str, Tensor]:
         """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W): content activations by layer."""
-        return self.features(photos, self.content_layers)  # type: ignore[no-any-return]
+        return self.features(photos, self.content_layers) if self.content_layers else {}
 
     def forward(self, pictures: Tensor, content: Mapping[str, Tensor]) -> LossTerms:
         """Judge pictures.
@@ -199,13 +206,21 @@ class PerceptualLoss(nn.Module):
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
-        activations = self.features(pictures, {**self.content_layers, **self.style_layers})
+        layers = {**self.content_layers, **self.style_layers}
+        activations = self.features(pictures, layers) if layers else {}
         content_loss = sum_terms(
-            share * relative_error(activations[layer], content[layer]) for layer, share in self.content_layers.items()
+            (
+                share * relative_error(activations[layer], content[layer])
+                for layer, share in self.content_layers.items()
+            ),
+            pictures,
         )
         style_loss = sum_terms(
-            share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
-            for layer, share in self.style_layers.items()
+            (
+                share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
+                for layer, share in self.style_layers.items()
+            ),
+            pictures,
         )
         variation = (total_variation(pictures) / pictures[0].numel()).mean()
         total = (
@@ -216,9 +231,10 @@ class PerceptualLoss(nn.Module):
         return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach())
 
 
-def sum_terms(terms: Iterable[Tensor]) -> Tensor:
-    """Add up per-picture terms, each of shape (B,), and average over the batch: a float32 scalar."""
-    return torch.stack(list(terms)).sum(0).mean()
+def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:
+    """Add up per-picture terms, each of shape (B,), and average over the batch: a float32 scalar, 0 for no term."""
+    found = list(terms)
+    return torch.stack(found).sum(0).mean() if found else torch.zeros((), device=pictures.device)
 
 
 def _share(layers: Mapping[str, float], name: str) -> dict[str, float]:

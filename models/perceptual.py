@@ -33,6 +33,11 @@ LAYOUTS: Mapping[str, tuple[int | str, ...]] = {
 ``vgg_small`` has VGG-19's layers as far as relu5_2, which is as deep as the literature's losses reach.
 """
 
+PoolingName = Literal["max", "average"]
+
+AVERAGE_GAIN = 1.6
+"""What the mean of four neighbours is multiplied by: the ratio of root mean squares that max pooling has on photos."""
+
 SMALL_WEIGHTS = Path(__file__).resolve().parent / "vgg_small.safetensors"
 """The kept weights of ``vgg_small``."""
 
@@ -79,12 +84,14 @@ class VGGFeatures(nn.Module):
     Args:
         network: ``vgg16``, ``vgg19`` or ``vgg_small``.
         layers: Every layer that will ever be asked for; the network ends at the deepest.
-        weights: ``default`` for torchvision's ImageNet weights (downloaded once and cached as torchvision does) or, with
-            ``vgg_small``, the kept file; or a ``.safetensors`` or ``.pth`` file in torchvision's layout, which may end
-            after the deepest layer; or what such a file holds.
+        weights: ``default`` for torchvision's ImageNet weights (downloaded once and cached as torchvision does) or,
+            with ``vgg_small``, the kept file; or a ``.safetensors`` or ``.pth`` file in torchvision's layout, which may
+            end after the deepest layer; or what such a file holds.
+        pooling: ``max``, as the networks were trained, or ``average``, which Gatys et al. (2016) found to give smoother
+            gradients; its result is scaled so that activations keep their size.
 
     Raises:
-        ValueError: For an unknown network or layer.
+        ValueError: For an unknown network, layer or pooling.
         PerceptualWeightsError: If weights are absent or do not fit.
     """
 
@@ -92,7 +99,11 @@ class VGGFeatures(nn.Module):
     std: Tensor
 
     def __init__(
-        self, network: PerceptualName, layers: Iterable[str], weights: str | Mapping[str, Tensor] = "default"
+        self,
+        network: PerceptualName,
+        layers: Iterable[str],
+        weights: str | Mapping[str, Tensor] = "default",
+        pooling: PoolingName = "max",
     ) -> None:
         super().__init__()
         names = name_layers(network)
@@ -102,7 +113,10 @@ class VGGFeatures(nn.Module):
                 raise ValueError(f"{network} has no layer {layer!r}; its layers are {', '.join(names)}")
         if not wanted:
             raise ValueError("no layer was asked for; name at least one, relu3_3 say")
+        if pooling not in get_args(PoolingName):
+            raise ValueError(f"pooling is {pooling!r}; choose one of {', '.join(get_args(PoolingName))}")
         self.network = network
+        self.pooling = pooling
         self.layer_names = names[: max(names.index(layer) for layer in wanted) + 1]
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -151,7 +165,7 @@ class VGGFeatures(nn.Module):
             elif name.startswith("relu"):
                 hidden = F.relu(hidden)
             else:
-                hidden = F.max_pool2d(hidden, 2)
+                hidden = F.max_pool2d(hidden, 2) if self.pooling == "max" else AVERAGE_GAIN * F.avg_pool2d(hidden, 2)
             if name in wanted:
                 found[name] = hidden
                 if len(found) == len(wanted):

@@ -219,4 +219,4 @@ def _photo_data(trainer: pl.Trainer) -> PhotoData:
 
 def to_bytes(picture: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Turn RGB in [0, 1], shape (3, H, W), into bytes, shape (H, W, 3)."""
-    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -30,7 +30,7 @@ from train.distillation import Distillation
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
-from train.run_folder import RunError, project_version, write_text
+from train.run_folder import RunError, project_version, write_bytes, write_text
 
 CREDIT = (
     "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
@@ -116,9 +116,7 @@ def write(cli: DistillCLI) -> None:
     }
     state = {name: value.to(torch.float16).contiguous() for name, value in cli.model.export_state().items()}
     path = folder / "vgg_small.safetensors"
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(save(state, metadata=header))
-    partial.replace(path)
+    write_bytes(path, save(state, metadata=header))
     write_text(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
     print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")

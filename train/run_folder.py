@@ -87,8 +87,13 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it."""
     partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     partial.replace(path)
 
 

@@ -1,0 +1,79 @@
+"""Pixels are optimised: down the loss, from coarse to fine, the same way every time."""
+
+import pytest
+import torch
+
+from models.losses import LossTerms
+from train.pixels import Pixels, Saturation, plan_sizes, resize
+
+
+def towards(target):
+    def judge(picture):
+        error = (picture - target).square()
+        total = (error * torch.linspace(1, 5, error.shape[3])).sum()
+        return LossTerms(total, total, torch.zeros(()), torch.zeros(()))
+
+    return judge
+
+
+@pytest.mark.parametrize(("optimizer", "iterations", "left"), [("lbfgs", 12, 1e-4), ("adam", 400, 0.02)])
+def test_optimiser_reaches_a_known_minimum(optimizer, iterations, left):
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 12, 10)
+    pixels = Pixels(torch.rand(1, 3, 12, 10), towards(target), optimizer)
+    losses = [float(terms.total) for terms in pixels.run(iterations)]
+    assert losses[-1] < losses[0]
+    assert (pixels.picture - target).abs().mean() < left
+
+
+def test_lbfgs_never_goes_up():
+    torch.manual_seed(0)
+    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "lbfgs")
+    losses = [float(terms.total) for terms in pixels.run(10)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_picture_of_luminance_alone_has_three_equal_channels():
+    pixels = Pixels(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
+    list(pixels.run(3))
+    assert pixels.picture.shape == (1, 3, 8, 8)
+    assert torch.equal(pixels.picture[:, 0], pixels.picture[:, 2])
+
+
+def test_averaged_iterate_is_unbiased_from_the_first_step_on():
+    start = torch.full((1, 3, 4, 4), 0.5)
+    pixels = Pixels(start, towards(start), "adam")
+    list(pixels.run(1))
+    torch.testing.assert_close(pixels.picture, start)
+
+
+def test_moments_are_carried_over_and_enlarged():
+    small = Pixels(torch.rand(1, 3, 8, 6), towards(torch.rand(1, 3, 8, 6)), "adam")
+    list(small.run(5))
+    large = Pixels(torch.rand(1, 3, 16, 12), towards(torch.rand(1, 3, 16, 12)), "adam", carried=small.state)
+    assert large.state["exp_avg"].shape == (1, 3, 16, 12)
+    assert float(large.state["step"]) == 5
+    list(large.run(1))
+    assert float(large.state["step"]) == 6
+
+
+def test_sizes_grow_by_the_square_root_of_two():
+    assert plan_sizes((300, 400), None) == [(300, 400)]
+    assert plan_sizes((256, 512), 128) == [(64, 128), (91, 181), (128, 256), (181, 362), (256, 512)]
+    assert plan_sizes((100, 100), 100) == [(100, 100)]
+
+
+def test_saturation_is_noticed_and_falling_is_not():
+    saturation = Saturation(patience=3)
+    assert not any(saturation.reached(0.9**step) for step in range(50))
+    assert [saturation.reached(1.0) for _ in range(3)] == [False, False, True]
+    assert not any(Saturation(patience=0).reached(1.0) for _ in range(50))
+
+
+def test_resizing_stays_within_the_range():
+    black_and_white = (torch.rand(1, 3, 20, 20) > 0.5).float()
+    resized = resize(black_and_white, (37, 31))
+    assert resized.shape == (1, 3, 37, 31)
+    assert resized.min() >= 0
+    assert resized.max() <= 1
+    assert resize(black_and_white, (20, 20)) is black_and_white

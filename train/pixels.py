@@ -1,0 +1,168 @@
+"""The slow reference: optimise the pixels of one picture (Gatys et al. 2016), with the losses that training uses.
+
+With ``smallest_size`` the picture grows from coarse to fine: structure as large as the painting's is made while the
+picture is small and a step is cheap, and each larger size begins from the one before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.losses import LossTerms
+
+OptimizerName = Literal["lbfgs", "adam"]
+
+HISTORY = 20
+"""Pairs of steps and gradients that L-BFGS keeps; each takes twice the picture's memory."""
+
+SCALE_GROWTH = 2**0.5
+"""From one size to the next."""
+
+AVERAGING = 0.99
+"""Decay of the average over Adam's iterates, which is smoother than any of them."""
+
+Judge = Callable[[Tensor], LossTerms]
+"""From a picture, RGB in [0, 1], shape (1, 3, H, W), to its losses."""
+
+
+class Iterate(NamedTuple):
+    """Where an optimisation stands.
+
+    Args:
+        iteration: Iterations taken in all, from 1 on.
+        picture: RGB clamped to [0, 1], shape (1, 3, H, W).
+        terms: Its losses, as they were before this iteration's step.
+    """
+
+    iteration: int
+    picture: Tensor
+    terms: LossTerms
+
+
+@dataclass
+class Pixels:
+    """Optimise one picture at one size.
+
+    Args:
+        start: Shape (1, 3, H, W), or (1, 1, H, W) for a picture of which only the luminance is free.
+        judge: The loss.
+        optimizer: ``lbfgs`` or ``adam``.
+        learning_rate: L-BFGS's first trial step, or Adam's step on values in [0, 1]; None for 1 and 0.02.
+        carried: Adam's state at the size before, which is enlarged.
+    """
+
+    start: Tensor
+    judge: Judge
+    optimizer: OptimizerName = "lbfgs"
+    learning_rate: float | None = None
+    carried: dict[str, Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        self.values = self.start.clone().contiguous().requires_grad_()
+        self._average = torch.zeros_like(self.start)
+        self._weight = 0.0
+        if self.optimizer == "lbfgs":
+            self._steps: torch.optim.Optimizer = torch.optim.LBFGS(
+                [self.values],
+                lr=self.learning_rate or 1.0,
+                max_iter=1,
+                max_eval=25,
+                history_size=HISTORY,
+                tolerance_grad=0,
+                tolerance_change=0,
+                line_search_fn="strong_wolfe",
+            )
+        else:
+            self._steps = torch.optim.Adam([self.values], lr=self.learning_rate or 0.02, betas=(0.9, 0.99))
+            if self.carried is not None:
+                self._steps.state[self.values] = {
+                    name: _enlarge(value, self.start) if value.ndim == 4 else value.clone()
+                    for name, value in self.carried.items()
+                }
+
+    def run(self, iterations: int) -> Iterator[LossTerms]:
+        """Take steps, one for each item drawn; the losses are those at the beginning of the step."""
+        for _ in range(iterations):
+            first: list[LossTerms] = []
+
+            def evaluate(first: list[LossTerms] = first) -> float:
+                self._steps.zero_grad()
+                terms = self.judge(self.values.expand(-1, 3, -1, -1))
+                terms.total.backward()  # type: ignore[no-untyped-call]
+                if not first:
+                    first.append(LossTerms(*(term.detach() for term in terms)))
+                return float(terms.total.detach())
+
+            self._steps.step(evaluate)
+            if self.optimizer == "adam":
+                with torch.no_grad():
+                    self.values.clamp_(0, 1)
+                    self._average.lerp_(self.values, 1 - AVERAGING)
+                    self._weight = 1 - (1 - self._weight) * AVERAGING
+            yield first[0]
+
+    @property
+    def picture(self) -> Tensor:
+        """The picture so far, RGB clamped to [0, 1], shape (1, 3, H, W): with Adam the average of its iterates."""
+        values = self._average / self._weight if self._weight > 0 else self.values.detach()
+        return values.clamp(0, 1).expand(-1, 3, -1, -1)
+
+    @property
+    def state(self) -> dict[str, Tensor] | None:
+        """Adam's moments, for the next size."""
+        return dict(self._steps.state[self.values]) if self.optimizer == "adam" else None
+
+
+def plan_sizes(size: tuple[int, int], smallest: int | None) -> list[tuple[int, int]]:
+    """List the sizes of a coarse-to-fine optimisation.
+
+    Args:
+        size: Height and width of the last one.
+        smallest: Longer side of the first one; None for no other than the last.
+
+    Returns:
+        Heights and widths that grow by the square root of two.
+    """
+    # A little slack, for the logarithm of a power of two is not always a whole number.
+    growths = int(math.log(max(size) / smallest, SCALE_GROWTH) + 1e-9) if smallest and smallest < max(size) else 0
+    shrinks = [SCALE_GROWTH**-growth for growth in range(growths, 0, -1)]
+    return [(max(16, round(size[0] * shrink)), max(16, round(size[1] * shrink))) for shrink in shrinks] + [size]
+
+
+class Saturation:
+    """Notice that a loss has stopped falling.
+
+    Args:
+        patience: Iterations within which it must fall by ``least``; 0 never stops.
+        least: Relative fall that counts.
+    """
+
+    def __init__(self, patience: int, least: float = 0.002) -> None:
+        self.patience, self.least = patience, least
+        self._best, self._since = float("inf"), 0
+
+    def reached(self, loss: float) -> bool:
+        """Take the next loss; True if it is time to stop."""
+        if loss < self._best * (1 - self.least):
+            self._best, self._since = loss, 0
+        else:
+            self._since += 1
+        return self.patience > 0 and self._since >= self.patience
+
+
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale a picture, shape (1, C, H, W) in [0, 1], to a height and a width, without aliasing or overshoot."""
+    if tuple(picture.shape[2:]) == size:
+        return picture
+    return F.interpolate(picture, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _enlarge(moment: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(moment, size=like.shape[2:], mode="bilinear")

@@ -1,0 +1,224 @@
+"""The slow mode: ``python -m train.slow --content photo.jpg --style painting.jpg --output out.png``.
+
+Beside the picture it writes ``out-curve.csv``, ``out-curve.png``, and, every ``--save-every`` iterations, a picture of
+the way into ``out-steps/``, from which ``out.gif`` is made. Ctrl-C keeps the picture so far.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.images import ImageError, check_writable_format, encode, fit_within, from_array
+from models.losses import LossTerms
+from train.callbacks import to_bytes
+from train.command import StyleArgumentParser, quiet_libraries
+from train.memory import keep_freed_memory
+from train.pixels import Iterate, Pixels, Saturation, plan_sizes, resize
+from train.run_folder import RunError, write_bytes, write_text
+from train.slow_config import SlowConfig, Task
+
+GIF_SIDE = 384
+"""Longer side of the GIF's frames in pixels: more makes a file that nobody waits for."""
+
+FIELDS = ("iteration", "seconds", "width", "height", "loss", "content", "style", "tv")
+
+
+@dataclass
+class Record:
+    """What is written beside the picture: the way there, and the losses along it.
+
+    Args:
+        output: The picture's path, whose stem the others share.
+        save_every: Iterations between two pictures; 0 keeps none.
+    """
+
+    output: Path
+    save_every: int
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    frames: list[PIL.Image.Image] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def add(self, now: Iterate) -> None:
+        """Note an iteration, and keep its picture if it is time."""
+        height, width = now.picture.shape[2:]
+        seconds = round(time.perf_counter() - self._start, 3)
+        self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in now.terms)))
+        if self.save_every and (now.iteration == 1 or now.iteration % self.save_every == 0):
+            image = from_array(to_bytes(now.picture[0]))
+            folder = self.output.with_name(f"{self.output.stem}-steps")
+            folder.mkdir(parents=True, exist_ok=True)
+            encode(image, folder / f"{now.iteration:05}.png")
+            self.frames.append(fit_within(image, GIF_SIDE))
+
+    def write(self, picture: PIL.Image.Image) -> list[Path]:
+        """Write the picture, the curve and the GIF; return their paths."""
+        encode(picture, self.output)
+        written = [self.output, self._beside("-curve.csv")]
+        table = io.StringIO()
+        csv.writer(table).writerows([FIELDS, *self.rows])
+        write_text(written[-1], table.getvalue())
+        if len(self.rows) > 1:
+            written.append(self._beside("-curve.png"))
+            write_bytes(written[-1], draw_curve(self.rows))
+        if self.save_every:
+            written.append(self._beside(".gif"))
+            write_bytes(written[-1], self._animate(picture))
+        return written
+
+    def _beside(self, ending: str) -> Path:
+        return self.output.with_name(self.output.stem + ending)
+
+    def _animate(self, picture: PIL.Image.Image) -> bytes:
+        last = fit_within(picture, GIF_SIDE)
+        # Pictures of coarse sizes are enlarged, so that the film does not jump.
+        frames = [frame.resize(last.size, PIL.Image.Resampling.BICUBIC) for frame in self.frames] + [last]
+        file = io.BytesIO()
+        durations = [120] * (len(frames) - 1) + [2000]
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        return file.getvalue()
+
+
+def draw_curve(rows: list[tuple[float, ...]]) -> bytes:
+    """Plot the losses over the iterations, logarithmically; returns a PNG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for column, name in enumerate(FIELDS[4:], start=4):
+        values = [(row[0], row[column]) for row in rows if row[column] > 0]
+        if values:
+            axes.plot(*zip(*values, strict=True), label=name)
+    axes.set(xlabel="iteration", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()
+
+
+def optimise(task: Task) -> Iterator[Iterate]:
+    """Run the optimisation through all its sizes.
+
+    Args:
+        task: Pictures and loss.
+
+    Yields:
+        Every iterate, each a picture that could be kept.
+    """
+    config = task.config
+    sizes = plan_sizes(task.size, config.smallest_size)
+    picture, carried, iteration = task.first_picture(sizes[0]), None, 0
+    for size in sizes:
+        content = task.prepare(size)
+
+        def judge(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                return task.loss(pixels, content)  # type: ignore[no-any-return]
+
+        pixels = Pixels(resize(picture, size), judge, config.optimizer, config.learning_rate, carried)
+        saturation = Saturation(config.patience)
+        for terms in pixels.run(config.iterations):
+            iteration += 1
+            yield Iterate(iteration, pixels.picture, terms)
+            if saturation.reached(float(terms.total)):
+                break
+        picture, carried = pixels.picture[:, : picture.shape[1]], pixels.state
+
+
+def run(config: SlowConfig, parser_name: str = "slow") -> list[Path]:
+    """Optimise a picture and write it.
+
+    Args:
+        config: What is asked for.
+        parser_name: Name on the progress bar.
+
+    Returns:
+        The files written, the picture first.
+
+    Raises:
+        RunError: If what was asked for cannot work.
+        ImageError: If a picture cannot be read or written.
+    """
+    config.check()
+    check_writable_format(Path(config.output))
+    task = Task(config)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    record = Record(output, config.save_every)
+    total = config.iterations * len(plan_sizes(task.size, config.smallest_size))
+    last: Tensor | None = None
+    with tqdm(total=total, desc=parser_name, unit="it", disable=None) as bar:
+        try:
+            for now in optimise(task):
+                last = task.finish(now.picture)
+                record.add(now._replace(picture=last))
+                bar.update()
+                bar.set_postfix(describe(now), refresh=False)
+        except KeyboardInterrupt:
+            print("\nstopped; the picture so far is kept", file=sys.stderr)
+    if last is None:
+        raise RunError("stopped before the first iteration; nothing was written")
+    return record.write(from_array(to_bytes(last[0])))
+
+
+def describe(now: Iterate) -> dict[str, str]:
+    """Return the losses and the size as the progress bar shows them."""
+    names = ("loss", "content", "style", "tv")
+    shown = {name: f"{float(term):.3g}" for name, term in zip(names, now.terms, strict=True)}
+    return shown | {"px": f"{now.picture.shape[3]}x{now.picture.shape[2]}"}
+
+
+def spell_flags(args: list[str]) -> list[str]:
+    """Let flags be typed as other programs have them: ``--save-every 10``, and ``--overwrite`` without a value."""
+    spelled = []
+    for arg, following in zip(args, [*args[1:], "--"], strict=True):
+        if arg.startswith("--"):
+            name, equals, value = arg.partition("=")
+            name = "--" + name[2:].replace("-", "_")
+            bare = name in {"--preserve_color", "--overwrite"} and not equals and following.lower() not in _BOOLEANS
+            spelled.append(f"{name}=true" if bare else name + equals + value)
+        else:
+            spelled.append(arg)
+    return spelled
+
+
+_BOOLEANS = ("true", "false", "yes", "no", "on", "off")
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    quiet_libraries()
+    keep_freed_memory()
+    parser = StyleArgumentParser(
+        prog="python -m train.slow", description="Repaint one picture by optimising its pixels."
+    )
+    parser.add_argument("--config", action="config", help="YAML file of these flags, such as configs/slow/gatys.yaml")
+    parser.add_class_arguments(SlowConfig, None)
+    parsed = parser.parse_args(spell_flags(sys.argv[1:] if args is None else args))
+    values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
+    try:
+        written = run(SlowConfig(**values))
+    except (RunError, ImageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("wrote " + ", ".join(str(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Fast against slow: ``python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/``.
+
+Writes ``report.html`` (one file, pictures inside), ``report.json``, and a table on the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.images import ImageError, decode, list_images, scale_short_side, to_array
+from data.photos import read_style
+from export.runtime import ModelError, Stylizer
+from models.losses import PerceptualLoss
+from models.perceptual import PerceptualWeightsError, VGGFeatures
+from train.artefacts import THRESHOLDS
+from train.command import quiet_libraries
+from train.comparison import (
+    CHECKPOINTS,
+    STARTS,
+    TERMS,
+    Curve,
+    compare_photo,
+    describe_picture,
+    judge_picture,
+    make_noise,
+    spread,
+    to_tensor,
+    trace,
+)
+from train.memory import keep_freed_memory
+from train.report_page import build_page
+from train.run_folder import RunError, write_text
+from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss that fast and slow share.
+
+    Args:
+        settings: Layers and weights of ``PerceptualLoss``.
+        style_size: Short side at which the painting is looked at.
+        perceptual: The frozen network.
+    """
+
+    settings: dict[str, Any]
+    style_size: int | None
+    perceptual: str
+
+    def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
+        """Build the loss on a network's features, with its style set."""
+        layers = [*self.settings["content_layers"], *self.settings["style_layers"]]
+        loss = PerceptualLoss(VGGFeatures(network, layers, weights), **self.settings)  # type: ignore[arg-type]
+        loss.set_style([read_style(style, self.style_size)])
+        return loss
+
+
+def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
+    """Find out by what a network was trained.
+
+    Args:
+        stylizer: An exported network.
+
+    Returns:
+        Its objective and a sentence on where that was found; a foreign file gets the defaults.
+    """
+    model: dict[str, Any] = {}
+    if stylizer.card is not None:
+        loaded = yaml.safe_load(stylizer.card.training_config) or {}
+        model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
+    settings = {
+        "content_layers": model.get("content_layers", CONTENT_LAYERS),
+        "style_layers": model.get("style_layers", STYLE_LAYERS),
+        "content_weight": model.get("content_weight", 1.0),
+        "style_weight": model.get("style_weight", 1.0),
+        "tv_weight": model.get("tv_weight", 1.0),
+    }
+    found = f"as '{stylizer.path.name}' was trained" if model else "the defaults, for the file does not say its own"
+    return Objective(settings, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
+
+
+def read_photos(folder: Path, count: int, size: int) -> dict[str, Picture]:
+    """Read the first photos of a folder, their short sides scaled to ``size`` and cropped to squares in the middle."""
+    photos = {}
+    for path in list_images(folder)[:count]:
+        picture = to_array(scale_short_side(decode(path), size))
+        top, left = ((side - size) // 2 for side in picture.shape[:2])
+        photos[path.name] = picture[top : top + size, left : left + size]
+    return photos
+
+
+def compare(
+    stylizers: Mapping[str, Stylizer],
+    photos: Mapping[str, Picture],
+    loss: PerceptualLoss,
+    other: PerceptualLoss,
+    iterations: int,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Compare networks with the slow optimisation, photo by photo.
+
+    Args:
+        stylizers: Networks by name.
+        photos: Squares by name.
+        loss: What fast and slow are judged by.
+        other: A loss on features of another network.
+        iterations: L-BFGS iterations from either start.
+        seed: Of the noise.
+
+    Returns:
+        For each photo its name, pictures, curves, and results by network.
+    """
+    kept = [count for count in CHECKPOINTS if count <= iterations]
+    rows = []
+    with tqdm(total=len(photos) * len(STARTS), desc="slow", unit="run", disable=None) as bar:
+        for name, photo in photos.items():
+            tensor = to_tensor(photo)
+            curves: dict[str, Curve] = {}
+            for start in STARTS:
+                first = make_noise(tensor, seed) if start == "noise" else tensor
+                curves[start] = trace(loss, tensor, first, iterations, kept)
+                bar.update()
+            slow = {
+                str(count): {
+                    **judge_picture(loss, tensor, to_tensor(curves["photo"].pictures[count])),
+                    **describe_picture(photo, curves["photo"].pictures[count], other),
+                }
+                for count in kept
+            }
+            fast = compare_photo(stylizers, photo, loss, other, iterations, curves)
+            rows.append({"photo": name, "before": photo, "curves": curves, "fast": fast, "slow": slow})
+    return rows
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
+    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
+    summary: dict[str, Any] = {"fast": {}, "slow": {}}
+    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
+    for model in rows[0]["fast"]:
+        results = [row["fast"][model] for row in rows]
+        summary["fast"][model] = {
+            "equivalent": {
+                start: {
+                    term: spread([result["equivalent"][start][term] for result in results], iterations)
+                    for term in results[0]["equivalent"][start]
+                }
+                for start in STARTS
+            },
+            "speedup": {
+                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
+            },
+            **{name: spread([result[name] for result in results], 0) for name in plain},
+        }
+    for count in rows[0]["slow"]:
+        results = [row["slow"][count] for row in rows]
+        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
+    return summary
+
+
+def tabulate(summary: Mapping[str, Any], iterations: int) -> str:
+    """Lay the summary out for the terminal."""
+    lines = ["                      L-BFGS iterations it equals        speed-up over    SSIM"]
+    lines.append("network               from noise    from the photo      100 iterations")
+    for name, found in summary["fast"].items():
+        cells = []
+        for start in STARTS:
+            value = found["equivalent"][start]["loss"]["median"]
+            cells.append(f"more than {iterations}" if value >= iterations else f"{value:.0f}")
+        speedup = found["speedup"].get("100", {"median": float("nan")})["median"]
+        lines.append(f"{name:<22}{cells[0]:<14}{cells[1]:<20}{speedup:<17.0f}{found['ssim']['median']:.3f}")
+        for field, threshold in THRESHOLDS._asdict().items():
+            if found[field]["median"] > threshold:
+                lines.append(f"  {name}: {field} {found[field]['median']:.3f}, above {threshold}")
+    return "\n".join(lines)
+
+
+def strip(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows without their pictures, for JSON."""
+    stripped = []
+    for row in rows:
+        fast = {
+            name: {key: value for key, value in found.items() if key != "picture"}
+            for name, found in row["fast"].items()
+        }
+        curves = {start: {"losses": curve.losses, "seconds": curve.seconds} for start, curve in row["curves"].items()}
+        stripped.append({"photo": row["photo"], "fast": fast, "slow": row["slow"], "curves": curves})
+    return stripped
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, nargs="+", required=True, help="ONNX files of one style")
+    parser.add_argument("--style", type=Path, required=True, help="the painting")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos that were not trained on")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--count", type=int, default=4, help="photos to compare (default: 4)")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
+    parser.add_argument("--iterations", type=int, default=500, help="L-BFGS iterations (default: 500)")
+    parser.add_argument("--perceptual-weights", default="default", help="weights of the network trained with")
+    parser.add_argument(
+        "--other", choices=("vgg16", "vgg19", "vgg_small"), default="vgg16", help="another network to judge by"
+    )
+    parser.add_argument("--other-weights", default="default", help="its weights")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
+    options = parser.parse_args(args)
+    quiet_libraries()
+    keep_freed_memory()
+    try:
+        report, page, table = run(options)
+    except (ImageError, ModelError, PerceptualWeightsError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    options.output.mkdir(parents=True, exist_ok=True)
+    write_text(options.output / "report.json", json.dumps(report, indent=1) + "\n")
+    write_text(options.output / "report.html", page)
+    print(f"{table}\nthe whole report, with pictures: {options.output / 'report.html'}")
+    return 0
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, str]:
+    """Compare as the command line asks; returns the report, its page and its table."""
+    if options.count < 1 or options.iterations < 1 or options.size < 64:
+        raise RunError("--count and --iterations must be at least 1, --size at least 64")
+    if (options.output / "report.json").exists() and not options.overwrite:
+        raise RunError(f"'{options.output}' already holds a report; choose another --output, or say --overwrite")
+    stylizers = {path.stem: Stylizer(path) for path in options.model}
+    if len(stylizers) < len(options.model):
+        raise RunError("two of --model have the same name; rename one of the files")
+    objective, origin = read_objective(next(iter(stylizers.values())))
+    loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
+    other = objective.build(options.other, options.other_weights, options.style)
+    photos = read_photos(options.photos, options.count, options.size)
+    rows = compare(stylizers, photos, loss, other, options.iterations)
+    summary = summarise(rows, options.iterations)
+    setting = {
+        "size": options.size,
+        "iterations": options.iterations,
+        "photos": len(photos),
+        "objective": origin,
+        "perceptual": objective.perceptual,
+        "other": options.other,
+        "threads": torch.get_num_threads(),
+    }
+    painting = to_array(scale_short_side(decode(options.style), options.size))
+    report = {"setting": setting, "summary": summary, "photos": strip(rows)}
+    return report, build_page(setting, summary, rows, painting), tabulate(summary, options.iterations)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The comparison as one self-contained HTML file: contact sheet, tables and curves."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.images import from_array
+from train.artefacts import THRESHOLDS
+
+Picture = NDArray[np.uint8]
+
+SHOWN = ("50", "500")
+"""Iterations of the slow result on the contact sheet, or the nearest there are."""
+
+STYLE_SHEET = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fafafa; margin: 2rem auto; max-width: 1200px;
+  padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; background: #fff; } th, td { padding: .3rem .7rem; border: 1px solid #ddd; }
+th { text-align: left; background: #f0f0f0; } td { text-align: right; } td:first-child { text-align: left; }
+.sheet { overflow-x: auto; } .sheet td { padding: 4px; text-align: center; vertical-align: top; }
+.sheet img { display: block; max-width: 220px; height: auto; } .range { color: #888; font-size: .85em; }
+.bad { background: #fde2dd; } svg { background: #fff; border: 1px solid #ddd; max-width: 100%; }
+"""
+
+
+def build_page(
+    setting: Mapping[str, Any], summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], painting: Picture
+) -> str:
+    """Write the page.
+
+    Args:
+        setting: What was compared, and how.
+        summary: Medians and spread.
+        rows: Photo by photo, with pictures and curves.
+        painting: The style, uint8, shape (H, W, 3).
+
+    Returns:
+        HTML that refers to no other file.
+    """
+    title = "Fast against slow: " + ", ".join(summary["fast"])
+    told = (
+        f"{setting['photos']} photos at {setting['size']} px; L-BFGS up to {setting['iterations']} iterations; loss: "
+        f"{setting['objective']} ({setting['perceptual']}); the other network: {setting['other']}; "
+        f"{setting['threads']} threads."
+    )
+    parts = [
+        f"<h1>{html.escape(title)}</h1><p>{html.escape(told)}</p>",
+        "<h2>L-BFGS iterations that reach the network's loss</h2>",
+        _table_equivalents(summary["fast"], setting["iterations"]),
+        "<h2>What it gives</h2>",
+        _table_measures(summary),
+        "<p>Marked: above the threshold of its artefact. The other network's distances were not trained on.</p>",
+        "<h2>Contact sheet</h2>",
+        _contact_sheet(rows, painting),
+        "<h2>The first photo's way</h2>",
+        _curves(rows[0]),
+    ]
+    head = (
+        f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{html.escape(title)}</title>"
+    )
+    body = "".join(parts)
+    return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE_SHEET}</style></head><body>{body}</body></html>\n"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rows = "".join("<tr>" + "".join(cells) + "</tr>" for cells in body)
+    return f"<table><tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>{rows}</table>"
+
+
+def _cell(found: Mapping[str, float], digits: int, limit: float | None = None, beyond: float | None = None) -> str:
+    def write(value: float) -> str:
+        return f"&gt; {value:.0f}" if beyond is not None and value >= beyond else f"{value:.{digits}f}"
+
+    mark = " class='bad'" if limit is not None and found["median"] > limit else ""
+    ends = f"<span class='range'>{write(found['min'])} to {write(found['max'])}</span>"
+    return f"<td{mark}>{write(found['median'])} {ends}</td>"
+
+
+def _table_equivalents(fast: Mapping[str, Any], iterations: int) -> str:
+    columns = [(start, term) for start, terms in next(iter(fast.values()))["equivalent"].items() for term in terms]
+    body = [
+        [f"<td>{html.escape(name)}</td>"]
+        + [_cell(found["equivalent"][start][term], 0, beyond=iterations) for start, term in columns]
+        for name, found in fast.items()
+    ]
+    return _table(["network", *(f"{term} from {start}" for start, term in columns)], body)
+
+
+def _table_measures(summary: Mapping[str, Any]) -> str:
+    limits = THRESHOLDS._asdict()
+    names = ("loss", "content", "style", "ssim", "other_content", "other_style", *limits)
+    body = []
+    for name, found in summary["fast"].items():
+        speed = ", ".join(f"{value['median']:.0f}x over {count}" for count, value in found["speedup"].items()) or "-"
+        cells = [_cell(found[key], 3, limits.get(key)) for key in names]
+        body.append([f"<td>{html.escape(name)}</td>", _cell(found["seconds"], 3), f"<td>{speed}</td>", *cells])
+    for count, found in summary["slow"].items():
+        cells = [_cell(found[key], 3, limits.get(key)) for key in names]
+        body.append([f"<td>slow, {count} from the photo</td>", "<td>-</td>", "<td>-</td>", *cells])
+    return "<div class='sheet'>" + _table(["", "seconds", "speed-up", *names], body) + "</div>"
+
+
+def _contact_sheet(rows: Sequence[Mapping[str, Any]], painting: Picture) -> str:
+    counts = list(rows[0]["curves"]["photo"].pictures)
+    wanted = (
+        list(dict.fromkeys(min(counts, key=lambda count: abs(count - int(shown))) for shown in SHOWN)) if counts else []
+    )
+    models = list(rows[0]["fast"])
+    head = ["photo", *models, *(f"slow, {count}" for count in wanted), "style"]
+    body = []
+    for number, row in enumerate(rows):
+        pictures = [row["before"], *(row["fast"][name]["picture"] for name in models)]
+        pictures += [row["curves"]["photo"].pictures[count] for count in wanted]
+        cells = [f"<td>{_image(picture)}</td>" for picture in pictures]
+        body.append([*cells, f"<td>{_image(painting)}</td>" if number == 0 else "<td></td>"])
+    return f"<div class='sheet'>{_table(head, body)}</div>"
+
+
+def _image(picture: Picture) -> str:
+    file = io.BytesIO()
+    from_array(picture).save(file, "JPEG", quality=88)
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}'>"
+
+
+def _curves(row: Mapping[str, Any], width: int = 720, height: int = 300) -> str:
+    """Draw the loss over iterations from either start, and each network's loss as a level."""
+    series = {f"from {start}": curve.losses["loss"] for start, curve in row["curves"].items()}
+    levels = {name: found["loss"] for name, found in row["fast"].items()}
+    every = [*(value for values in series.values() for value in values), *levels.values()]
+    low, high = np.log(min(every)), np.log(max(every))
+    longest = max(len(values) for values in series.values()) - 1
+
+    def place(iteration: float, value: float) -> str:
+        down = (high - np.log(value)) / max(high - low, 1e-9)
+        return f"{40 + (width - 60) * iteration / max(longest, 1):.1f},{15 + (height - 45) * down:.1f}"
+
+    colours = ("#1f5fa8", "#c2571a", "#2d8a4e", "#8a3fa0", "#a08a1f")
+    drawn, legend = [], []
+    for number, (name, values) in enumerate(series.items()):
+        points = " ".join(place(iteration, value) for iteration, value in enumerate(values))
+        drawn.append(f"<polyline fill='none' stroke='{colours[number]}' stroke-width='2' points='{points}'/>")
+        legend.append(f"<span style='color:{colours[number]}'>slow, {name}</span>")
+    for number, (name, value) in enumerate(levels.items(), start=len(series)):
+        colour = colours[number % len(colours)]
+        ends = " ".join(place(iteration, value) for iteration in (0, longest))
+        drawn.append(f"<polyline fill='none' stroke='{colour}' stroke-dasharray='6 4' points='{ends}'/>")
+        legend.append(f"<span style='color:{colour}'>{html.escape(name)}</span>")
+    axis = f"<text x='{width - 150}' y='{height - 8}' font-size='12'>{longest} iterations</text>"
+    picture = f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}'>{''.join(drawn)}{axis}</svg>"
+    return f"<p>{', '.join(legend)} (loss, logarithmic)</p>{picture}"

@@ -41,6 +41,10 @@ def make_maker(styles=1, size=64):
     return PictureMaker([torch.rand(1, 3, 70, 90)], networks, size)
 
 
+def no_loss(pictures, photos, painting):
+    return pictures.sum() * 0
+
+
 def no_gradient(pictures, photos, paintings):
     return torch.zeros_like(pictures)
 
@@ -49,7 +53,7 @@ def no_gradient(pictures, photos, paintings):
 def test_variations_keep_shape_and_range_and_repeat(styles):
     maker, photos = make_maker(styles), torch.rand(8, 3, 64, 64)
     maker.eval()
-    one, same, other = (maker(photos, no_gradient, seed) for seed in (1, 1, 2))
+    one, same, other = (maker(photos, no_loss, no_gradient, seed) for seed in (1, 1, 2))
     assert one.photos.shape == one.varied.shape == (8, 3, 64, 64)
     assert one.paintings.shape == (2, 3, 64, 64)
     for pictures, again in zip(one, same, strict=True):
@@ -70,13 +74,28 @@ def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
     maker.train()
     assert (maker.ages == POOL_AGE).all()
     for seed in range(60):
-        varied = maker(photos, towards_black, seed)
+        varied = maker(photos, no_loss, towards_black, seed)
     assert (maker.ages != POOL_AGE).any()
     assert varied.varied[3].mean() < 0.5
     before = maker.pool.clone()
     maker.eval()
-    maker(photos, towards_black, 1)
+    maker(photos, no_loss, towards_black, 1)
     assert torch.equal(before, maker.pool)
+
+
+def test_pupil_learns_from_the_loss_in_training_only():
+    maker, photos = make_maker(), torch.rand(4, 3, 64, 64)
+
+    def dark(pictures, photos, painting):
+        return pictures.square().mean()
+
+    maker.train()
+    light = [float(maker(photos, dark, no_gradient, seed).varied[1].mean()) for seed in range(40)]
+    assert light[-1] < 0.7 * light[0]
+    maker.eval()
+    before = [value.clone() for value in maker._pupil[0].network.parameters()]
+    maker(photos, dark, no_gradient, 1)
+    assert all(torch.equal(one, other) for one, other in zip(before, maker._pupil[0].network.parameters(), strict=True))
 
 
 def test_student_trains_and_has_the_layers_of_vgg19():

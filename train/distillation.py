@@ -44,6 +44,7 @@ class Distillation(pl.LightningModule):
         teacher_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
         painting_size: Short side in pixels that paintings are scaled to.
         image_size: Side of the pictures in pixels; follows ``--data.image_size``.
+        start_from: A small network to start from in place of random weights.
         distance_weight: Weight of the distances against the activations.
         learning_rate: Peak of the one-cycle schedule of Adam.
         seed: Fixes the variations; follows ``--seed_everything``.
@@ -57,6 +58,7 @@ class Distillation(pl.LightningModule):
         teacher_weights: str = "default",
         painting_size: int = 384,
         image_size: int = 128,
+        start_from: str | None = None,
         distance_weight: float = 0.3,
         learning_rate: float = 4e-3,
         seed: int = 0,
@@ -72,7 +74,7 @@ class Distillation(pl.LightningModule):
         self.maker = PictureMaker(pictures, networks, image_size)
         self.layers = [layer for layer in LAYERS if layer in name_layers(teacher)]
         self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
-        self.student = make_student(self.layers)
+        self.student = make_student(self.layers, start_from)
         self.loss = PerceptualLoss(self.student, CONTENT_LAYERS, STYLE_LAYERS)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
@@ -89,7 +91,7 @@ class Distillation(pl.LightningModule):
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)
-        varied = self.maker(photos, self._gradient, seed)
+        varied = self.maker(photos, self._judge, self._gradient, seed)
         count = len(photos)
         pictures = torch.cat(varied).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -111,12 +113,16 @@ class Distillation(pl.LightningModule):
         terms["loss"] = terms["features"] + self.distance_weight * (terms["style"] + terms["content"])
         return terms
 
+    def _judge(self, pictures: Tensor, photos: Tensor, painting: Tensor) -> Tensor:
+        """Return the small network's own loss."""
+        self.loss.set_style([painting])
+        return self.loss(pictures, self.loss.describe_content(photos)).total  # type: ignore[no-any-return]
+
     def _gradient(self, pictures: Tensor, photos: Tensor, paintings: Tensor) -> Tensor:
         """Return the gradient of the small network's own loss, each picture towards its own painting."""
         found = []
         for picture, photo, painting in zip(pictures, photos, paintings, strict=True):
-            self.loss.set_style([painting[None]])
-            total = self.loss(picture[None], self.loss.describe_content(photo[None])).total
+            total = self._judge(picture[None], photo[None], painting[None])
             found.append(torch.autograd.grad(total, picture)[0])
         return torch.stack(found)
 
@@ -142,9 +148,10 @@ class Distillation(pl.LightningModule):
         return state
 
 
-def make_student(layers: list[str]) -> VGGFeatures:
-    """Build ``vgg_small`` with random weights (He et al. 2015) that do train, as deep as ``layers`` reach."""
-    state, inputs = {}, 3
+def make_student(layers: list[str], start_from: str | None = None) -> VGGFeatures:
+    """Build ``vgg_small`` with weights that do train, from a file or at random (He et al. 2015)."""
+    state: dict[str, Tensor] = {}
+    inputs = 3
     names = name_layers("vgg_small")
     widths = iter(entry for entry in LAYOUTS["vgg_small"] if isinstance(entry, int))
     for index, name in enumerate(names):
@@ -153,7 +160,7 @@ def make_student(layers: list[str]) -> VGGFeatures:
             state[f"features.{index}.weight"] = nn.init.kaiming_normal_(torch.empty(outputs, inputs, 3, 3))
             state[f"features.{index}.bias"] = torch.zeros(outputs)
             inputs = outputs
-    student = VGGFeatures("vgg_small", layers, state)
+    student = VGGFeatures("vgg_small", layers, start_from or state)
     for name, buffer in list(student.named_buffers()):
         if name.startswith("conv"):
             delattr(student, name)

@@ -1,9 +1,10 @@
-"""Pictures such as a perceptual loss meets in training: photos, stylised, noisy, faded, and half optimised ones."""
+"""Pictures such as a perceptual loss meets in training: stylised, noisy, faded, half learned, half optimised."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,15 @@ POOL_SIZE = 24
 
 POOL_AGE = 40
 """Steps after which an optimised picture is done and another begins."""
+
+PUPIL_AGE = 250
+"""Steps after which a pupil is done and another begins."""
+
+PUPIL_RATE = 1e-3
+"""Learning rate of the pupils."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From pictures, their photos and one painting, all (B, 3, S, S) in [0, 1], to a loss."""
 
 Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From pictures, their photos and paintings, all (B, 3, S, S) in [0, 1], to a loss's gradient by the pictures."""
@@ -37,11 +47,33 @@ class Variations(NamedTuple):
     paintings: Tensor
 
 
-class PictureMaker(nn.Module):
-    """Make variations of photos: a quarter each stylised, half stylised, distorted, and optimised.
+class Pupil:
+    """A style network that is being trained.
 
-    The optimised ones live in a pool and move a step whenever they are drawn, down the gradient that the caller gives:
-    a network that is being distilled so learns from the very pictures that its own mistakes lead to.
+    Args:
+        network: Where it begins.
+        painting: What it is to paint like, shape (1, 3, S, S).
+    """
+
+    def __init__(self, network: StyleNetwork, painting: Tensor) -> None:
+        self.network, self.painting, self.age = network.requires_grad_(True), painting, 0
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=PUPIL_RATE)
+
+    def learn(self, loss: Tensor) -> None:
+        """Take a step down a loss, leaving no gradient on anything else."""
+        parameters = list(self.network.parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self._optimizer.step()
+        self.age += 1
+
+
+class PictureMaker(nn.Module):
+    """Make variations of photos: a quarter each stylised, painted by a pupil, distorted, and optimised.
+
+    A pupil is a style network that learns from the loss that the caller gives, a step for every batch; the optimised
+    pictures live in a pool and move a step down its gradient whenever they are drawn. A network that is being distilled
+    so learns from the very pictures that its own mistakes lead to.
 
     Args:
         paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.
@@ -60,6 +92,8 @@ class PictureMaker(nn.Module):
         # Picture, photo and painting of each place in the pool; kept in checkpoints.
         self.register_buffer("pool", torch.zeros(POOL_SIZE, 3, 3, size, size))
         self.register_buffer("ages", torch.full((POOL_SIZE,), POOL_AGE))
+        # Not a submodule: nobody but the pupil's own optimiser trains it, and a resumed run begins with another.
+        self._pupil: list[Pupil] = []
 
     def crop_paintings(self, count: int, draw: random.Random) -> Tensor:
         """Cut squares of random scale out of random paintings: shape (count, 3, S, S)."""
@@ -73,11 +107,12 @@ class PictureMaker(nn.Module):
         return torch.cat(crops).to(self.pool.device)
 
     @torch.no_grad()
-    def forward(self, photos: Tensor, gradient: Gradient, seed: int) -> Variations:
+    def forward(self, photos: Tensor, loss: Loss, gradient: Gradient, seed: int) -> Variations:
         """Vary a batch.
 
         Args:
             photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of 4.
+            loss: What the pupils learn from.
             gradient: Of the loss that the pool goes down.
             seed: Same seed, photos and pool, same result.
         """
@@ -87,9 +122,8 @@ class PictureMaker(nn.Module):
             quarter = len(photos) // 4
             paintings = self.crop_paintings(quarter, draw)
             kept, varied = list(torch.split(photos, quarter)), []
-            for part, amount in ((0, 1.0), (1, draw.uniform(0.2, 0.9))):
-                painted = self._stylize(kept[part], draw)
-                varied.append(kept[part].lerp(painted, amount))
+            varied.append(kept[0].lerp(self._stylize(kept[0], draw), draw.choice((1.0, draw.uniform(0.2, 0.9)))))
+            varied.append(self._teach(kept[1], loss, draw))
             varied.append(torch.cat([self._distort(photo[None], draw) for photo in kept[2]]))
             optimised, kept[3] = self._advance(kept[3], gradient, draw)
             varied.append(optimised)
@@ -103,6 +137,21 @@ class PictureMaker(nn.Module):
         state = {name: value.lerp(other.get_parameter(name), share) for name, value in one.named_parameters()}
         painted: Tensor = functional_call(one, state, (photos,))
         return painted.float().clamp(0, 1)
+
+    def _teach(self, photos: Tensor, loss: Loss, draw: random.Random) -> Tensor:
+        """Return what the pupil paints, and let it learn from that; in evaluation mode it stays as it was."""
+        own = random.Random(draw.random())  # so that what else is drawn does not depend on whether a pupil begins
+        if not self._pupil or self._pupil[0].age >= PUPIL_AGE:
+            start = own.choice([None, *self.styles])
+            with torch.random.fork_rng(devices=[]):
+                network = StyleNetwork() if start is None else deepcopy(start)
+            self._pupil = [Pupil(network.to(photos.device), self.crop_paintings(1, own))]
+        pupil = self._pupil[0]
+        with torch.enable_grad():
+            pictures: Tensor = pupil.network(photos)
+            if self.training:
+                pupil.learn(loss(pictures, photos, pupil.painting))
+        return pictures.detach().float()
 
     def _distort(self, photo: Tensor, draw: random.Random) -> Tensor:
         """Change one photo, shape (1, 3, S, S), in one to three ways."""

@@ -21,6 +21,7 @@ from models.losses import PerceptualLoss, gram_matrix, relative_distance
 from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, name_layers
 from models.weights import load_style
 from train.run_folder import RunError
+from train.schedule import one_cycle
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 from train.variations import PictureMaker
 
@@ -129,9 +130,7 @@ class Distillation(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with one cycle of the learning rate."""
         optimizer = torch.optim.Adam(self.student.parameters(), lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.trainer.max_steps + 1, pct_start=0.1, cycle_momentum=False
-        )
+        schedule = one_cycle(optimizer, self.learning_rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

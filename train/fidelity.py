@@ -163,8 +163,11 @@ def examine(
     report["cost"] = {**cost, "ratio": cost["small"] / cost["large"]}
     print(f"loss, forward and backward: {cost['small']:.3f} s against {cost['large']:.3f} s", flush=True)
     steps = {kind: max(2, int(60 * minutes / pupils.time_step(kind, pictures[first]))) for kind in ("large", "small")}
-    runs = {"large": ("large", steps["large"]), "small": ("small", steps["small"])}
-    runs["small, as many steps"] = ("small", steps["large"])
+    runs = {
+        "small": ("small", steps["small"]),
+        "small, as many steps": ("small", steps["large"]),
+        "large": ("large", steps["large"]),
+    }
     painted: dict[str, list[Tensor]] = {name: [] for name in pictures}
     report["pupils"] = {}
     sheet = [[to_bytes(photo) for photo in pupils.held_out[:6]]]

@@ -15,6 +15,7 @@ from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_percept
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
 from train.reference import ReferenceLoss, ReferenceNetwork
+from train.schedule import one_cycle
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 Step = Callable[[Tensor], Tensor]
@@ -83,9 +84,7 @@ def build_step(
                 return loss(stylize(photos), content).total  # type: ignore[no-any-return]
 
     optimizer = torch.optim.Adam(trained.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 2e-3, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
-    )
+    schedule = one_cycle(optimizer, 2e-3, steps)
 
     def step(photos: Tensor) -> Tensor:
         optimizer.zero_grad()

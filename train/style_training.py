@@ -18,6 +18,7 @@ from models.network import NetworkConfig, StyleNetwork
 from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
 from models.weights import load_style
 from train.run_folder import RunError
+from train.schedule import one_cycle
 
 CONTENT_LAYERS = {"relu3_3": 1.0}
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
@@ -147,9 +148,7 @@ class StyleTraining(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=self.trainer.max_steps + 1, pct_start=0.1, cycle_momentum=False
-        )
+        schedule = one_cycle(optimizer, self.learning_rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

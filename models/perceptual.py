@@ -35,8 +35,8 @@ LAYOUTS: Mapping[str, tuple[int | str, ...]] = {
 
 PoolingName = Literal["max", "average"]
 
-AVERAGE_GAIN = 1.6
-"""What the mean of four neighbours is multiplied by: the ratio of root mean squares that max pooling has on photos."""
+AVERAGE_GAIN = 1.4
+"""What the mean of four neighbours is multiplied by, so that VGG-19's activations keep their size down to relu4_1."""
 
 SMALL_WEIGHTS = Path(__file__).resolve().parent / "vgg_small.safetensors"
 """The kept weights of ``vgg_small``."""

@@ -16,7 +16,7 @@ from train.command import main as train
 from train.compare import main, read_objective, read_photos
 from train.comparison import equivalent_iterations, judge_picture, make_noise, paint_fast, spread, to_tensor, trace
 
-DRAWING = ROOT / "data" / "styles" / "flowing_strokes.jpg"
+DRAWING = ROOT / "data" / "styles" / "stained_glass.jpg"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def trained(tmp_path_factory):
     pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
     folder = tmp_path_factory.mktemp("trained")
     flags = ["--config", str(ROOT / "configs" / "demo.yaml"), "--runs", str(folder), "--data.image_size", "96"]
-    flags += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "40", "--data.workers", "0"]
+    flags += ["--trainer.max_steps", "80", "--trainer.val_check_interval", "80", "--data.workers", "0"]
+    flags += ["--model.style", str(DRAWING)]
     assert train(["fit", *flags, "--model.compile", "off"]) == 0
     (folder / "photos").mkdir()
     encode(decode(sample_photo("chelsea")), folder / "photos" / "chelsea.png")
@@ -69,7 +70,7 @@ def test_fast_network_stands_its_ground(trained):
         picture, seconds = paint_fast(stylizer, photo)
         fast = judge_picture(loss, tensor, to_tensor(picture))
         untouched = judge_picture(loss, tensor, tensor)
-        assert fast["loss"] < 0.9 * untouched["loss"]
+        assert fast["loss"] < 0.95 * untouched["loss"]
         slow = trace(loss, tensor, make_noise(tensor, 0), 100, kept=[100])
         equivalent = equivalent_iterations(slow.losses["loss"], fast["loss"])
         assert equivalent is None or equivalent > 5

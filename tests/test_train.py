@@ -239,4 +239,4 @@ def test_real_weights_photos_and_painting_train_a_style(tmp_path):
     assert main(run) == 0
     with (tmp_path / "wave" / "metrics.csv").open(newline="") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert losses[-1] < 0.3 * losses[0]
+    assert losses[-1] < 0.65 * losses[0]

@@ -138,7 +138,7 @@ class Distillation(pl.LightningModule):
         checkpoint["random_state"] = torch.get_rng_state()
 
     def export_state(self) -> Mapping[str, Tensor]:
-        """Return the small network in torchvision's layout, as it was trained."""
+        """Return the small network in torchvision's layout, under its names."""
         names = name_layers("vgg_small")
         state = {}
         for name, value in self.student.named_parameters():

@@ -140,12 +140,11 @@ def optimise(task: Task) -> Iterator[Iterate]:
         picture, carried = pixels.picture[:, : picture.shape[1]], pixels.state
 
 
-def run(config: SlowConfig, parser_name: str = "slow") -> list[Path]:
+def run(config: SlowConfig) -> list[Path]:
     """Optimise a picture and write it.
 
     Args:
         config: What is asked for.
-        parser_name: Name on the progress bar.
 
     Returns:
         The files written, the picture first.
@@ -162,7 +161,7 @@ def run(config: SlowConfig, parser_name: str = "slow") -> list[Path]:
     record = Record(output, config.save_every)
     total = config.iterations * len(plan_sizes(task.size, config.smallest_size))
     last: Tensor | None = None
-    with tqdm(total=total, desc=parser_name, unit="it", disable=None) as bar:
+    with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
         try:
             for now in optimise(task):
                 last = task.finish(now.picture)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL.Image import Image, Resampling
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -239,7 +240,12 @@ def read_style(path: Path, size: int | None) -> Tensor:
     image = decode(path)
     if size is not None:
         image = scale_short_side(image, size)
-    return torch.from_numpy(to_planes(to_array(image)))[None]
+    return to_tensor(to_array(image))
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Turn RGB bytes, shape (H, W, 3), into float32 in [0, 1], shape (1, 3, H, W)."""
+    return torch.from_numpy(to_planes(pixels))[None]
 
 
 def _central_square(image: Image, size: int) -> Image:

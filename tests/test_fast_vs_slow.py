@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from data.images import decode, encode, from_array
+from data.photos import to_tensor
 from data.samples import sample_photo
 from data.scenes import draw_scene
 from export.runtime import Stylizer
@@ -13,7 +14,8 @@ from models.weights import load_style
 from tests.small_run import ROOT
 from train.command import main as train
 from train.compare import main, read_objective, read_photos
-from train.comparison import equivalent_iterations, judge_picture, make_noise, paint_fast, spread, to_tensor, trace
+from train.comparison import equivalent_iterations, judge_picture, paint_fast, spread, trace
+from train.pixels import make_noise
 
 DRAWING = ROOT / "data" / "styles" / "stained_glass.jpg"
 
@@ -70,7 +72,7 @@ def test_fast_network_stands_its_ground(trained):
         fast = judge_picture(loss, tensor, to_tensor(picture))
         untouched = judge_picture(loss, tensor, tensor)
         assert fast["loss"] < 0.95 * untouched["loss"]
-        slow = trace(loss, tensor, make_noise(tensor, 0), 100, kept=[100])
+        slow = trace(loss, tensor, make_noise(tuple(tensor.shape), 0), 100, kept=[100])
         equivalent = equivalent_iterations(slow.losses["loss"], fast["loss"])
         assert equivalent is None or equivalent > 5
         assert slow.seconds[100] > 50 * seconds

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.images import ImageError, decode, list_images, scale_short_side, to_array
-from data.photos import read_style
+from data.photos import read_style, to_tensor
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualWeightsError, VGGFeatures
@@ -34,12 +34,11 @@ from train.comparison import (
     compare_photo,
     describe_picture,
     judge_picture,
-    make_noise,
     spread,
-    to_tensor,
     trace,
 )
 from train.memory import keep_freed_memory
+from train.pixels import make_noise
 from train.report_page import build_page
 from train.run_folder import RunError, write_text
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
@@ -131,7 +130,7 @@ def compare(
             tensor = to_tensor(photo)
             curves: dict[str, Curve] = {}
             for start in STARTS:
-                first = make_noise(tensor, seed) if start == "noise" else tensor
+                first = make_noise(tuple(tensor.shape), seed) if start == "noise" else tensor
                 curves[start] = trace(loss, tensor, first, iterations, kept)
                 bar.update()
             slow = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from data.photos import to_tensor
 from export.runtime import Stylizer
 from models.losses import LossTerms, PerceptualLoss
 from train.artefacts import measure_artefacts
@@ -112,11 +113,6 @@ def judge_picture(loss: PerceptualLoss, photo: Tensor, picture: Tensor) -> dict[
     return {name: float(term) for name, term in zip(TERMS, terms, strict=False)}
 
 
-def to_tensor(picture: NDArray[np.uint8]) -> Tensor:
-    """Turn uint8, shape (H, W, 3), into RGB in [0, 1], shape (1, 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
-
-
 def paint_fast(stylizer: Stylizer, photo: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
     """Return the network's picture, and the median seconds of a pass after one that is not counted."""
     picture = stylizer(photo)
@@ -182,12 +178,6 @@ def compare_photo(
             **describe_picture(photo, picture, other),
         }
     return results
-
-
-def make_noise(photo: Tensor, seed: int) -> Tensor:
-    """Return grey noise of a photo's shape, in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    return (0.5 + 0.15 * torch.randn(photo.shape, generator=generator)).clamp(0, 1)
 
 
 def spread(values: Sequence[float | None], beyond: float) -> dict[str, float]:

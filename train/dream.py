@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array, to_planes
+from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from data.photos import to_tensor
 from models.perceptual import PerceptualName, VGGFeatures
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
@@ -121,7 +122,7 @@ def run(config: DreamConfig) -> Path:
     image = decode(Path(config.content))
     image = fit_within(image, config.size) if config.size is not None else image
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    photo = torch.from_numpy(to_planes(to_array(image)))[None].to(device)
+    photo = to_tensor(to_array(image)).to(device)
     picture = photo
     with tqdm(total=config.octaves * config.iterations, desc="dream", unit="it", disable=None) as bar:
         try:

@@ -164,5 +164,11 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(picture, size=size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
+def make_noise(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Draw grey noise of a shape, in [0, 1], to start from."""
+    generator = torch.Generator().manual_seed(seed)
+    return (0.5 + 0.15 * torch.randn(shape, generator=generator)).clamp(0, 1)
+
+
 def _enlarge(moment: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(moment, size=like.shape[2:], mode="bilinear")

@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from data.images import decode, fit_within, to_array, to_planes
+from data.images import decode, fit_within, to_array
+from data.photos import to_tensor
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualName, PoolingName, VGGFeatures
-from train.pixels import OptimizerName, resize
+from train.pixels import OptimizerName, make_noise, resize
 from train.run_folder import RunError
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
@@ -157,7 +158,7 @@ class Task:
         image = decode(Path(path))
         if longer_side is not None:
             image = fit_within(image, longer_side)
-        return torch.from_numpy(to_planes(to_array(image)))[None].to(self.device)
+        return to_tensor(to_array(image)).to(self.device)
 
     def prepare(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Set the style's targets for a size, and return the content's."""
@@ -173,8 +174,7 @@ class Task:
         start = self.config.start
         channels = 1 if self.config.preserve_color else 3
         if start in {"noise", "mixture"}:
-            generator = torch.Generator().manual_seed(self.config.seed)
-            noise = (0.5 + 0.15 * torch.randn(1, channels, *size, generator=generator)).clamp(0, 1).to(self.device)
+            noise = make_noise((1, channels, *size), self.config.seed).to(self.device)
             return noise if start == "noise" else noise.lerp(self._content(size)[:, :channels], 0.5)
         if start == "content":
             return self._content(size)[:, :channels]

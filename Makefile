@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 VGG19 ?= $(ONESTROKE_VGG19)
 PHOTOS ?= $(ONESTROKE_PHOTOS)
 
-.PHONY: demo test bench fidelity lint clean
+.PHONY: demo test bench slow-bench fidelity lint clean
 
 demo: $(INSTALLED)  ## train a style, export it, repaint a photo; your own with STYLE=, PHOTOS=, PHOTO=
 	$(PY) -m train.demo $(if $(STYLE),--style "$(STYLE)") $(if $(filter-out file,$(origin PHOTOS)),--photos "$(PHOTOS)") \
@@ -25,6 +25,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights $(VGG19)) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(QUALITY),--quality)
+
+slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
+	$(PY) -m train.slow_bench --content $(CONTENT) --style $(STYLE) $(if $(VGG19),--perceptual-weights $(VGG19))
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
 	$(PY) -m train.fidelity --paintings $(PAINTINGS) --photos $(PHOTOS) --styles models/pretrained/*.safetensors \

@@ -5,16 +5,27 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from data.images import encode, from_array
+from models import perceptual
 from models.network import NetworkConfig, StyleNetwork
-from models.perceptual import LAYOUTS, SMALL_WEIGHTS, VGGFeatures, load_perceptual_weights, name_layers
+from models.perceptual import (
+    LAYOUTS,
+    SMALL_WEIGHTS,
+    VGGFeatures,
+    dequantise,
+    load_perceptual_weights,
+    name_layers,
+    quantise,
+)
 from models.weights import StyleCard, save_style
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
+from train import distillation
 from train.distill import main
-from train.distillation import make_student, unexplained_share
+from train.distillation import export_state, make_student, unexplained_share
 from train.variations import POOL_AGE, PictureMaker
 
 
@@ -55,8 +66,9 @@ def test_variations_keep_shape_and_range_and_repeat(styles):
     maker.eval()
     one, same, other = (maker(photos, no_loss, no_gradient, seed) for seed in (1, 1, 2))
     assert one.photos.shape == one.varied.shape == (8, 3, 64, 64)
-    assert one.paintings.shape == (2, 3, 64, 64)
-    for pictures, again in zip(one, same, strict=True):
+    assert one.paintings.shape == (4, 3, 64, 64)
+    assert one.aims == [(2, 0), (3, 0), (4, 1), (5, 1), (6, 2), (7, 3)]
+    for pictures, again in zip(one[:3], same[:3], strict=True):
         assert torch.equal(pictures, again)
         assert pictures.min() >= 0
         assert pictures.max() <= 1
@@ -66,17 +78,17 @@ def test_variations_keep_shape_and_range_and_repeat(styles):
 
 
 def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
-    maker, photos = make_maker(), torch.rand(4, 3, 64, 64)
+    maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 
     def towards_black(pictures, kept, paintings):
         return pictures.detach() + 0.1
 
     maker.train()
     assert (maker.ages == POOL_AGE).all()
-    for seed in range(60):
+    for seed in range(40):
         varied = maker(photos, no_loss, towards_black, seed)
     assert (maker.ages != POOL_AGE).any()
-    assert varied.varied[3].mean() < 0.5
+    assert varied.varied[6:].mean() < 0.5
     before = maker.pool.clone()
     maker.eval()
     maker(photos, no_loss, towards_black, 1)
@@ -84,18 +96,20 @@ def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
 
 
 def test_pupil_learns_from_the_loss_in_training_only():
-    maker, photos = make_maker(), torch.rand(4, 3, 64, 64)
+    maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 
     def dark(pictures, photos, painting):
         return pictures.square().mean()
 
     maker.train()
-    light = [float(maker(photos, dark, no_gradient, seed).varied[1].mean()) for seed in range(40)]
+    light = [float(maker(photos, dark, no_gradient, seed).varied[2:6].mean()) for seed in range(40)]
     assert light[-1] < 0.7 * light[0]
     maker.eval()
-    before = [value.clone() for value in maker._pupil[0].network.parameters()]
+    before = [value.clone() for value in maker._pupils[0].network.parameters()]
     maker(photos, dark, no_gradient, 1)
-    assert all(torch.equal(one, other) for one, other in zip(before, maker._pupil[0].network.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(before, maker._pupils[0].network.parameters(), strict=True)
+    )
 
 
 def test_student_trains_and_has_the_layers_of_vgg19():
@@ -105,9 +119,34 @@ def test_student_trains_and_has_the_layers_of_vgg19():
     assert all(parameter.grad is not None for parameter in student.parameters())
 
 
+def test_narrower_network_is_widened_and_its_channels_stay_as_they_are(tmp_path, monkeypatch):
+    narrow = tuple(entry if entry == "M" else entry // 2 for entry in LAYOUTS["vgg_small"])
+    with monkeypatch.context() as earlier:
+        earlier.setattr(perceptual, "LAYOUTS", LAYOUTS | {"vgg_small": narrow})
+        earlier.setattr(distillation, "LAYOUTS", LAYOUTS | {"vgg_small": narrow})
+        student = make_student(["relu3_1"])
+        save_file(export_state(student), tmp_path / "narrow.safetensors")
+    wide = make_student(["relu3_1"], str(tmp_path / "narrow.safetensors"))
+    picture = torch.rand(1, 3, 32, 32)
+    found, before = (network(picture, ["relu3_1"])["relu3_1"] for network in (wide, student))
+    assert found.shape[1] == 2 * before.shape[1]
+    torch.testing.assert_close(found[:, : before.shape[1]], before, rtol=1e-4, atol=1e-4)
+    assert found[:, before.shape[1] :].abs().sum() > 0
+
+
+def test_eight_bits_keep_kernels_to_a_percent():
+    state = export_state(make_student(["relu2_1"]))
+    stored = quantise(state)
+    assert stored["features.0.weight"].dtype == torch.int8
+    for name, value in dequantise(stored).items():
+        torch.testing.assert_close(
+            value.float(), state[name], rtol=0, atol=float(0.005 * state[name].abs().max()) + 1e-6
+        )
+
+
 def arguments(folder, **options):
     if not (folder / "photos").exists():
-        for index in range(8):
+        for index in range(16):
             write(folder / "photos" / f"{index}.png", noise(80, 72, seed=index))
         encode(from_array(ramp(120, 100)), folder / "painting.png")
         write_weights(folder / "vgg.safetensors", deepest="relu5_2")
@@ -119,7 +158,8 @@ def arguments(folder, **options):
         "model.teacher_weights": folder / "vgg.safetensors",
         "data.photos": folder / "photos",
         "data.image_size": 64,
-        "data.held_out": 4,
+        "data.batch_size": 8,
+        "data.held_out": 8,
         "data.workers": 0,
         "trainer.max_steps": 2,
         "trainer.val_check_interval": 2,
@@ -148,7 +188,7 @@ def test_distillation_writes_a_network_that_the_losses_take(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"data__batch_size": 6}, "multiple of 4"),
+        ({"data__batch_size": 6}, "multiple of 8"),
         ({"model__paintings": "[]"}, "paintings"),
         ({"model__teacher_weights": "nowhere.pth"}, "nowhere.pth"),
         ({"model__styles": "[nowhere.safetensors]"}, "nowhere.safetensors"),

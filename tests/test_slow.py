@@ -1,6 +1,7 @@
 """The slow mode makes the picture it is asked for, shows its work, and refuses what cannot work in one sentence."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.pictures import noise, ramp
 from tests.small_run import ROOT
 from train.dream import main as dream
 from train.slow import main, spell_flags
+from train.slow_bench import main as slow_bench
 from train.slow_config import LUMINANCE, match_luminance, to_luminance
 
 CONFIGS = sorted((ROOT / "configs" / "slow").glob("*.yaml"))
@@ -48,6 +50,23 @@ def slow(photo, name="out.png", **options):
 def read_losses(path):
     with path.open(newline="") as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_line_search_does_not_stumble_over_bfloat16(photo):
+    for precision in ("float32", "bfloat16"):
+        assert slow(photo, f"{precision}.png", precision=precision, iterations=40, save_every=0) == 0
+    exact, rounded = (read_losses(photo.parent / f"{name}-curve.csv") for name in ("float32", "bfloat16"))
+    assert rounded[-1] < 1.1 * exact[-1]
+
+
+def test_bench_lets_both_ways_run_for_the_same_time(photo, capsys):
+    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "2"]
+    assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
+    figures = json.loads((photo.parent / "bench.json").read_text())
+    for name in ("L-BFGS", "coarse to fine"):
+        assert len(figures[name]) == len(figures["seconds"])
+        assert figures[name][-1] <= figures[name][0]
+    assert "coarse to fine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -175,7 +194,6 @@ def test_unknown_pooling_is_refused():
         ({"iterations": 0}, "--iterations"),
         ({"size": 8}, "--size"),
         ({"style_shares": "[1, 2]"}, "--style_shares"),
-        ({"precision": "bfloat16"}, "--optimizer adam"),
         ({"style_layers": "{relu9_9: 1}"}, "relu9_9"),
         ({"perceptual_weights": "nowhere.pth"}, "nowhere.pth"),
         ({"output": "out.xyz"}, "out.xyz"),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from train.comparison import (
 )
 from train.memory import keep_freed_memory
 from train.pixels import make_noise
+from train.precision import PrecisionName
 from train.report_page import build_page
 from train.run_folder import RunError, write_text
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
@@ -109,6 +110,7 @@ def compare(
     other: PerceptualLoss,
     iterations: int,
     seed: int = 0,
+    precision: PrecisionName = "auto",
 ) -> list[dict[str, Any]]:
     """Compare networks with the slow optimisation, photo by photo.
 
@@ -119,6 +121,7 @@ def compare(
         other: A loss on features of another network.
         iterations: L-BFGS iterations from either start.
         seed: Of the noise.
+        precision: Of the slow optimisation; what is reported of pictures is judged in float32.
 
     Returns:
         For each photo its name, pictures, curves, and results by network.
@@ -131,7 +134,7 @@ def compare(
             curves: dict[str, Curve] = {}
             for start in STARTS:
                 first = make_noise(tuple(tensor.shape), seed) if start == "noise" else tensor
-                curves[start] = trace(loss, tensor, first, iterations, kept)
+                curves[start] = trace(loss, tensor, first, iterations, kept, precision)
                 bar.update()
             slow = {
                 str(count): {
@@ -211,6 +214,12 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=4, help="photos to compare (default: 4)")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
     parser.add_argument("--iterations", type=int, default=500, help="L-BFGS iterations (default: 500)")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(PrecisionName),
+        default="auto",
+        help="of the slow optimisation (default: auto, bfloat16 where the hardware has it)",
+    )
     parser.add_argument("--perceptual-weights", default="default", help="weights of the network trained with")
     parser.add_argument(
         "--other", choices=("vgg16", "vgg19", "vgg_small"), default="vgg16", help="another network to judge by"
@@ -245,7 +254,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, str]:
     loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
     other = objective.build(options.other, options.other_weights, options.style)
     photos = read_photos(options.photos, options.count, options.size)
-    rows = compare(stylizers, photos, loss, other, options.iterations)
+    rows = compare(stylizers, photos, loss, other, options.iterations, precision=options.precision)
     summary = summarise(rows, options.iterations)
     setting = {
         "size": options.size,
@@ -254,6 +263,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, str]:
         "objective": origin,
         "perceptual": objective.perceptual,
         "other": options.other,
+        "precision": options.precision,
         "threads": torch.get_num_threads(),
     }
     painting = to_array(scale_short_side(decode(options.style), options.size))

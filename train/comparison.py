@@ -20,6 +20,7 @@ from models.losses import LossTerms, PerceptualLoss
 from train.artefacts import measure_artefacts
 from train.callbacks import to_bytes
 from train.pixels import Pixels
+from train.precision import PrecisionName, lower_precision
 
 TERMS = ("loss", "content", "style")
 
@@ -66,7 +67,14 @@ def equivalent_iterations(losses: Sequence[float], target: float) -> float | Non
     return None
 
 
-def trace(loss: PerceptualLoss, photo: Tensor, start: Tensor, iterations: int, kept: Sequence[int]) -> Curve:
+def trace(
+    loss: PerceptualLoss,
+    photo: Tensor,
+    start: Tensor,
+    iterations: int,
+    kept: Sequence[int],
+    precision: PrecisionName = "auto",
+) -> Curve:
     """Optimise with L-BFGS and note everything.
 
     The losses are those of the pixels as they are; clamping them to [0, 1] for the picture may raise them, so that the
@@ -78,6 +86,7 @@ def trace(loss: PerceptualLoss, photo: Tensor, start: Tensor, iterations: int, k
         start: The first picture, of the same shape.
         iterations: How many.
         kept: Iterations whose pictures are kept.
+        precision: Of the optimisation.
 
     Returns:
         The curve.
@@ -85,7 +94,8 @@ def trace(loss: PerceptualLoss, photo: Tensor, start: Tensor, iterations: int, k
     content = loss.describe_content(photo)
 
     def judge(picture: Tensor) -> LossTerms:
-        return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+        with lower_precision(precision, picture.device):
+            return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
 
     pixels = Pixels(start, judge, "lbfgs")
     losses: dict[str, list[float]] = {name: [] for name in TERMS}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from safetensors.torch import save
 
+from models.perceptual import quantise
 from train.callbacks import StyleProgressBar
 from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
 from train.command import (
@@ -26,7 +26,7 @@ from train.command import (
     dump_config,
     quiet_libraries,
 )
-from train.distillation import Distillation
+from train.distillation import Distillation, export_state
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
@@ -57,8 +57,8 @@ class DistillCLI(LightningCLI):
         config = self.config
         if (Path(config.output) / "vgg_small.safetensors").exists() and not (config.overwrite or config.ckpt_path):
             raise RunError(f"'{config.output}' already holds a network; choose another --output, or --overwrite true")
-        if config.data.batch_size % 4:
-            raise RunError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 4")
+        if config.data.batch_size % 8:
+            raise RunError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
@@ -114,9 +114,8 @@ def write(cli: DistillCLI) -> None:
         "project_version": project_version(),
         "held_out": json.dumps(metrics),
     }
-    state = {name: value.to(torch.float16).contiguous() for name, value in cli.model.export_state().items()}
     path = folder / "vgg_small.safetensors"
-    write_bytes(path, save(state, metadata=header))
+    write_bytes(path, save(quantise(export_state(cli.model.student)), metadata=header))
     write_text(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
     print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")

@@ -7,7 +7,6 @@ same proportion (Park et al. 2019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import PerceptualLoss, gram_matrix, relative_distance
-from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, name_layers
+from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights, name_layers
 from models.weights import load_style
 from train.run_folder import RunError
 from train.schedule import one_cycle
@@ -94,7 +93,9 @@ class Distillation(pl.LightningModule):
         photos = to_unit(batch.photos)
         varied = self.maker(photos, self._judge, self._gradient, seed)
         count = len(photos)
-        pictures = torch.cat(varied).contiguous(memory_format=torch.channels_last)
+        everything = torch.cat([varied.photos, varied.varied, varied.paintings])
+        pictures = everything.contiguous(memory_format=torch.channels_last)
+        aims = [(count + picture, 2 * count + painting) for picture, painting in varied.aims]
         with torch.no_grad():
             large = self.teacher(pictures, self.layers)
         small = self.student(pictures, self.layers)
@@ -102,8 +103,11 @@ class Distillation(pl.LightningModule):
         for layer in self.layers:
             share = 2.0 if layer in LOSS_LAYERS else 1.0
             parts["features"].append(share * unexplained_share(small[layer], large[layer]))
-            distances = [_gram_distances(features[layer]) for features in (small, large)]
-            parts["style"].append(share * _log_error(*distances))
+            all_pairs, aimed = zip(
+                *(_gram_distances(features[layer], aims) for features in (small, large)), strict=True
+            )
+            # What pupils and optimised pictures go down counts as much as all other pairs together.
+            parts["style"].append(share * (_log_error(*all_pairs) + _log_error(*aimed)) / 2)
             distances = [
                 relative_distance(features[layer][count : 2 * count], features[layer][:count])
                 for features in (small, large)
@@ -137,18 +141,24 @@ class Distillation(pl.LightningModule):
         """Add the random state, by which our own checkpoints are told from others."""
         checkpoint["random_state"] = torch.get_rng_state()
 
-    def export_state(self) -> Mapping[str, Tensor]:
-        """Return the small network in torchvision's layout, under its names."""
-        names = name_layers("vgg_small")
-        state = {}
-        for name, value in self.student.named_parameters():
-            layer, kind = name.rsplit("_", 1)
-            state[f"features.{names.index(layer)}.{kind}"] = value.detach().cpu()
-        return state
+
+def export_state(student: VGGFeatures) -> dict[str, Tensor]:
+    """Return a small network in torchvision's layout, under its names."""
+    names = name_layers("vgg_small")
+    state = {}
+    for name, value in student.named_parameters():
+        layer, kind = name.rsplit("_", 1)
+        state[f"features.{names.index(layer)}.{kind}"] = value.detach().cpu().contiguous()
+    return state
 
 
 def make_student(layers: list[str], start_from: str | None = None) -> VGGFeatures:
-    """Build ``vgg_small`` with weights that do train, from a file or at random (He et al. 2015)."""
+    """Build ``vgg_small`` with weights that do train, at random (He et al. 2015) or from a file.
+
+    A file of a narrower network is widened: its channels stay as they are, for they do not see the new ones yet, which
+    begin at random (after Chen et al. 2016, Net2Net). Of a wider one, the first channels are taken.
+    """
+    earlier = load_perceptual_weights("vgg_small", start_from) if start_from else {}
     state: dict[str, Tensor] = {}
     inputs = 3
     names = name_layers("vgg_small")
@@ -156,10 +166,16 @@ def make_student(layers: list[str], start_from: str | None = None) -> VGGFeature
     for index, name in enumerate(names):
         if name.startswith("conv"):
             outputs = next(widths)
-            state[f"features.{index}.weight"] = nn.init.kaiming_normal_(torch.empty(outputs, inputs, 3, 3))
-            state[f"features.{index}.bias"] = torch.zeros(outputs)
+            kernel, bias = nn.init.kaiming_normal_(torch.empty(outputs, inputs, 3, 3)), torch.zeros(outputs)
+            known = earlier.get(f"features.{index}.weight")
+            if known is not None:
+                kept = known[:outputs, :inputs].float()
+                kernel[: len(kept)] = 0
+                kernel[: kept.shape[0], : kept.shape[1]] = kept
+                bias[: len(kept)] = earlier[f"features.{index}.bias"][:outputs].float()
+            state[f"features.{index}.weight"], state[f"features.{index}.bias"] = kernel, bias
             inputs = outputs
-    student = VGGFeatures("vgg_small", layers, start_from or state)
+    student = VGGFeatures("vgg_small", layers, state)
     for name, buffer in list(student.named_buffers()):
         if name.startswith("conv"):
             delattr(student, name)
@@ -197,17 +213,26 @@ def unexplained_share(small: Tensor, large: Tensor) -> Tensor:
         return share
 
 
-def _gram_distances(features: Tensor) -> Tensor:
-    """Return the relative distance of each picture's Gram matrix from each other picture's: shape (B (B - 1),)."""
+def _gram_distances(features: Tensor, aims: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """Return the relative distances of Gram matrices: of each picture to each other, and of pictures to their aims.
+
+    Args:
+        features: Shape (B, C, H, W).
+        aims: Pairs of positions in the batch, picture and target.
+
+    Returns:
+        Shapes (B (B - 1),) and (len(aims),).
+    """
     grams = gram_matrix(features).flatten(1)
     with torch.autocast(grams.device.type, enabled=False):
         products = grams @ grams.T
     energy = products.diagonal()
     squared = (energy[:, None] + energy - 2 * products) / energy.clamp_min(torch.finfo(torch.float32).tiny)
-    others = ~torch.eye(len(grams), dtype=torch.bool, device=grams.device)
     # Where rounding leaves less than nothing, the distance has no gradient.
-    distances: Tensor = squared[others].clamp_min(1e-4).sqrt()
-    return distances
+    distances = squared.clamp_min(1e-4).sqrt()
+    others = ~torch.eye(len(grams), dtype=torch.bool, device=grams.device)
+    pictures, targets = torch.tensor(aims, device=grams.device).unbind(1)
+    return distances[others], distances[pictures, targets]
 
 
 def _log_error(small: Tensor, large: Tensor) -> Tensor:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+"""How a loss may be computed: ``auto`` is bfloat16 where the hardware has it."""
 
 BFLOAT16 = "bf16-mixed"
 FLOAT32 = "32-true"
@@ -20,6 +25,12 @@ def best_precision(accelerator: str = "auto") -> str:
     else:
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return BFLOAT16 if supported else FLOAT32
+
+
+def lower_precision(precision: PrecisionName, device: torch.device) -> torch.autocast:
+    """Return the context for one of our own names of a precision."""
+    chosen = best_precision(device.type) if precision == "auto" else BFLOAT16 if precision == "bfloat16" else FLOAT32
+    return autocast(chosen, device)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

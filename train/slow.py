@@ -26,6 +26,7 @@ from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
 from train.pixels import Iterate, Pixels, Saturation, plan_sizes, resize
+from train.precision import lower_precision
 from train.run_folder import RunError, write_bytes, write_text
 from train.slow_config import SlowConfig, Task
 
@@ -127,7 +128,7 @@ def optimise(task: Task) -> Iterator[Iterate]:
 
         def judge(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            with lower_precision(config.precision, pixels.device):
                 return task.loss(pixels, content)  # type: ignore[no-any-return]
 
         pixels = Pixels(resize(picture, size), judge, config.optimizer, config.learning_rate, carried)

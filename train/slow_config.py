@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from data.photos import to_tensor
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualName, PoolingName, VGGFeatures
 from train.pixels import OptimizerName, make_noise, resize
+from train.precision import PrecisionName
 from train.run_folder import RunError
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
@@ -46,7 +46,7 @@ class SlowConfig:
         style_weight: Strength of the style; 0.5 is half as strong.
         tv_weight: Smoothness: total variation; 0 switches it off.
         preserve_color: Change the luminance only, and keep the photo's colours.
-        precision: float32, or bfloat16 (Adam only: a line search stumbles over its rounding).
+        precision: float32, bfloat16, or auto: bfloat16 where the hardware has it, which halves the time.
         patience: Iterations without a fall of the loss by 0.2 % after which a size is done; 0 never stops early.
         save_every: Iterations between two pictures of the way; 0 keeps none, and makes no GIF.
         seed: Fixes the noise.
@@ -73,7 +73,7 @@ class SlowConfig:
     style_weight: float = 1.0
     tv_weight: float = 1.0
     preserve_color: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: PrecisionName = "auto"
     patience: int = 0
     save_every: int = 50
     seed: int = 0
@@ -106,8 +106,6 @@ class SlowConfig:
             )
         if self.style_shares is not None and not (min(self.style_shares) >= 0 and sum(self.style_shares) > 0):
             raise RunError("--style_shares holds a negative number, or only zeros; give shares of 0 or more")
-        if self.precision == "bfloat16" and self.optimizer == "lbfgs":
-            raise RunError("L-BFGS's line search needs --precision float32; or choose --optimizer adam")
         if self.preserve_color and self.content is None:
             raise RunError("--preserve_color keeps the colours of --content; name a photo")
         if self.start in {"content", "mixture"} and self.content is None:

@@ -32,13 +32,13 @@ class StyleTraining(pl.LightningModule):
 
     Args:
         style: Picture of the painting, or several of one style.
-        style_size: Short side in pixels at which the painting is looked at; larger means finer strokes.
+        style_size: Short side in pixels at which the painting is looked at; larger means larger strokes.
         style_weight: Strength of the style; 0.5 is half as strong.
         content_weight: How much of the photo is kept.
         tv_weight: Smoothness: total variation; 0 switches it off.
         content_layers: Layers that hold the photo's content, each with its share.
         style_layers: Layers that hold the style, each with its share.
-        perceptual: The frozen network, vgg19 or vgg16.
+        perceptual: The frozen network, vgg19, vgg16 or vgg_small.
         perceptual_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
         network: Architecture of the style network.
         start_from: A trained style (``.safetensors``) to start from in place of random weights.

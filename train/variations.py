@@ -20,8 +20,11 @@ POOL_SIZE = 24
 POOL_AGE = 40
 """Steps after which an optimised picture is done and another begins."""
 
-PUPIL_AGE = 250
-"""Steps after which a pupil is done and another begins."""
+PUPIL_AGES = (250, 700)
+"""Steps after which each of the two pupils is done and another begins: the sketches and the finished pictures."""
+
+PHOTO_SHARE = 0.3
+"""Share of photos among what is painted like: textures that no painting at hand has."""
 
 PUPIL_RATE = 1e-3
 """Learning rate of the pupils."""
@@ -39,12 +42,14 @@ class Variations(NamedTuple):
     Args:
         photos: Shape (B, 3, S, S), RGB in [0, 1].
         varied: The same photos changed, in the same order, shape (B, 3, S, S).
-        paintings: Crops of paintings, shape (P, 3, S, S).
+        paintings: What some of them are on their way to, shape (P, 3, S, S).
+        aims: Pairs of positions, in ``varied`` and in ``paintings``: which picture is to become like which painting.
     """
 
     photos: Tensor
     varied: Tensor
     paintings: Tensor
+    aims: list[tuple[int, int]]
 
 
 class Pupil:
@@ -69,7 +74,7 @@ class Pupil:
 
 
 class PictureMaker(nn.Module):
-    """Make variations of photos: a quarter each stylised, painted by a pupil, distorted, and optimised.
+    """Make variations of photos: an eighth stylised, one distorted, a quarter optimised, half painted by two pupils.
 
     A pupil is a style network that learns from the loss that the caller gives, a step for every batch; the optimised
     pictures live in a pool and move a step down its gradient whenever they are drawn. A network that is being distilled
@@ -93,7 +98,7 @@ class PictureMaker(nn.Module):
         self.register_buffer("pool", torch.zeros(POOL_SIZE, 3, 3, size, size))
         self.register_buffer("ages", torch.full((POOL_SIZE,), POOL_AGE))
         # Not a submodule: nobody but the pupil's own optimiser trains it, and a resumed run begins with another.
-        self._pupil: list[Pupil] = []
+        self._pupils: dict[int, Pupil] = {}
 
     def crop_paintings(self, count: int, draw: random.Random) -> Tensor:
         """Cut squares of random scale out of random paintings: shape (count, 3, S, S)."""
@@ -111,7 +116,7 @@ class PictureMaker(nn.Module):
         """Vary a batch.
 
         Args:
-            photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of 4.
+            photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of 8.
             loss: What the pupils learn from.
             gradient: Of the loss that the pool goes down.
             seed: Same seed, photos and pool, same result.
@@ -119,15 +124,30 @@ class PictureMaker(nn.Module):
         draw = random.Random(seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            quarter = len(photos) // 4
-            paintings = self.crop_paintings(quarter, draw)
-            kept, varied = list(torch.split(photos, quarter)), []
-            varied.append(kept[0].lerp(self._stylize(kept[0], draw), draw.choice((1.0, draw.uniform(0.2, 0.9)))))
-            varied.append(self._teach(kept[1], loss, draw))
-            varied.append(torch.cat([self._distort(photo[None], draw) for photo in kept[2]]))
-            optimised, kept[3] = self._advance(kept[3], gradient, draw)
-            varied.append(optimised)
-            return Variations(torch.cat(kept), torch.cat(varied).clamp(0, 1), paintings)
+            eighth = len(photos) // 8
+            stylised, distorted, *taught, optimised = torch.split(
+                photos, [eighth, eighth, *[2 * eighth] * len(PUPIL_AGES), 2 * eighth]
+            )
+            varied = [
+                stylised.lerp(self._stylize(stylised, draw), draw.choice((1.0, draw.uniform(0.2, 0.9)))),
+                torch.cat([self._distort(photo[None], draw) for photo in distorted]),
+            ]
+            paintings, aims = [], []
+            for place, (age, own) in enumerate(zip(PUPIL_AGES, taught, strict=True)):
+                painted, painting = self._teach(place, age, own, loss, draw)
+                first = sum(map(len, varied))
+                aims += [(first + index, place) for index in range(len(painted))]
+                varied.append(painted)
+                paintings.append(painting)
+            first, places = sum(map(len, varied)), len(paintings)
+            advanced, own, targets = self._advance(optimised, gradient, draw)
+            aims += [(first + index, places + index) for index in range(len(advanced))]
+            return Variations(
+                torch.cat([stylised, distorted, *taught, own]),
+                torch.cat([*varied, advanced]).clamp(0, 1),
+                torch.cat([*paintings, targets]),
+                aims,
+            )
 
     def _stylize(self, photos: Tensor, draw: random.Random) -> Tensor:
         if not self.styles:
@@ -138,20 +158,28 @@ class PictureMaker(nn.Module):
         painted: Tensor = functional_call(one, state, (photos,))
         return painted.float().clamp(0, 1)
 
-    def _teach(self, photos: Tensor, loss: Loss, draw: random.Random) -> Tensor:
-        """Return what the pupil paints, and let it learn from that; in evaluation mode it stays as it was."""
+    def _teach(self, place: int, age: int, photos: Tensor, loss: Loss, draw: random.Random) -> tuple[Tensor, Tensor]:
+        """Return what a pupil paints and its painting, and let it learn; in evaluation mode it stays as it was."""
         own = random.Random(draw.random())  # so that what else is drawn does not depend on whether a pupil begins
-        if not self._pupil or self._pupil[0].age >= PUPIL_AGE:
+        if place not in self._pupils or self._pupils[place].age >= age:
             start = own.choice([None, *self.styles])
             with torch.random.fork_rng(devices=[]):
                 network = StyleNetwork() if start is None else deepcopy(start)
-            self._pupil = [Pupil(network.to(photos.device), self.crop_paintings(1, own))]
-        pupil = self._pupil[0]
+                painting = self._draw_painting(photos[0], own)[None]
+            self._pupils[place] = Pupil(network.to(photos.device), painting)
+        pupil = self._pupils[place]
         with torch.enable_grad():
             pictures: Tensor = pupil.network(photos)
             if self.training:
                 pupil.learn(loss(pictures, photos, pupil.painting))
-        return pictures.detach().float()
+        return pictures.detach().float(), pupil.painting
+
+    def _draw_painting(self, photo: Tensor, draw: random.Random) -> Tensor:
+        """Choose something to paint like, shape (3, S, S): a painting, or now and then a photo with other colours."""
+        if draw.random() < PHOTO_SHARE:
+            with torch.autocast(photo.device.type, enabled=False):
+                return self._recolour(photo[None], draw)[0].clamp(0, 1)
+        return self.crop_paintings(1, draw)[0]
 
     def _distort(self, photo: Tensor, draw: random.Random) -> Tensor:
         """Change one photo, shape (1, 3, S, S), in one to three ways."""
@@ -181,8 +209,8 @@ class PictureMaker(nn.Module):
     def _overlay(self, photo: Tensor, draw: random.Random) -> Tensor:
         return photo.lerp(self.crop_paintings(1, draw), draw.random())
 
-    def _advance(self, photos: Tensor, gradient: Gradient, draw: random.Random) -> tuple[Tensor, Tensor]:
-        """Take pictures from the pool, one step further; new photos go where one was done.
+    def _advance(self, photos: Tensor, gradient: Gradient, draw: random.Random) -> tuple[Tensor, Tensor, Tensor]:
+        """Take pictures from the pool, one step further, with photos and paintings; a new one goes where one was done.
 
         In evaluation mode the pool stays as it was.
         """
@@ -191,7 +219,7 @@ class PictureMaker(nn.Module):
         for place, photo in zip(places, photos, strict=True):
             if ages[place] >= POOL_AGE:
                 start = draw.choice((photo, torch.rand_like(photo), self._distort(photo[None], draw)[0]))
-                pool[place] = torch.stack([start, photo, self.crop_paintings(1, draw)[0]])
+                pool[place] = torch.stack([start, photo, self._draw_painting(photo.flip(-1), draw)])
                 ages[place] = draw.randint(0, POOL_AGE // 2)
         pictures, kept, paintings = pool[places].unbind(1)
         with torch.enable_grad():
@@ -200,4 +228,4 @@ class PictureMaker(nn.Module):
         pictures = (pictures - draw.uniform(0.01, 0.04) * (step / size).clamp(-3, 3)).clamp(0, 1)
         pool[places, 0] = pictures
         ages[places] += 1
-        return pictures, kept
+        return pictures, kept, paintings

@@ -38,7 +38,7 @@ PoolingName = Literal["max", "average"]
 AVERAGE_GAIN = 1.4
 """What the mean of four neighbours is multiplied by, so that activations keep their size.
 
-On 16 photos the root mean square of VGG-19's activations, down to relu4_1, is 0.92 to 1.09 of what it is with max pooling.
+On 16 photos the root mean square of VGG-19's activations down to relu4_1 is 0.92 to 1.09 of that with max pooling.
 """
 
 SMALL_WEIGHTS = Path(__file__).resolve().parent / "vgg_small.safetensors"

@@ -24,9 +24,10 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fafafa; m
   padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; background: #fff; } th, td { padding: .3rem .7rem; border: 1px solid #ddd; }
-th { text-align: left; background: #f0f0f0; } td { text-align: right; } td:first-child { text-align: left; }
+th { text-align: left; background: #f0f0f0; } td { text-align: right; white-space: nowrap; vertical-align: top; }
+td:first-child { text-align: left; }
 .sheet { overflow-x: auto; } .sheet td { padding: 4px; text-align: center; vertical-align: top; }
-.sheet img { display: block; max-width: 220px; height: auto; } .range { color: #888; font-size: .85em; }
+.sheet img { display: block; width: 256px; height: auto; } .range { color: #777; font-size: .8em; display: block; }
 .bad { background: #fde2dd; } svg { background: #fff; border: 1px solid #ddd; max-width: 100%; }
 """
 
@@ -53,13 +54,16 @@ def build_page(
     )
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(told)}</p>",
+        "<h2>Pictures</h2>",
+        _contact_sheet(rows, painting),
         "<h2>L-BFGS iterations that reach the network's loss</h2>",
+        "<p>Medians; below them the smallest and the largest.</p>",
         _table_equivalents(summary["fast"], setting["iterations"]),
-        "<h2>What it gives</h2>",
+        "<h2>Where fast falls short</h2>",
+        "".join(f"<p>{html.escape(line)}</p>" for line in describe_shortfall(summary)),
+        "<h2>All measures</h2>",
         _table_measures(summary),
         "<p>Marked: above the threshold of its artefact. The other network's distances were not trained on.</p>",
-        "<h2>Contact sheet</h2>",
-        _contact_sheet(rows, painting),
         "<h2>The first photo's way</h2>",
         _curves(rows[0]),
     ]
@@ -68,6 +72,27 @@ def build_page(
     )
     body = "".join(parts)
     return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE_SHEET}</style></head><body>{body}</body></html>\n"
+
+
+def describe_shortfall(summary: Mapping[str, Any]) -> list[str]:
+    """Say of each network how its medians compare with the slow result of most iterations, and name its artefacts."""
+    if not summary["slow"]:
+        return []
+    count, slow = list(summary["slow"].items())[-1]
+    lines = []
+    for name, found in summary["fast"].items():
+        terms = ", ".join(
+            f"{term} {found[term]['median']:.3f} against {slow[term]['median']:.3f}"
+            for term in ("loss", "content", "style", "ssim")
+        )
+        marked = [
+            f"{field} {found[field]['median']:.2f} (threshold {limit})"
+            for field, limit in THRESHOLDS._asdict().items()
+            if found[field]["median"] > limit
+        ]
+        artefacts = f"above their thresholds: {', '.join(marked)}" if marked else "no artefact above its threshold"
+        lines.append(f"{name} against {count} iterations from the photo: {terms}; {artefacts}.")
+    return lines
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -97,15 +122,16 @@ def _table_equivalents(fast: Mapping[str, Any], iterations: int) -> str:
 def _table_measures(summary: Mapping[str, Any]) -> str:
     limits = THRESHOLDS._asdict()
     names = ("loss", "content", "style", "ssim", "other_content", "other_style", *limits)
+    titles = [name.replace("other_", "other network's ") for name in names]
     body = []
     for name, found in summary["fast"].items():
-        speed = ", ".join(f"{value['median']:.0f}x over {count}" for count, value in found["speedup"].items()) or "-"
+        speed = "<br>".join(f"{value['median']:.0f}x over {count}" for count, value in found["speedup"].items()) or "-"
         cells = [_cell(found[key], 3, limits.get(key)) for key in names]
         body.append([f"<td>{html.escape(name)}</td>", _cell(found["seconds"], 3), f"<td>{speed}</td>", *cells])
     for count, found in summary["slow"].items():
         cells = [_cell(found[key], 3, limits.get(key)) for key in names]
         body.append([f"<td>slow, {count} from the photo</td>", "<td>-</td>", "<td>-</td>", *cells])
-    return "<div class='sheet'>" + _table(["", "seconds", "speed-up", *names], body) + "</div>"
+    return "<div class='sheet'>" + _table(["", "seconds", "speed-up", *titles], body) + "</div>"
 
 
 def _contact_sheet(rows: Sequence[Mapping[str, Any]], painting: Picture) -> str:
@@ -153,6 +179,10 @@ def _curves(row: Mapping[str, Any], width: int = 720, height: int = 300) -> str:
         ends = " ".join(place(iteration, value) for iteration in (0, longest))
         drawn.append(f"<polyline fill='none' stroke='{colour}' stroke-dasharray='6 4' points='{ends}'/>")
         legend.append(f"<span style='color:{colour}'>{html.escape(name)}</span>")
-    axis = f"<text x='{width - 150}' y='{height - 8}' font-size='12'>{longest} iterations</text>"
-    picture = f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}'>{''.join(drawn)}{axis}</svg>"
+    axis = f"<text x='{width - 110}' y='{height - 8}' font-size='12'>{longest} iterations</text>"
+    for value in np.geomspace(min(every), max(every), 5):
+        down = float(place(0, value).split(",")[1])
+        axis += f"<line x1='40' x2='{width - 20}' y1='{down}' y2='{down}' stroke='#eee'/>"
+        axis += f"<text x='4' y='{down + 4}' font-size='11' fill='#777'>{value:.2f}</text>"
+    picture = f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}'>{axis}{''.join(drawn)}</svg>"
     return f"<p>{', '.join(legend)} (loss, logarithmic)</p>{picture}"

@@ -90,17 +90,16 @@ def set_viewport(chromium: Any, width: int, height: int, scale: float = 1, phone
 
 def wait(until: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Wait until a call gives something true, and return it; fail, naming what was waited for."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        # A page that is about to reload loses its elements under the caller's hands.
-        with contextlib.suppress(_stale()):
-            if found := until():
-                return found
-        time.sleep(0.05)
-    raise TimeoutError(f"waited {seconds} seconds for {what}")
-
-
-def _stale() -> type[Exception]:
     from selenium.common.exceptions import WebDriverException
 
-    return WebDriverException
+    end = time.monotonic() + seconds
+    trouble = ""
+    while time.monotonic() < end:
+        try:
+            if found := until():
+                return found
+        # A page that is about to reload loses its elements under the caller's hands.
+        except WebDriverException as error:
+            trouble = f": {error.msg}"
+        time.sleep(0.05)
+    raise TimeoutError(f"waited {seconds} seconds for {what}{trouble}")

@@ -36,13 +36,18 @@ class Server:
 
     def __init__(self, folder: Path):
         handler = functools.partial(_Quiet, directory=str(folder))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Patient(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}/"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Patient(ThreadingHTTPServer):
+    # A browser opens many connections at once, and tries one that was dropped again only after seconds.
+    request_queue_size = 64
 
 
 class _Quiet(SimpleHTTPRequestHandler):

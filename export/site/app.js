@@ -9,7 +9,10 @@ import * as view from "./view.js";
 
 const { element } = view;
 const comparison = new Comparison(element("frame"));
-const camera = new Camera();
+const camera = new Camera(() => {
+  stopCamera();
+  view.showError("The camera was switched off; start it again, or choose a photo.");
+});
 
 /** Bytes that WASM can address; a page gets no more. */
 const MEMORY_LIMIT = 4e9;
@@ -25,9 +28,7 @@ let wish = 0;
 const speed = new Map();
 
 async function main() {
-  if (!(await isolate())) {
-    return;
-  }
+  await isolate();
   try {
     site = await (await fetch("styles.json")).json();
   } catch {
@@ -68,7 +69,7 @@ function connect() {
   element("save").addEventListener("click", savePicture);
   element("camera").addEventListener("click", startCamera);
   element("stop").addEventListener("click", () => stopCamera());
-  element("turn").addEventListener("click", () => withCamera(() => camera.turn()));
+  element("turn").addEventListener("click", turnCamera);
   element("snap").addEventListener("click", () => usePhoto(camera.take()));
   document.addEventListener("paste", ({ clipboardData }) => readFirst(clipboardData.files));
   connectDrops(element("stage"));
@@ -192,6 +193,11 @@ async function startCamera() {
   if (!(await withCamera(() => camera.start()))) {
     return;
   }
+  if (mine !== wish) {
+    // While the browser asked for leave, a photo was chosen.
+    camera.stop();
+    return;
+  }
   element("empty").hidden = true;
   view.showCamera(true);
   let shown = performance.now();
@@ -199,7 +205,7 @@ async function startCamera() {
     // A hidden page gets no frames to draw, and so spends no power on painting.
     await new Promise(requestAnimationFrame);
     const frame = camera.frame();
-    // While it turns to the other side, or once it is unplugged, the camera has no picture.
+    // While it turns to the other side, the camera has no picture.
     if (mine !== wish || !frame.width) {
       continue;
     }
@@ -218,13 +224,22 @@ async function startCamera() {
   }
 }
 
+async function turnCamera() {
+  if (!(await withCamera(() => camera.turn()))) {
+    // So that nobody waits for frames any more.
+    wish++;
+  }
+}
+
 /** Do something with the camera; tell in the page what went wrong, and return whether all went well. */
 async function withCamera(act) {
   try {
     await act();
     return true;
   } catch (error) {
-    stopCamera();
+    // What was shown before stays: only the camera's own controls go.
+    camera.stop();
+    view.showCamera(false);
     report(error);
     return false;
   }

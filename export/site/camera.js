@@ -6,8 +6,11 @@ export class Camera {
   #video = document.createElement("video");
   #stream = null;
   #facing = "user";
+  #onLost;
 
-  constructor() {
+  /** @param {function} onLost Called when the camera is unplugged, or taken away in the browser's settings. */
+  constructor(onLost) {
+    this.#onLost = onLost;
     // Without these, iOS opens a player over the page.
     this.#video.muted = true;
     this.#video.playsInline = true;
@@ -34,9 +37,8 @@ export class Camera {
     } catch (error) {
       throw new Error(explain(error));
     }
-    // Unplugged, or taken away in the browser's settings.
-    const [track] = this.#stream.getVideoTracks();
-    track.addEventListener("ended", () => this.stop());
+    // Not fired by a stop of our own.
+    this.#stream.getVideoTracks()[0].addEventListener("ended", this.#onLost);
     this.#video.srcObject = this.#stream;
     await this.#video.play();
   }

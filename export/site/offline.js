@@ -1,34 +1,40 @@
 // The page's side of service-worker.js: what a static server cannot do, threads and working offline.
 
 const RELOADED = "onestroke-reloaded";
+const PATIENCE_MS = 10_000;
 
 /**
- * Register the service worker and reload the page once, so that its headers allow threads.
+ * Register the service worker and, where its headers are missing, reload the page once, so that threads are allowed.
  *
- * @returns {Promise<boolean>} False if the page is about to reload and should start nothing.
+ * Returns when the page may start; on the way to a reload that is never.
  */
 export async function isolate() {
   // Browsers offer no service worker to pages that came by plain http from another machine.
   if (!navigator.serviceWorker) {
-    return true;
+    return;
   }
+  const registered = navigator.serviceWorker.register("service-worker.js");
   try {
-    await navigator.serviceWorker.register("service-worker.js");
     if (crossOriginIsolated) {
+      // Whatever hinders the registration, a page that has its headers need not wait for it.
+      registered.catch(() => {});
       sessionStorage.removeItem(RELOADED);
-      return true;
+      return;
     }
     // Once only: a browser that isolates no page would reload for ever.
     if (sessionStorage.getItem(RELOADED)) {
-      return true;
+      return;
     }
-    await navigator.serviceWorker.ready;
-    sessionStorage.setItem(RELOADED, "yes");
-    location.reload();
-    return false;
+    await registered;
+    // If its installation fails, it is never ready.
+    if (await Promise.race([navigator.serviceWorker.ready, later(PATIENCE_MS)])) {
+      sessionStorage.setItem(RELOADED, "yes");
+      location.reload();
+      // What follows happens only if the browser does not heed that.
+      await later(PATIENCE_MS);
+    }
   } catch {
     // Storage may be switched off; the page then paints with one thread, online.
-    return true;
   }
 }
 
@@ -48,4 +54,8 @@ export function keep(files) {
     port1.onmessage = ({ data }) => resolve(data.kept);
     worker.postMessage({ keep: files }, [port2]);
   });
+}
+
+function later(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds, false));
 }

@@ -414,7 +414,7 @@ def test_page_paints_after_the_network_is_gone(chromium, site, wave, tmp_path):
     server.stop()
     # Nor may the browser's own cache help out.
     chromium.execute_cdp_cmd("Network.clearBrowserCache", {})
-    chromium.refresh()
+    chromium.get(server.address)
     wait(lambda: state(chromium) == "idle", "the page")
     paint(chromium, write(tmp_path / "offline.png", ramp(80, 60)))
     assert differ(save(chromium, "offline-wave.png"), Stylizer(wave / "style.onnx", threads=1)(ramp(80, 60))) <= 2

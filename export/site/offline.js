@@ -29,6 +29,8 @@ export async function isolate() {
     // If its installation fails, it is never ready.
     if (await Promise.race([navigator.serviceWorker.ready, later(PATIENCE_MS)])) {
       sessionStorage.setItem(RELOADED, "yes");
+      // Browsers keep left pages for a while, and may bring back this one, which has no threads.
+      addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
       location.reload();
       // What follows happens only if the browser does not heed that.
       await later(PATIENCE_MS);

@@ -28,7 +28,6 @@ _STEM = "ort-wasm-simd-threaded"
 _BUILDS = {
     "wasm": ("ort.wasm.min.mjs", f"{_STEM}.mjs", f"{_STEM}.wasm"),
     "webgpu": ("ort.webgpu.min.mjs", f"{_STEM}.asyncify.mjs", f"{_STEM}.asyncify.wasm"),
-    "webgpu_jspi": ("ort.jspi.min.mjs", f"{_STEM}.jspi.mjs", f"{_STEM}.jspi.wasm"),
 }
 _FILES = frozenset(name for build in _BUILDS.values() for name in build)
 
@@ -56,7 +55,7 @@ class WebRuntime:
             folder: Where to.
 
         Returns:
-            Per build (``wasm``, ``webgpu``, ``webgpu_jspi``) the names of its script and loader, and the name and
+            Per build (``wasm`` and ``webgpu``) the names of its script and loader, and the name and
             bytes of its program.
         """
         folder.mkdir()

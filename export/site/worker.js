@@ -39,8 +39,7 @@ async function start(options) {
   device = adapter ? "webgpu" : "wasm";
   // Native float16 halves the download and the memory; WASM has no such arithmetic and would convert at every layer.
   precision = adapter?.features.has("shader-f16") ? "float16" : "float32";
-  // Where WebAssembly can wait for promises, the build that relies on it is smaller by ten megabytes.
-  const build = site.runtime.builds[!adapter ? "wasm" : "Suspending" in WebAssembly ? "webgpu_jspi" : "webgpu"];
+  const build = site.runtime.builds[device];
   const folder = new URL(site.runtime.folder, self.location.href);
   const [module, binary] = await Promise.all([
     import(new URL(build.script, folder).href),

@@ -1,0 +1,65 @@
+// Photos in and pictures out: decoding, scaling, saving.
+
+/** One photo, upright, in its own size. */
+export class Photo {
+  /**
+   * @param {CanvasImageSource} source What can be drawn on a canvas.
+   * @param {number} width In pixels.
+   * @param {number} height In pixels.
+   * @param {string} name The file's, without its ending.
+   */
+  constructor(source, width, height, name) {
+    Object.assign(this, { source, width, height, name });
+  }
+
+  /** Read a file; throws an Error of one sentence if this browser cannot. */
+  static async read(blob, name = "photo") {
+    let bitmap;
+    try {
+      // Phones store photos as the sensor lay, with a note of how to turn them.
+      bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
+    } catch {
+      throw new Error(`'${name}' is no picture that this browser can read; choose a JPEG, PNG or WebP file.`);
+    }
+    return new Photo(bitmap, bitmap.width, bitmap.height, name.replace(/\.[^.]*$/, "") || "photo");
+  }
+
+  /** Tell the size that fits within a long side; null stands for no limit. */
+  fit(side) {
+    const factor = side === null ? 1 : Math.min(1, side / Math.max(this.width, this.height));
+    return {
+      width: Math.max(1, Math.round(this.width * factor)),
+      height: Math.max(1, Math.round(this.height * factor)),
+    };
+  }
+
+  /** Draw the photo at a size, on white where it is transparent, and return its pixels. */
+  scale({ width, height }) {
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, width, height);
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.source, 0, 0, width, height);
+    return context.getImageData(0, 0, width, height);
+  }
+
+  /** Give the decoded pixels back at once, rather than when the browser comes round to it. */
+  close() {
+    this.source.close?.();
+  }
+}
+
+/** Offer a canvas as a download. */
+export async function save(canvas, name, type) {
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.95));
+  if (!blob) {
+    throw new Error("The picture could not be saved; choose a smaller long side.");
+  }
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${name}.${type === "image/jpeg" ? "jpg" : "png"}`;
+  link.click();
+  // Some browsers read the blob only after the click has returned.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

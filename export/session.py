@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import onnxruntime
 
-from export.contract import has_seal, is_intact
+from export.contract import INPUT, has_seal, is_intact
 
 CPU = "CPUExecutionProvider"
 _SUFFIX = "ExecutionProvider"
@@ -14,6 +18,58 @@ _SUFFIX = "ExecutionProvider"
 
 class ModelError(ValueError):
     """An ONNX file cannot be used, or failed on a picture; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class SessionRunner:
+    """Opens and runs a file's graphs in one way.
+
+    Args:
+        path: The file, for messages.
+        provider: ONNX Runtime's full name of where to compute.
+        threads: CPU threads; None for one per core.
+    """
+
+    path: Path
+    provider: str = "CPUExecutionProvider"
+    threads: int | None = None
+
+    def open(self, content: bytes) -> onnxruntime.InferenceSession:
+        """Start ONNX Runtime on a serialised model; ModelError if it cannot run."""
+        return open_session(self.path, content, self.provider, self.threads)
+
+    def run(
+        self,
+        session: onnxruntime.InferenceSession,
+        outputs: Sequence[str],
+        feeds: Mapping[str, npt.NDArray[Any]],
+        frugal: bool = False,
+    ) -> list[npt.NDArray[Any]]:
+        """Run a graph whose pictures are (N, 3, H, W).
+
+        Args:
+            session: One that ``open`` started.
+            outputs: Names of what is wanted.
+            feeds: The pictures, and whatever else the graph takes.
+            frugal: Give the memory back afterwards, which costs a little time (on the CPU).
+
+        Raises:
+            ModelError: If ONNX Runtime fails.
+        """
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        if frugal and self.provider == CPU:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        try:
+            results: list[npt.NDArray[Any]] = session.run(list(outputs), dict(feeds), options)
+        # ONNX Runtime's exceptions have no base class of their own.
+        except Exception as error:
+            height, width = feeds[INPUT].shape[2:]
+            raise ModelError(
+                f"'{self.path}' failed on a picture of {width} x {height} pixels ({first_line(error)}); try a smaller "
+                "--max-size"
+            ) from error
+        return results
 
 
 def find_provider(name: str | None) -> str:

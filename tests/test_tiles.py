@@ -1,6 +1,7 @@
 """Tiles show no seam: they give what one window gives with the same statistics, at every size and architecture."""
 
 import itertools
+import re
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ import PIL.Image
 import pytest
 import torch
 
+from export import stylize, tiles
 from export.convert import convert, draw_pictures
 from export.runtime import MemoryBudgetError, ModelError, Stylizer
 from export.session import SessionRunner
@@ -60,7 +62,7 @@ ARCHITECTURES = [
 @pytest.mark.parametrize("config", ARCHITECTURES, ids=lambda config: "-".join(map(str, config.to_dict().values())))
 def test_tiles_give_the_one_window_picture_where_the_statistics_are_the_same(tmp_path, config):
     paint = painter(export(tmp_path, config))
-    for height, width in ((150, 203), (129, 64), (65, 222)):
+    for height, width in ((150, 203), (65, 130)):
         picture = draw(height, width)
         whole = paint(picture, TilePlan(height, width, 224, reach(config.to_dict())))
         tiled = paint(picture, TilePlan(height, width, 64, reach(config.to_dict())))
@@ -210,11 +212,18 @@ def test_file_that_cannot_be_cut_is_refused_as_ever(tmp_path):
         Stylizer(path, tile=64)(draw(100, 100))
 
 
-def test_memory_decides_whether_and_how_finely_a_picture_is_cut(model):
-    picture = draw(530, 1000)
+@pytest.fixture
+def few_windows(monkeypatch):
+    """Measure statistics on little, so that small pictures stand for large ones."""
+    monkeypatch.setattr(tiles, "WINDOW_SIDE", 64)
+    monkeypatch.setattr(tiles, "WINDOW_AREAS", (2 * 64 * 64,))
+
+
+def test_memory_decides_whether_and_how_finely_a_picture_is_cut(model, few_windows):
+    picture = draw(330, 500)
     needed = Stylizer(model).estimate_memory(*picture.shape[:2])
     sides = {}
-    for share in (1, 0.9, 0.6):
+    for share in (1, 0.95, 0.3):
         plans = []
         stylizer = Stylizer(model, threads=1, memory_limit=int(needed * share))
         stylizer(picture, lambda plan, done, plans=plans: plans.append((plan, done)))
@@ -222,8 +231,33 @@ def test_memory_decides_whether_and_how_finely_a_picture_is_cut(model):
         assert all(plan.memory(stylizer._bytes_per_pixel) <= needed * share for plan, _ in plans)
         assert [done for _, done in plans] == list(range(plans[0][0].count + 1) if plans else [])
     assert sides[1] == set()
-    assert len(sides[0.9]) == len(sides[0.6]) == 1
-    assert max(sides[0.9]) > max(sides[0.6])
+    assert len(sides[0.95]) == len(sides[0.3]) == 1
+    assert max(sides[0.95]) > max(sides[0.3])
+
+
+def test_command_cuts_by_itself_and_says_so_in_one_line(model, tmp_path, few_windows, capsys):
+    PIL.Image.fromarray(draw(330, 500)).save(tmp_path / "photo.png")
+    output, megabytes = tmp_path / "out.png", Stylizer(model).estimate_memory(330, 500) / 1e6 / 2
+    arguments = [str(model), str(tmp_path / "photo.png"), "--output", str(output), "--threads", "1"]
+    assert main([*arguments, "--memory", f"{megabytes:.1f}MB"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "photo.png' of 500 x 330 pixels does not fit into memory in one piece" in error
+    assert re.search(r"in \d+ tiles of (128|256) pixels", error)
+    with PIL.Image.open(output) as written:
+        assert written.size == (500, 330)
+
+
+def test_ctrl_c_between_tiles_writes_nothing(model, photo, capsys, monkeypatch):
+    def interrupt(_bar, _plan, done):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stylize._TileBar, "show", interrupt)
+    before = sorted(photo.parent.iterdir())
+    assert main([str(model), str(photo), "--output", str(photo.with_name("out.png")), "--tile", "64"]) == 130
+    assert capsys.readouterr().err.startswith("stopped: 0 pictures")
+    assert sorted(photo.parent.iterdir()) == before
 
 
 def test_too_little_memory_for_the_smallest_tile_is_refused(model):

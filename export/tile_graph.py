@@ -55,7 +55,7 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
         content: A model of opset 18 or newer with instance norms as nodes of its graph.
 
     Raises:
-        TileGraphError: If it is older, or holds no InstanceNormalization, or is no ONNX model.
+        TileGraphError: If it is older, holds no InstanceNormalization or one of another type, or is no ONNX model.
     """
     try:
         fields = list(read_fields(content))
@@ -67,6 +67,9 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
     norms = [node for _, node in nodes if node.operator == "InstanceNormalization"]
     if opset < SMALLEST_OPSET or not norms:
         raise TileGraphError(f"it has opset {opset} and {len(norms)} InstanceNormalization nodes")
+    kinds = dict(_name_and_kind(field.content) for field in graph if field.number == _GRAPH_INITIALIZER)
+    if any(kinds.get(norm.inputs[1], _FLOAT) != _FLOAT for norm in norms):
+        raise TileGraphError("its norms compute in another type than float32")
     names = [name for norm in norms for name in norm.statistics]
     vectors = {name: _vector(name) for name in names}
     kept = [field.raw for field in graph if field.number in (_GRAPH_NAME, _GRAPH_INITIALIZER)]
@@ -150,6 +153,11 @@ def _opset(imports: Iterable[Field]) -> int:
         if values.get(_OPSET_DOMAIN, b"") in (b"", b"ai.onnx") and isinstance(version, int):
             return version
     return 0
+
+
+def _name_and_kind(tensor: bytes) -> tuple[str, int | bytes]:
+    fields = {field.number: field for field in read_fields(tensor) if field.number in (_TENSOR_NAME, _TENSOR_DATA_TYPE)}
+    return fields[_TENSOR_NAME].text, fields[_TENSOR_DATA_TYPE].value
 
 
 def _model(fields: Iterable[Field], graph: Iterable[bytes]) -> bytes:

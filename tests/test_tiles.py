@@ -191,6 +191,15 @@ def test_bytes_that_are_no_model_are_refused(content):
         rewrite_for_tiles(content)
 
 
+def test_norms_in_float16_are_refused(model):
+    edited = onnx.load(model)
+    scale = next(node for node in edited.graph.node if node.op_type == "InstanceNormalization").input[1]
+    tensor = next(tensor for tensor in edited.graph.initializer if tensor.name == scale)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), scale))
+    with pytest.raises(TileGraphError, match="another type than float32"):
+        rewrite_for_tiles(edited.SerializeToString())
+
+
 def foreign(path):
     """Write a model without norms and without a card."""
     values = [

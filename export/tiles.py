@@ -26,8 +26,10 @@ SIDES = (1024, 768, 512, 384, 256, 128)
 SMALLEST_TILE = 64
 """Least side of a tile's core that may be asked for; below it, tiles are mostly halo."""
 
-WINDOW_SIDE = 256
-WINDOW_AREAS = tuple(count * WINDOW_SIDE**2 for count in (12, 9, 6, 4))
+# Many small windows see more of a picture than few large ones. Against one pass, on six photos side by side with a
+# fifth of their pixels measured, for two styles: 30 dB with sides of 128, 22 to 23 with 256, 25 to 28 with a thumbnail.
+WINDOW_SIDE = 128
+WINDOW_AREAS = tuple(count * WINDOW_SIDE**2 for count in (48, 36, 24, 16))
 """Pixels on which the statistics are measured, as many as the memory allows; a picture of no more is measured whole,
 and its tiles then are exact."""
 

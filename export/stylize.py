@@ -45,7 +45,7 @@ def stylize_photo(
     pixels = to_array(photo if alpha is None else photo.convert("RGB"))
     # A large photo is not kept in memory twice while it is stylised.
     del photo
-    picture = from_array(stylizer(pixels, watch))
+    picture = from_array(stylizer(pixels, watch) if watch else stylizer(pixels))
     if alpha is not None:
         picture.putalpha(alpha)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,15 @@ import numpy.typing as npt
 import onnxruntime
 
 from data.images import round_to_bytes
-from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, is_intact
+from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal
 from export.memory import available_memory, bytes_per_pixel
+from export.session import CPU, ModelError, SessionRunner, find_provider, read_model
+from export.tile_graph import TileGraphError
+from export.tiles import SIDES, SMALLEST_TILE, TilePainter, TilePlan, Watch
 
-CPU = "CPUExecutionProvider"
-_SUFFIX = "ExecutionProvider"
+__all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
 Pixels = npt.NDArray[np.uint8]
-
-
-class ModelError(ValueError):
-    """An ONNX file cannot be used, or failed on a picture; the message is one sentence for the user."""
 
 
 class MemoryBudgetError(ModelError):
@@ -63,12 +62,14 @@ class Stylizer:
         provider: Where to compute: a name that ONNX Runtime lists, short (``cuda``) or long
             (``CUDAExecutionProvider``); None for the CPU.
         memory_limit: Bytes that one picture may take; None for nine tenths of what is free at the time (on the CPU
-            only, elsewhere unlimited).
+            only, elsewhere unlimited). A picture that would take more is cut into tiles.
+        tile: Side, in pixels, of the tiles into which larger pictures are cut, whatever the memory; a multiple of 4
+            from 64 up. None cuts only what does not fit, into tiles of a side that does.
 
     Raises:
         ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
             not at hand.
-        ValueError: If there is less than one thread.
+        ValueError: If there is less than one thread, or the tile is none of those sides.
 
     Attributes:
         card: What the file says of itself; None for a file that this project did not write.
@@ -80,23 +81,29 @@ class Stylizer:
         threads: int | None = None,
         provider: str | None = None,
         memory_limit: int | None = None,
+        tile: int | None = None,
     ) -> None:
+        if tile is not None and (tile < SMALLEST_TILE or tile % CELL):
+            raise ValueError(f"tile is {tile}; it must be a multiple of {CELL} from {SMALLEST_TILE} up, or None")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
         self.path = Path(path)
         self.provider = find_provider(provider)
         self.memory_limit = memory_limit
-        content = _read(self.path)
-        self._session = _open_session(self.path, content, self.provider, threads)
-        self.card = _read_card(self.path, content, self._session.get_modelmeta())
+        self.tile = tile
+        self._content = read_model(self.path)
+        self._runner = SessionRunner(self.path, self.provider, threads)
+        self._session = self._runner.open(self._content)
+        self.card = _read_card(self.path, self._content, self._session.get_modelmeta())
         _check_contract(self.path, self._session)
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32)
 
-    def __call__(self, picture: Pixels) -> Pixels:
-        """Repaint a picture.
+    def __call__(self, picture: Pixels, watch: Watch | None = None) -> Pixels:
+        """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
             picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are continued by their border inside.
+            watch: Called where the picture is cut, before the first tile and after each.
 
         Returns:
             The stylised picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
@@ -109,12 +116,17 @@ class Stylizer:
         """
         _check_picture(picture)
         height, width = picture.shape[:2]
-        frugal = self._check_memory(height, width)
+        budget = self._budget()
+        plan = self._plan(height, width, budget)
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:
             picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
+        if plan:
+            return self._painter(picture, plan, watch)[:height, :width]
         batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
-        stylised = self._run(batch, frugal)
+        # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
+        frugal = budget is not None and 4 * self.estimate_memory(height, width) > budget
+        (stylised,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch}, frugal)
         if stylised.shape != batch.shape:
             raise ModelError(
                 f"'{self.path}' gave {stylised.shape} for a picture of {batch.shape}, and needed is the same shape; "
@@ -149,89 +161,42 @@ class Stylizer:
             side -= 1
         return None
 
-    def _check_memory(self, height: int, width: int) -> bool:
-        """Refuse what does not fit; tell whether the memory has to be given back after the picture."""
-        budget = self.memory_limit
-        if budget is None and self.provider == CPU:
-            free = available_memory()
-            # A tenth is left to whoever else runs here.
-            budget = None if free is None else free * 9 // 10
+    def _budget(self) -> int | None:
+        if self.memory_limit is not None or self.provider != CPU:
+            return self.memory_limit
+        free = available_memory()
+        # A tenth is left to whoever else runs here.
+        return None if free is None else free * 9 // 10
+
+    def _plan(self, height: int, width: int, budget: int | None) -> TilePlan | None:
+        """Tell how a picture is to be cut, None for not at all; refuse what does not fit either way."""
+        forced = self.tile is not None and max(height, width) > self.tile
         needed = self.estimate_memory(height, width)
-        if budget is None or needed <= budget:
-            # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
-            return budget is not None and 4 * needed > budget
-        side = self.largest_side(height, width, budget)
+        if not forced and (budget is None or needed <= budget):
+            return None
+        try:
+            plans = list(self._painter.plans(height, width, (self.tile,) if forced and self.tile else SIDES))
+        except TileGraphError as error:
+            if forced:
+                raise ModelError(f"model '{self.path}' cannot be cut into tiles ({error}); leave out --tile") from error
+            plans = []
+        for plan in plans:
+            if budget is None or plan.memory(self._bytes_per_pixel) <= budget:
+                return plan
+        side = self.largest_side(height, width, budget or 0)
         remedy = "free some memory first" if side is None else f"scale it down with --max-size {side}"
+        if forced:
+            needed = plans[-1].memory(self._bytes_per_pixel)
+            remedy = "choose a smaller --tile or free some memory first"
         raise MemoryBudgetError(
-            f"a picture of {width} x {height} pixels needs about {_amount(needed)} of memory and may take "
-            f"{_amount(budget)} here; {remedy}"
+            f"a picture of {width} x {height} pixels needs about {_amount(needed)} of memory"
+            f"{' in tiles' if forced else ''} and may take {_amount(budget or 0)} here; {remedy}"
         )
 
-    def _run(self, batch: npt.NDArray[np.float32], frugal: bool) -> npt.NDArray[np.float32]:
-        options = onnxruntime.RunOptions()
-        options.log_severity_level = 4
-        if frugal and self.provider == CPU:
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        try:
-            stylised: npt.NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
-        # ONNX Runtime's exceptions have no base class of their own.
-        except Exception as error:
-            size = f"{batch.shape[3]} x {batch.shape[2]}"
-            raise ModelError(
-                f"'{self.path}' failed on a picture of {size} pixels ({_first_line(error)}); try a smaller --max-size"
-            ) from error
-        return stylised
-
-
-def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's full name of a provider.
-
-    Args:
-        name: Short or long, in any case; None for the CPU.
-
-    Raises:
-        ModelError: If this ONNX Runtime has no such provider.
-    """
-    available: list[str] = onnxruntime.get_available_providers()
-    if name is None:
-        return CPU
-    known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
-    short = name.lower().removesuffix(_SUFFIX.lower())
-    if short not in known:
-        raise ModelError(f"provider '{name}' is not in this ONNX Runtime; choose one of {', '.join(sorted(known))}")
-    return known[short]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"model '{path}' cannot be read ({error.strerror or error}); name an .onnx file that python -m export wrote"
-        ) from error
-    if has_seal(content) and not is_intact(content):
-        raise ModelError(f"model '{path}' was changed or damaged since its export; copy or export it again")
-    return content
-
-
-def _open_session(path: Path, content: bytes, provider: str, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    # Planned anew for every size, the pattern costs a quarter more memory and gains no time.
-    options.enable_mem_pattern = False
-    cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
-    providers = [cpu] if provider == CPU else [provider, cpu]
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
-    # ONNX Runtime's exceptions have no base class of their own.
-    except Exception as error:
-        raise ModelError(
-            f"model '{path}' is no ONNX file that runs here ({_first_line(error)}); copy or export it again"
-        ) from error
-    if provider not in session.get_providers():
-        raise ModelError(f"provider '{provider}' could not be started; install what it needs or choose another")
-    return session
+    @functools.cached_property
+    def _painter(self) -> TilePainter:
+        network = self.card.network if self.card else {}
+        return TilePainter(self._runner, self._content, network)
 
 
 def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> ModelCard | None:
@@ -288,7 +253,3 @@ def _cells(side: int) -> int:
 
 def _amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

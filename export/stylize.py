@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
 from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from export.contract import CELL
 from export.jobs import Job, UsageError, plan
 from export.runtime import ModelError, Stylizer
+from export.tiles import SMALLEST_TILE, TilePlan, Watch
 
 
-def stylize_photo(stylizer: Stylizer, job: Job, max_size: int | None = None, quality: int = 95) -> tuple[int, int]:
+def stylize_photo(
+    stylizer: Stylizer, job: Job, max_size: int | None = None, quality: int = 95, watch: Watch | None = None
+) -> tuple[int, int]:
     """Repaint one photo file.
 
     Args:
@@ -22,6 +29,7 @@ def stylize_photo(stylizer: Stylizer, job: Job, max_size: int | None = None, qua
         job: The photo and the picture to write.
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
         quality: Of JPEG and WebP, 1 to 100.
+        watch: Told of a photo that is cut into tiles, and of their number that is done.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
@@ -33,9 +41,13 @@ def stylize_photo(stylizer: Stylizer, job: Job, max_size: int | None = None, qua
     photo = decode(job.photo, keep_alpha=check_writable_format(job.output) != "JPEG")
     if max_size is not None:
         photo = fit_within(photo, max_size)
-    picture = from_array(stylizer(to_array(photo.convert("RGB"))))
-    if photo.mode == "RGBA":
-        picture.putalpha(photo.getchannel("A"))
+    alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
+    pixels = to_array(photo if alpha is None else photo.convert("RGB"))
+    # A large photo is not kept in memory twice while it is stylised.
+    del photo
+    picture = from_array(stylizer(pixels, watch) if watch else stylizer(pixels))
+    if alpha is not None:
+        picture.putalpha(alpha)
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,10 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written: list[Path] = []
     try:
         jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
-        stylizer = Stylizer(options.model, threads=options.threads, provider=options.provider)
+        stylizer = Stylizer(
+            options.model,
+            threads=options.threads,
+            provider=options.provider,
+            memory_limit=options.memory,
+            tile=options.tile,
+        )
         if several:
             return _stylize_several(stylizer, jobs, options, written)
-        width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality)
+        with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
+            width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
     except (UsageError, ImageError, ModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,7 +99,8 @@ def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.
     with tqdm(jobs, unit="photo", disable=None) as bar:
         for job in bar:
             try:
-                stylize_photo(stylizer, job, options.max_size, options.quality)
+                with _TileBar(job.photo, announce=options.tile is None) as tiles:
+                    stylize_photo(stylizer, job, options.max_size, options.quality, tiles.show)
                 written.append(job.output)
             except ImageError as error:
                 failures.append(str(error))
@@ -90,6 +110,36 @@ def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.
         print(f"error: {failure}", file=sys.stderr)
     print(f"wrote {len(written)} of {len(jobs)} pictures to '{options.output}'")
     return 1 if failures else 0
+
+
+class _TileBar:
+    """Says that a photo is cut into tiles, where nobody asked for it, and shows how many are done."""
+
+    def __init__(self, photo: Path, announce: bool) -> None:
+        self._photo = photo
+        self._announce = announce
+        self._bar: tqdm[Any] | None = None
+
+    def show(self, plan: TilePlan, done: int) -> None:
+        if self._bar is None:
+            if self._announce:
+                tqdm.write(
+                    f"photo '{self._photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one "
+                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels",
+                    file=sys.stderr,
+                )
+            self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
+        else:
+            self._bar.update()
+
+    def __enter__(self) -> _TileBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +163,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PIXELS",
         help="scale photos down to this long side (default: as they are)",
     )
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        metavar="PIXELS",
+        help="paint larger photos in tiles of this side, a multiple of 4, with statistics measured once per photo "
+        "(default: only photos that do not fit into memory in one piece, in tiles as large as fit)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="what one photo may take beside the loaded style, 900MB or 2GB say (default: nine tenths of what is free)",
+    )
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument(
         "--provider", metavar="NAME", help="where to compute, of those that ONNX Runtime lists (default: cpu)"
@@ -128,6 +191,19 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _tile(text: str) -> int:
+    if not text.isdecimal() or int(text) < SMALLEST_TILE or int(text) % CELL:
+        raise argparse.ArgumentTypeError(f"{text!r} is no multiple of {CELL} from {SMALLEST_TILE} up")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B?", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write 900MB or 2GB, say")
+    return round(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()])
 
 
 def _quality(text: str) -> int:

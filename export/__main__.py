@@ -19,12 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     # Here, so that --help does not wait for torch.
+    from export.builder import LEAN, PLAIN
     from export.convert import ExportError, convert
     from models.weights import StyleFileError
 
     output = options.output or default_output(options.style)
     try:
-        report = convert(options.style, output, options.overwrite)
+        report = convert(options.style, output, options.overwrite, PLAIN if options.plain else LEAN)
     except (ExportError, StyleFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="the ONNX file (default: <style>.onnx in the current folder)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the ONNX file if it exists")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="write the textbook's graph, which takes more time and memory",
+    )
     return parser
 
 

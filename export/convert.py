@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import torch
 
+from export.builder import LEAN, Form
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.graph import build_graph
 from export.memory import bytes_per_pixel
@@ -61,13 +62,14 @@ class ExportReport:
         )
 
 
-def convert(style: Path, output: Path, overwrite: bool = False) -> ExportReport:
+def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEAN) -> ExportReport:
     """Write a style as one self-contained ONNX file, after comparing it with torch.
 
     Args:
         style: A ``.safetensors`` style file, or a run folder that holds ``style.safetensors``.
         output: Where to; the name ends in ``.onnx``.
         overwrite: Replace a file that exists.
+        form: How the graph is written down.
 
     Returns:
         What was written, and how far it is from torch.
@@ -78,7 +80,7 @@ def convert(style: Path, output: Path, overwrite: bool = False) -> ExportReport:
     """
     check_output(output, overwrite)
     network, card = load_style(find_style(style))
-    content = seal(serialise(network, card))
+    content = seal(serialise(network, card, form))
     difference = compare(content, network)
     if not difference <= TOLERANCE:
         raise ExportError(
@@ -114,13 +116,13 @@ def check_output(output: Path, overwrite: bool = False) -> None:
         raise ExportError(f"'{output}' exists; pass --overwrite to replace it or choose another output")
 
 
-def serialise(network: StyleNetwork, card: StyleCard) -> bytes:
+def serialise(network: StyleNetwork, card: StyleCard, form: Form = LEAN) -> bytes:
     """Write a network and its card as an ONNX file with an empty seal; the same weights give the same bytes.
 
     Raises:
         ExportError: If ONNX's checker finds a fault in the graph.
     """
-    model = build_graph(network)
+    model = build_graph(network, form)
     config = network.config
     entries = {
         "format": FORMAT,
@@ -132,7 +134,7 @@ def serialise(network: StyleNetwork, card: StyleCard) -> bytes:
         "steps": str(card.steps),
         "network": json.dumps(config.to_dict(), sort_keys=True),
         "contract": contract_json(),
-        "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling)),
+        "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
     for key, value in entries.items():
         model.metadata_props.add(key=PREFIX + key, value=value)

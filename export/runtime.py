@@ -90,7 +90,7 @@ class Stylizer:
         self._session = _open_session(self.path, content, self.provider, threads)
         self.card = _read_card(self.path, content, self._session.get_modelmeta())
         _check_contract(self.path, self._session)
-        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32)
+        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(self, picture: Pixels) -> Pixels:
         """Repaint a picture.

@@ -39,6 +39,14 @@ def test_export_is_compared_with_torch_and_reported(style, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "wave.onnx"]
 
 
+def test_plain_export_is_another_file_of_the_same_picture(style, tmp_path, capsys):
+    assert command.main([str(style), "--output", str(tmp_path / "plain.onnx"), "--plain"]) == 0
+    convert(style, tmp_path / "lean.onnx")
+    models = [onnx.load(tmp_path / f"{name}.onnx") for name in ("plain", "lean")]
+    assert [any(node.op_type == "Resize" for node in model.graph.node) for model in models] == [True, False]
+    assert "of 255 from torch" in capsys.readouterr().out
+
+
 def test_width_32_stays_within_the_tolerance(tmp_path):
     torch.manual_seed(1)
     save_style(tmp_path / "wide.safetensors", StyleNetwork(), CARD)

@@ -12,17 +12,13 @@ import numpy.typing as npt
 import onnxruntime
 
 from data.images import round_to_bytes
-from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, is_intact
+from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal
 from export.memory import available_memory, bytes_per_pixel
+from export.session import CPU, ModelError, find_provider, first_line, open_session, read_model
 
-CPU = "CPUExecutionProvider"
-_SUFFIX = "ExecutionProvider"
+__all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
 Pixels = npt.NDArray[np.uint8]
-
-
-class ModelError(ValueError):
-    """An ONNX file cannot be used, or failed on a picture; the message is one sentence for the user."""
 
 
 class MemoryBudgetError(ModelError):
@@ -86,8 +82,8 @@ class Stylizer:
         self.path = Path(path)
         self.provider = find_provider(provider)
         self.memory_limit = memory_limit
-        content = _read(self.path)
-        self._session = _open_session(self.path, content, self.provider, threads)
+        content = read_model(self.path)
+        self._session = open_session(self.path, content, self.provider, threads)
         self.card = _read_card(self.path, content, self._session.get_modelmeta())
         _check_contract(self.path, self._session)
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
@@ -178,60 +174,9 @@ class Stylizer:
         except Exception as error:
             size = f"{batch.shape[3]} x {batch.shape[2]}"
             raise ModelError(
-                f"'{self.path}' failed on a picture of {size} pixels ({_first_line(error)}); try a smaller --max-size"
+                f"'{self.path}' failed on a picture of {size} pixels ({first_line(error)}); try a smaller --max-size"
             ) from error
         return stylised
-
-
-def find_provider(name: str | None) -> str:
-    """Return ONNX Runtime's full name of a provider.
-
-    Args:
-        name: Short or long, in any case; None for the CPU.
-
-    Raises:
-        ModelError: If this ONNX Runtime has no such provider.
-    """
-    available: list[str] = onnxruntime.get_available_providers()
-    if name is None:
-        return CPU
-    known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
-    short = name.lower().removesuffix(_SUFFIX.lower())
-    if short not in known:
-        raise ModelError(f"provider '{name}' is not in this ONNX Runtime; choose one of {', '.join(sorted(known))}")
-    return known[short]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"model '{path}' cannot be read ({error.strerror or error}); name an .onnx file that python -m export wrote"
-        ) from error
-    if has_seal(content) and not is_intact(content):
-        raise ModelError(f"model '{path}' was changed or damaged since its export; copy or export it again")
-    return content
-
-
-def _open_session(path: Path, content: bytes, provider: str, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    # Planned anew for every size, the pattern costs a quarter more memory and gains no time.
-    options.enable_mem_pattern = False
-    cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
-    providers = [cpu] if provider == CPU else [provider, cpu]
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
-    # ONNX Runtime's exceptions have no base class of their own.
-    except Exception as error:
-        raise ModelError(
-            f"model '{path}' is no ONNX file that runs here ({_first_line(error)}); copy or export it again"
-        ) from error
-    if provider not in session.get_providers():
-        raise ModelError(f"provider '{provider}' could not be started; install what it needs or choose another")
-    return session
 
 
 def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> ModelCard | None:
@@ -288,7 +233,3 @@ def _cells(side: int) -> int:
 
 def _amount(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ CHECKED_SHAPES = ((1, 97, 131), (1, 16, 16), (1, 50, 83), (2, 61, 47))
 """Pictures, height and width of each batch that ONNX Runtime and torch both stylise."""
 
 Pixels = npt.NDArray[np.float32]
+Change = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 class ExportError(ValueError):
@@ -116,13 +118,24 @@ def check_output(output: Path, overwrite: bool = False) -> None:
         raise ExportError(f"'{output}' exists; pass --overwrite to replace it or choose another output")
 
 
-def serialise(network: StyleNetwork, card: StyleCard, form: Form = LEAN) -> bytes:
+def serialise(
+    network: StyleNetwork, card: StyleCard, form: Form = LEAN, precision: str = "float32", change: Change | None = None
+) -> bytes:
     """Write a network and its card as an ONNX file with an empty seal; the same weights give the same bytes.
+
+    Args:
+        network: The network.
+        card: Where it came from.
+        form: How the graph is written down.
+        precision: Name of the variant.
+        change: What makes the variant's graph of the float32 one.
 
     Raises:
         ExportError: If ONNX's checker finds a fault in the graph.
     """
     model = build_graph(network, form)
+    if change is not None:
+        model = change(model)
     config = network.config
     entries = {
         "format": FORMAT,
@@ -133,7 +146,8 @@ def serialise(network: StyleNetwork, card: StyleCard, form: Form = LEAN) -> byte
         "perceptual_source": card.perceptual_source,
         "steps": str(card.steps),
         "network": json.dumps(config.to_dict(), sort_keys=True),
-        "contract": contract_json(),
+        "precision": precision,
+        "contract": contract_json(precision, form.size),
         "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
     for key, value in entries.items():

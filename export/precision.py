@@ -23,7 +23,7 @@ _CLIPS = np.linspace(0.6, 1, 21)
 
 def to_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Let a graph take and give bitmaps: uint8, shape (1, H, W, 3), rounded to the nearest and clamped inside."""
-    model = _copy(model)
+    model = copy_message(model)
     graph = model.graph
     _rename(graph, {INPUT: "bytes.planes", OUTPUT: "bytes.clamped"})
     to_planes = [
@@ -35,7 +35,7 @@ def to_bytes(model: onnx.ModelProto) -> onnx.ModelProto:
         helper.make_node("Cast", ["bytes.rounded"], ["bytes.cast"], "bytes.cast", to=TensorProto.UINT8),
         helper.make_node("Transpose", ["bytes.cast"], [OUTPUT], "bytes.pixels", perm=[0, 2, 3, 1]),
     ]
-    _replace_nodes(graph, [*to_planes, *graph.node, *to_pixels])
+    replace_nodes(graph, [*to_planes, *graph.node, *to_pixels])
     for value in (graph.input[0], graph.output[0]):
         height, width = (dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim[2:])
         value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.UINT8, [1, height, width, 3]))
@@ -49,14 +49,14 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     level off. Norms spelt out as means stay float32, whatever their runtime adds them up in: the sum of a large
     picture's squares is no float16. The operator InstanceNormalization takes float16 and leaves that to the runtime.
     """
-    model = _copy(model)
+    model = copy_message(model)
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     exact = {name for node in graph.node if _stays_float32(node) for name in node.input if name in constants}
     for name, constant in constants.items():
         if constant.data_type == TensorProto.FLOAT and name not in exact:
             constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), name))
-    _replace_nodes(graph, _cast_between_precisions(graph.node))
+    replace_nodes(graph, _cast_between_precisions(graph.node))
     return model
 
 
@@ -66,7 +66,7 @@ def _cast_between_precisions(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeP
     is_half = {INPUT: False}
     casts: set[str] = set()
     for original in nodes:
-        node, half = _copy(original), not _stays_float32(original)
+        node, half = copy_message(original), not _stays_float32(original)
         found.append(node)
         if node.op_type == "Shape":
             continue
@@ -93,7 +93,7 @@ def to_weights8(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The weights are restored by a Cast and a Mul, which every runtime folds into constants when it loads the file.
     """
-    model = _copy(model)
+    model = copy_message(model)
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     restored: list[onnx.NodeProto] = []
@@ -108,7 +108,7 @@ def to_weights8(model: onnx.ModelProto) -> onnx.ModelProto:
             helper.make_node("Cast", [f"{name}.levels"], [f"{name}.cast"], f"{name}.cast", to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{name}.cast", f"{name}.steps"], [name], name),
         ]
-    _replace_nodes(graph, [*restored, *graph.node])
+    replace_nodes(graph, [*restored, *graph.node])
     return model
 
 
@@ -133,7 +133,8 @@ def quantise_weights(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.i
     return levels.reshape(weights.shape), steps.astype(np.float32)
 
 
-def _copy(message: Message) -> Message:
+def copy_message(message: Message) -> Message:
+    """Return an independent copy of a model or a node."""
     twin = type(message)()
     twin.CopyFrom(message)
     return twin
@@ -146,7 +147,8 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                 values[index] = names.get(name, name)
 
 
-def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    kept = [_copy(node) for node in nodes]
+def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Give a graph these nodes, of which some may be its own, in place of what it has."""
+    kept = [copy_message(node) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)

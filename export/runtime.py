@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from data.images import round_to_bytes
 from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal
+from export.layout import Pixels, read_layout
 from export.memory import available_memory, bytes_per_pixel
 from export.session import CPU, ModelError, find_provider, first_line, open_session, read_model
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class MemoryBudgetError(ModelError):
@@ -85,7 +83,7 @@ class Stylizer:
         content = read_model(self.path)
         self._session = open_session(self.path, content, self.provider, threads)
         self.card = _read_card(self.path, content, self._session.get_modelmeta())
-        _check_contract(self.path, self._session)
+        self._layout = read_layout(self.path, self._session)
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(self, picture: Pixels) -> Pixels:
@@ -109,7 +107,8 @@ class Stylizer:
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:
             picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
-        batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+        self._check_size(picture)
+        batch = self._layout.pack(picture)
         stylised = self._run(batch, frugal)
         if stylised.shape != batch.shape:
             raise ModelError(
@@ -117,10 +116,10 @@ class Stylizer:
                 "export it with python -m export"
             )
         try:
-            pixels = round_to_bytes(stylised[0])
+            pixels = self._layout.unpack(stylised)
         except ValueError as error:
             raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
+        return np.ascontiguousarray(pixels[:height, :width])
 
     def estimate_memory(self, height: int, width: int) -> int:
         """Bound the bytes that a picture of this size takes beyond what the process holds already."""
@@ -163,16 +162,24 @@ class Stylizer:
             f"{_amount(budget)} here; {remedy}"
         )
 
-    def _run(self, batch: npt.NDArray[np.float32], frugal: bool) -> npt.NDArray[np.float32]:
+    def _check_size(self, picture: Pixels) -> None:
+        if self._layout.size not in {None, picture.shape[:2]}:
+            height, width = self._layout.size or (0, 0)
+            raise ModelError(
+                f"'{self.path}' takes pictures of {width} x {height} pixels alone, and this one has {picture.shape[1]} "
+                f"x {picture.shape[0]}; scale it, or export without --size"
+            )
+
+    def _run(self, batch: npt.NDArray[Any], frugal: bool) -> npt.NDArray[Any]:
         options = onnxruntime.RunOptions()
         options.log_severity_level = 4
         if frugal and self.provider == CPU:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         try:
-            stylised: npt.NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
+            stylised: npt.NDArray[Any] = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
         # ONNX Runtime's exceptions have no base class of their own.
         except Exception as error:
-            size = f"{batch.shape[3]} x {batch.shape[2]}"
+            size = "{1} x {0}".format(*(batch.shape[1:3] if self._layout.is_bytes else batch.shape[2:]))
             raise ModelError(
                 f"'{self.path}' failed on a picture of {size} pixels ({first_line(error)}); try a smaller --max-size"
             ) from error
@@ -198,25 +205,6 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
         )
     except (KeyError, ValueError) as error:
         raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
-
-
-def _check_contract(path: Path, session: onnxruntime.InferenceSession) -> None:
-    takes, gives = session.get_inputs(), session.get_outputs()
-    values = (*takes, *gives)
-    if [value.name for value in values] == [INPUT, OUTPUT] and all(map(_is_free_picture, values)):
-        return
-    found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in takes)
-    given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in gives)
-    raise ModelError(
-        f"model '{path}' maps {found} to {given}, and needed is {INPUT} to {OUTPUT}, each float32 of shape "
-        "(N, 3, H, W) with N, H and W free; use a file that python -m export wrote"
-    )
-
-
-def _is_free_picture(value: onnxruntime.NodeArg) -> bool:
-    shape = value.shape
-    free = len(shape) == 4 and shape[1] == 3 and not any(isinstance(shape[axis], int) for axis in (0, 2, 3))
-    return free and value.type == "tensor(float)"
 
 
 def _check_picture(picture: Pixels) -> None:

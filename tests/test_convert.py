@@ -90,6 +90,7 @@ def test_metadata_says_everything_needed_to_train_it_again(style, tmp_path):
         "range": [0, 255],
         "smallest_side": 16,
     }
+    assert entries["precision"] == "float32"
     assert list(entries)[-1] == "sha256"
 
 
@@ -108,8 +109,8 @@ def test_seal_fits_only_the_bytes_that_were_exported(style, tmp_path):
 def test_graph_that_differs_from_torch_is_refused_and_nothing_is_written(style, tmp_path, monkeypatch):
     original = convert_module.build_graph
 
-    def build_wrong(network):
-        model = original(network)
+    def build_wrong(network, form):
+        model = original(network, form)
         for constant in model.graph.initializer:
             if constant.name == "norm5.bias":
                 constant.raw_data = (onnx.numpy_helper.to_array(constant) + np.float32(0.01)).tobytes()
@@ -133,8 +134,8 @@ def test_refused_export_leaves_the_old_file_alone(style, tmp_path, monkeypatch):
 def test_graph_that_is_no_network_is_refused(style, tmp_path, monkeypatch, fault):
     original = convert_module.build_graph
 
-    def build_wrong(network):
-        model = original(network)
+    def build_wrong(network, form):
+        model = original(network, form)
         if fault == "checker":
             model.graph.node[1].op_type = "Padd"
         elif fault == "size":

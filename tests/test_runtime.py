@@ -202,7 +202,10 @@ def test_foreign_file_of_the_same_contract_runs_without_a_card(tmp_path):
         {"name": "input1"},
         {"kind": onnx.TensorProto.FLOAT16},
         {"shape": ("n", 1, "h", "w")},
-        {"shape": (1, 3, 224, 224)},
+        {"shape": (2, 3, 224, 224)},
+        {"shape": (1, 3, 224, "w")},
+        {"kind": onnx.TensorProto.UINT8},
+        {"kind": onnx.TensorProto.UINT8, "shape": ("n", "h", "w", 3)},
         {"shape": ("n", 3, "l")},
     ],
 )

@@ -1,6 +1,6 @@
 """Full integer convolutions: QuantizeLinear and DequantizeLinear around those that bear it.
 
-Weights have 8 bits per output channel, activations 8 (or 16) per tensor. The first and the last convolution stay
+Weights have 8 bits per output channel, activations 8 per tensor. The first and the last convolution stay
 float32: they see the picture and make it. So do norms: they need few operations and all of the precision.
 """
 
@@ -25,42 +25,38 @@ _SHARES = (0.999, 0.9995, 0.9999, 0.99999, 1.0)
 
 @dataclass(frozen=True)
 class Steps:
-    """How an activation is rounded: whole multiples of ``step``, ``zero`` standing for 0, in ``bits`` bits."""
+    """How an activation is rounded: to whole multiples of ``step``, of which the level ``zero`` stands for 0."""
 
     step: float
     zero: int
-    bits: int = 8
 
 
-def choose_steps(values: npt.NDArray[np.float32], bits: int = 8) -> Steps:
-    """Choose the percentile whose range gives the least squared error, clipping included.
+def choose_steps(values: npt.NDArray[np.float32]) -> Steps:
+    """Choose the percentile whose range gives the least squared error in 8 bits, clipping included.
 
     Args:
         values: Samples of the activation, any shape.
-        bits: 8 or 16.
     """
     values = values.ravel().astype(np.float64)
-    top = 2**bits - 1
-    best, found = np.inf, Steps(1, 0, bits)
+    best, found = np.inf, Steps(1, 0)
     lows, highs = np.quantile(values, [[1 - share for share in _SHARES], _SHARES])
     for low, high in zip(np.minimum(lows, 0), np.maximum(highs, 0), strict=True):
         # What a ReLU leaves has no negative values, and all levels for the positive ones.
-        step = max(float(high - low) / top, float(np.finfo(np.float32).tiny))
+        step = max(float(high - low) / 255, float(np.finfo(np.float32).tiny))
         zero = int(np.rint(-low / step))
-        levels = np.clip(np.rint(values / step) + zero, 0, top)
+        levels = np.clip(np.rint(values / step) + zero, 0, 255)
         error = np.square((levels - zero) * step - values).mean()
         if error < best:
-            best, found = error, Steps(step, zero, bits)
+            best, found = error, Steps(step, zero)
     return found
 
 
-def to_integers(model: onnx.ModelProto, seen: dict[str, Activations], output_bits: int = 8) -> onnx.ModelProto:
+def to_integers(model: onnx.ModelProto, seen: dict[str, Activations]) -> onnx.ModelProto:
     """Round the inputs, weights and outputs of a graph's convolutions, all but the sensitive ones.
 
     Args:
         model: What ``export.graph`` wrote, in any form.
         seen: What ``export.equalisation.observe`` recorded of the same weights.
-        output_bits: Of the convolutions' outputs: 8, or 16 where the runtime has them.
 
     Returns:
         A new model with float32 pictures in and out.
@@ -72,7 +68,7 @@ def to_integers(model: onnx.ModelProto, seen: dict[str, Activations], output_bit
             writer.nodes.append(node)
             continue
         before, after = seen[node.name].before, seen[node.name].after
-        writer.conv(node, choose_steps(before), choose_steps(after, output_bits))
+        writer.conv(node, choose_steps(before), choose_steps(after))
     replace_nodes(model.graph, writer.nodes)
     return model
 
@@ -112,10 +108,9 @@ class _Writer:
         self._round(node.output[0], output, after, output)
 
     def _round(self, value: str, name: str, steps: Steps, output: str | None = None) -> str:
-        kind = np.uint8 if steps.bits == 8 else np.uint16
         constants = [
             self._constant(f"{name}.step", np.array(steps.step, np.float32)),
-            self._constant(f"{name}.zero", np.array(steps.zero, kind)),
+            self._constant(f"{name}.zero", np.array(steps.zero, np.uint8)),
         ]
         levels, restored = f"{name}.levels", output or f"{name}.rounded"
         self.nodes += [

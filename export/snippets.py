@@ -60,6 +60,11 @@ def _table(manifest: dict[str, Any]) -> str:
         cells = [f"`{entry['file']}`", f"{entry['bytes']:,}", figure, *costs, _PURPOSES[entry["precision"]]]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [f"\nNot written: `{refused['variant']}` ({refused['reason']})." for refused in manifest["refused"]]
+    if "ort" in manifest:
+        config = manifest["ort"][-1]["file"]
+        lines.append(
+            f"\nThe `.ort` files are the same in ORT format; `{config}` lists the operators of a reduced build."
+        )
     machine, photos = manifest["machine"], manifest["photos"]
     lines.append(
         f"\nJudged by {photos['judged_by']} photos of {photos['source']}; time and memory on {machine['cores']} cores "

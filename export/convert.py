@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,14 +83,15 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
     check_output(output, overwrite)
     network, card = load_style(find_style(style))
     content = seal(serialise(network, card, form))
-    difference = compare(content, network)
+    shapes = CHECKED_SHAPES if form.size is None else ((1, *form.size),)
+    difference = compare(content, network, shapes)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"ONNX Runtime's pictures differ from torch's by up to {difference:.4g} of 255 where {TOLERANCE} is "
             f"allowed, so '{output}' was not written; train anew if the weights hold huge values, else report this"
         )
     _write(output, content)
-    return ExportReport(output, len(content), difference, sum(shape[0] for shape in CHECKED_SHAPES))
+    return ExportReport(output, len(content), difference, sum(shape[0] for shape in shapes))
 
 
 def find_style(style: Path) -> Path:
@@ -161,12 +162,13 @@ def serialise(
     return content
 
 
-def compare(content: bytes, network: StyleNetwork) -> float:
+def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, int, int]] = CHECKED_SHAPES) -> float:
     """Stylise the same pictures with ONNX Runtime and with torch, both in float32 on the CPU.
 
     Args:
         content: The ONNX file.
         network: The network that it was written from.
+        shapes: Pictures, height and width of each batch.
 
     Returns:
         The largest difference of a value, on the scale of 0 to 255; NaN if either gave a NaN.
@@ -174,7 +176,7 @@ def compare(content: bytes, network: StyleNetwork) -> float:
     Raises:
         ExportError: If ONNX Runtime cannot run the file, or gives another size than the input's.
     """
-    batches = [draw_pictures(*shape) for shape in CHECKED_SHAPES]
+    batches = [draw_pictures(*shape) for shape in shapes]
     differences = [0.0]
     for pictures, stylised in zip(batches, _stylise_in_onnxruntime(content, batches), strict=True):
         if stylised.shape != pictures.shape:

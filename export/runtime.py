@@ -66,6 +66,7 @@ class Stylizer:
 
     Attributes:
         card: What the file says of itself; None for a file that this project did not write.
+        layout: Whether it takes float32 or bytes, and the one size that it may be fixed to.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Stylizer:
         content = read_model(self.path)
         self._session = open_session(self.path, content, self.provider, threads)
         self.card = _read_card(self.path, content, self._session.get_modelmeta())
-        self._layout = read_layout(self.path, self._session)
+        self.layout = read_layout(self.path, self._session)
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(self, picture: Pixels) -> Pixels:
@@ -108,7 +109,7 @@ class Stylizer:
         if below or right:
             picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
         self._check_size(picture)
-        batch = self._layout.pack(picture)
+        batch = self.layout.pack(picture)
         stylised = self._run(batch, frugal)
         if stylised.shape != batch.shape:
             raise ModelError(
@@ -116,7 +117,7 @@ class Stylizer:
                 "export it with python -m export"
             )
         try:
-            pixels = self._layout.unpack(stylised)
+            pixels = self.layout.unpack(stylised)
         except ValueError as error:
             raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
         return np.ascontiguousarray(pixels[:height, :width])
@@ -163,8 +164,8 @@ class Stylizer:
         )
 
     def _check_size(self, picture: Pixels) -> None:
-        if self._layout.size not in {None, picture.shape[:2]}:
-            height, width = self._layout.size or (0, 0)
+        if self.layout.size not in {None, picture.shape[:2]}:
+            height, width = self.layout.size or (0, 0)
             raise ModelError(
                 f"'{self.path}' takes pictures of {width} x {height} pixels alone, and this one has {picture.shape[1]} "
                 f"x {picture.shape[0]}; scale it, or export without --size"
@@ -179,7 +180,7 @@ class Stylizer:
             stylised: npt.NDArray[Any] = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
         # ONNX Runtime's exceptions have no base class of their own.
         except Exception as error:
-            size = "{1} x {0}".format(*(batch.shape[1:3] if self._layout.is_bytes else batch.shape[2:]))
+            size = "{1} x {0}".format(*(batch.shape[1:3] if self.layout.is_bytes else batch.shape[2:]))
             raise ModelError(
                 f"'{self.path}' failed on a picture of {size} pixels ({first_line(error)}); try a smaller --max-size"
             ) from error

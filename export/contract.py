@@ -46,9 +46,25 @@ SEAL_LENGTH = 64
 _SEAL_OPENING = SEAL_KEY.encode() + bytes([0x12, SEAL_LENGTH])
 
 
-def contract_json() -> str:
-    """Return the contract as JSON, the same text every time."""
-    return json.dumps(CONTRACT, sort_keys=True)
+def contract_of(precision: str = "float32", size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Return what a variant promises.
+
+    Args:
+        precision: The variant's name; ``u8`` takes and gives bytes, all others float32.
+        size: Height and width, if the file takes no other.
+    """
+    height, width = size or ("height", "width")
+    found = CONTRACT | {"shape": [1 if size else "batch", 3, height, width]}
+    if size:
+        found["smallest_side"] = min(size)
+    if precision == "u8":
+        found |= {"dtype": "uint8", "shape": [1, height, width, 3], "layout": "NHWC"}
+    return found
+
+
+def contract_json(precision: str = "float32", size: tuple[int, int] | None = None) -> str:
+    """Return a variant's contract as JSON, the same text every time."""
+    return json.dumps(contract_of(precision, size), sort_keys=True)
 
 
 def seal(content: bytes) -> bytes:

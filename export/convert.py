@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import onnx
 import onnxruntime
 import torch
 
+from export.builder import LEAN, Form
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.graph import build_graph
 from export.memory import bytes_per_pixel
@@ -30,6 +32,7 @@ CHECKED_SHAPES = ((1, 97, 131), (1, 16, 16), (1, 50, 83), (2, 61, 47))
 """Pictures, height and width of each batch that ONNX Runtime and torch both stylise."""
 
 Pixels = npt.NDArray[np.float32]
+Change = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 class ExportError(ValueError):
@@ -61,13 +64,14 @@ class ExportReport:
         )
 
 
-def convert(style: Path, output: Path, overwrite: bool = False) -> ExportReport:
+def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEAN) -> ExportReport:
     """Write a style as one self-contained ONNX file, after comparing it with torch.
 
     Args:
         style: A ``.safetensors`` style file, or a run folder that holds ``style.safetensors``.
         output: Where to; the name ends in ``.onnx``.
         overwrite: Replace a file that exists.
+        form: How the graph is written down.
 
     Returns:
         What was written, and how far it is from torch.
@@ -78,15 +82,16 @@ def convert(style: Path, output: Path, overwrite: bool = False) -> ExportReport:
     """
     check_output(output, overwrite)
     network, card = load_style(find_style(style))
-    content = seal(serialise(network, card))
-    difference = compare(content, network)
+    content = seal(serialise(network, card, form))
+    shapes = CHECKED_SHAPES if form.size is None else ((1, *form.size),)
+    difference = compare(content, network, shapes)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"ONNX Runtime's pictures differ from torch's by up to {difference:.4g} of 255 where {TOLERANCE} is "
             f"allowed, so '{output}' was not written; train anew if the weights hold huge values, else report this"
         )
     _write(output, content)
-    return ExportReport(output, len(content), difference, sum(shape[0] for shape in CHECKED_SHAPES))
+    return ExportReport(output, len(content), difference, sum(shape[0] for shape in shapes))
 
 
 def find_style(style: Path) -> Path:
@@ -114,13 +119,24 @@ def check_output(output: Path, overwrite: bool = False) -> None:
         raise ExportError(f"'{output}' exists; pass --overwrite to replace it or choose another output")
 
 
-def serialise(network: StyleNetwork, card: StyleCard) -> bytes:
+def serialise(
+    network: StyleNetwork, card: StyleCard, form: Form = LEAN, precision: str = "float32", change: Change | None = None
+) -> bytes:
     """Write a network and its card as an ONNX file with an empty seal; the same weights give the same bytes.
+
+    Args:
+        network: The network.
+        card: Where it came from.
+        form: How the graph is written down.
+        precision: Name of the variant.
+        change: What makes the variant's graph of the float32 one.
 
     Raises:
         ExportError: If ONNX's checker finds a fault in the graph.
     """
-    model = build_graph(network)
+    model = build_graph(network, form)
+    if change is not None:
+        model = change(model)
     config = network.config
     entries = {
         "format": FORMAT,
@@ -131,8 +147,9 @@ def serialise(network: StyleNetwork, card: StyleCard) -> bytes:
         "perceptual_source": card.perceptual_source,
         "steps": str(card.steps),
         "network": json.dumps(config.to_dict(), sort_keys=True),
-        "contract": contract_json(),
-        "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling)),
+        "precision": precision,
+        "contract": contract_json(precision, form.size),
+        "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
     for key, value in entries.items():
         model.metadata_props.add(key=PREFIX + key, value=value)
@@ -145,12 +162,13 @@ def serialise(network: StyleNetwork, card: StyleCard) -> bytes:
     return content
 
 
-def compare(content: bytes, network: StyleNetwork) -> float:
+def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, int, int]] = CHECKED_SHAPES) -> float:
     """Stylise the same pictures with ONNX Runtime and with torch, both in float32 on the CPU.
 
     Args:
         content: The ONNX file.
         network: The network that it was written from.
+        shapes: Pictures, height and width of each batch.
 
     Returns:
         The largest difference of a value, on the scale of 0 to 255; NaN if either gave a NaN.
@@ -158,7 +176,7 @@ def compare(content: bytes, network: StyleNetwork) -> float:
     Raises:
         ExportError: If ONNX Runtime cannot run the file, or gives another size than the input's.
     """
-    batches = [draw_pictures(*shape) for shape in CHECKED_SHAPES]
+    batches = [draw_pictures(*shape) for shape in shapes]
     differences = [0.0]
     for pictures, stylised in zip(batches, _stylise_in_onnxruntime(content, batches), strict=True):
         if stylised.shape != pictures.shape:

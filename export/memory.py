@@ -8,23 +8,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Full-resolution planes of float32 that are alive at once, per channel of the network's width, with what ONNX Runtime's
-# arena loses between them. Upper bounds of its peaks on the CPU, sides 256 to 2048: 1300, 601 and 309 bytes per pixel
-# at widths 32, 16 and 8 with nearest-neighbour upsampling, 570 and 307 at widths 32 and 16 with pixel shuffle.
+# arena loses between them, for the plain graph. Upper bounds of its peaks on the CPU, sides 256 to 2048: 1300, 601 and
+# 309 bytes per pixel at widths 32, 16 and 8 with nearest-neighbour upsampling, 570 and 307 at widths 32 and 16 with
+# pixel shuffle.
 _BYTES_PER_CHANNEL = {"nearest": 40, "pixel_shuffle": 20}
 # The photo and the result as bytes and as float32, and their rounding.
 _BYTES_AROUND = 64
+# The same for the rewritten graph, whatever its upsampling and its variant: at most 639, 301 and 294 at widths 32, 16
+# and 8.
+_LEAN_BYTES_PER_CHANNEL = 14
+_LEAN_BYTES_AROUND = 224
 
 
-def bytes_per_pixel(width: int, upsampling: str = "nearest") -> int:
-    """Bound the memory that the runtime needs per pixel: 64 bytes and 40 per channel of the network's width.
+def bytes_per_pixel(width: int, upsampling: str = "nearest", lean: bool = True) -> int:
+    """Bound the memory that the runtime needs per pixel: 224 bytes and 14 per channel of the network's width.
 
     Args:
         width: Channels after the first convolution.
-        upsampling: ``nearest``, or ``pixel_shuffle``, which takes 20 bytes per channel.
+        upsampling: ``nearest`` or ``pixel_shuffle``; only the plain graph's memory depends on it.
+        lean: Whether the graph is the rewritten one; else 64 bytes and 40 (``nearest``) or 20 per channel.
 
     Returns:
         Bytes per pixel of one picture.
     """
+    if lean:
+        return _LEAN_BYTES_AROUND + _LEAN_BYTES_PER_CHANNEL * width
     return _BYTES_AROUND + _BYTES_PER_CHANNEL[upsampling] * width
 
 

@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
-from data.images import round_to_bytes
 from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal
+from export.layout import Pixels, read_layout
 from export.memory import available_memory, bytes_per_pixel
 from export.session import CPU, ModelError, SessionRunner, find_provider, read_model
 from export.tile_graph import TileGraphError
 from export.tiles import SIDES, SMALLEST_TILE, TilePainter, TilePlan, Watch
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
-
-Pixels = npt.NDArray[np.uint8]
 
 
 class MemoryBudgetError(ModelError):
@@ -73,6 +70,7 @@ class Stylizer:
 
     Attributes:
         card: What the file says of itself; None for a file that this project did not write.
+        layout: Whether it takes float32 or bytes, and the one size that it may be fixed to.
     """
 
     def __init__(
@@ -95,8 +93,8 @@ class Stylizer:
         self._runner = SessionRunner(self.path, self.provider, threads)
         self._session = self._runner.open(self._content)
         self.card = _read_card(self.path, self._content, self._session.get_modelmeta())
-        _check_contract(self.path, self._session)
-        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32)
+        self.layout = read_layout(self.path, self._session)
+        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(self, picture: Pixels, watch: Watch | None = None) -> Pixels:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
@@ -116,14 +114,15 @@ class Stylizer:
         """
         _check_picture(picture)
         height, width = picture.shape[:2]
-        budget = self._budget()
-        plan = self._plan(height, width, budget)
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:
             picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
+        self._check_size(picture)
+        budget = self._budget()
+        plan = self._plan(height, width, budget)
         if plan:
             return self._painter(picture, plan, watch)[:height, :width]
-        batch = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+        batch = self.layout.pack(picture)
         # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
         frugal = budget is not None and 4 * self.estimate_memory(height, width) > budget
         (stylised,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch}, frugal)
@@ -133,10 +132,10 @@ class Stylizer:
                 "export it with python -m export"
             )
         try:
-            pixels = round_to_bytes(stylised[0])
+            pixels = self.layout.unpack(stylised)
         except ValueError as error:
             raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)[:height, :width])
+        return np.ascontiguousarray(pixels[:height, :width])
 
     def estimate_memory(self, height: int, width: int) -> int:
         """Bound the bytes that a picture of this size takes beyond what the process holds already."""
@@ -193,8 +192,18 @@ class Stylizer:
             f"{' in tiles' if forced else ''} and may take {_amount(budget or 0)} here; {remedy}"
         )
 
+    def _check_size(self, picture: Pixels) -> None:
+        if self.layout.size not in {None, picture.shape[:2]}:
+            height, width = self.layout.size or (0, 0)
+            raise ModelError(
+                f"'{self.path}' takes pictures of {width} x {height} pixels alone, and this one has {picture.shape[1]} "
+                f"x {picture.shape[0]}; scale it, or export without --size"
+            )
+
     @functools.cached_property
     def _painter(self) -> TilePainter:
+        if self.layout.is_bytes or self.layout.size:
+            raise TileGraphError("it takes bytes, or pictures of one size only")
         network = self.card.network if self.card else {}
         return TilePainter(self._runner, self._content, network)
 
@@ -218,25 +227,6 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
         )
     except (KeyError, ValueError) as error:
         raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
-
-
-def _check_contract(path: Path, session: onnxruntime.InferenceSession) -> None:
-    takes, gives = session.get_inputs(), session.get_outputs()
-    values = (*takes, *gives)
-    if [value.name for value in values] == [INPUT, OUTPUT] and all(map(_is_free_picture, values)):
-        return
-    found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in takes)
-    given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in gives)
-    raise ModelError(
-        f"model '{path}' maps {found} to {given}, and needed is {INPUT} to {OUTPUT}, each float32 of shape "
-        "(N, 3, H, W) with N, H and W free; use a file that python -m export wrote"
-    )
-
-
-def _is_free_picture(value: onnxruntime.NodeArg) -> bool:
-    shape = value.shape
-    free = len(shape) == 4 and shape[1] == 3 and not any(isinstance(shape[axis], int) for axis in (0, 2, 3))
-    return free and value.type == "tensor(float)"
 
 
 def _check_picture(picture: Pixels) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
@@ -45,7 +46,7 @@ class SessionRunner:
         feeds: Mapping[str, npt.NDArray[Any]],
         frugal: bool = False,
     ) -> list[npt.NDArray[Any]]:
-        """Run a graph whose pictures are (N, 3, H, W).
+        """Run a graph whose pictures are (N, 3, H, W), or bytes of shape (N, H, W, 3).
 
         Args:
             session: One that ``open`` started.
@@ -64,7 +65,8 @@ class SessionRunner:
             results: list[npt.NDArray[Any]] = session.run(list(outputs), dict(feeds), options)
         # ONNX Runtime's exceptions have no base class of their own.
         except Exception as error:
-            height, width = feeds[INPUT].shape[2:]
+            pictures = feeds[INPUT]
+            height, width = pictures.shape[1:3] if pictures.dtype == np.uint8 else pictures.shape[2:]
             raise ModelError(
                 f"'{self.path}' failed on a picture of {width} x {height} pixels ({first_line(error)}); try a smaller "
                 "--max-size"

@@ -39,6 +39,14 @@ def test_export_is_compared_with_torch_and_reported(style, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "wave.onnx"]
 
 
+def test_plain_export_is_another_file_of_the_same_picture(style, tmp_path, capsys):
+    assert command.main([str(style), "--output", str(tmp_path / "plain.onnx"), "--plain"]) == 0
+    convert(style, tmp_path / "lean.onnx")
+    models = [onnx.load(tmp_path / f"{name}.onnx") for name in ("plain", "lean")]
+    assert [any(node.op_type == "Resize" for node in model.graph.node) for model in models] == [True, False]
+    assert "of 255 from torch" in capsys.readouterr().out
+
+
 def test_width_32_stays_within_the_tolerance(tmp_path):
     torch.manual_seed(1)
     save_style(tmp_path / "wide.safetensors", StyleNetwork(), CARD)
@@ -82,6 +90,7 @@ def test_metadata_says_everything_needed_to_train_it_again(style, tmp_path):
         "range": [0, 255],
         "smallest_side": 16,
     }
+    assert entries["precision"] == "float32"
     assert list(entries)[-1] == "sha256"
 
 
@@ -100,8 +109,8 @@ def test_seal_fits_only_the_bytes_that_were_exported(style, tmp_path):
 def test_graph_that_differs_from_torch_is_refused_and_nothing_is_written(style, tmp_path, monkeypatch):
     original = convert_module.build_graph
 
-    def build_wrong(network):
-        model = original(network)
+    def build_wrong(network, form):
+        model = original(network, form)
         for constant in model.graph.initializer:
             if constant.name == "norm5.bias":
                 constant.raw_data = (onnx.numpy_helper.to_array(constant) + np.float32(0.01)).tobytes()
@@ -125,8 +134,8 @@ def test_refused_export_leaves_the_old_file_alone(style, tmp_path, monkeypatch):
 def test_graph_that_is_no_network_is_refused(style, tmp_path, monkeypatch, fault):
     original = convert_module.build_graph
 
-    def build_wrong(network):
-        model = original(network)
+    def build_wrong(network, form):
+        model = original(network, form)
         if fault == "checker":
             model.graph.node[1].op_type = "Padd"
         elif fault == "size":

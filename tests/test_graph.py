@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export.builder import LEAN, PLAIN
 from export.contract import CELL, SMALLEST_SIDE
 from export.convert import draw_pictures, stylise_in_torch
 from export.graph import build_graph
@@ -21,13 +22,13 @@ UPSAMPLINGS = ["nearest", "pixel_shuffle"]
 
 
 @cache
-def build(padding="reflect", upsampling="nearest", width=8, blocks=1):
+def build(padding="reflect", upsampling="nearest", width=8, blocks=1, form=LEAN):
     torch.manual_seed(3)
     network = StyleNetwork(NetworkConfig(width, blocks, padding, upsampling)).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    model = build_graph(network)
+    model = build_graph(network, form)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -44,9 +45,10 @@ def stylise(session, pictures):
     width=st.integers(16, 40),
     padding=st.sampled_from(PADDINGS),
     upsampling=st.sampled_from(UPSAMPLINGS),
+    form=st.sampled_from([LEAN, PLAIN]),
 )
-def test_graph_matches_torch_at_odd_sizes(height, width, padding, upsampling):
-    network, _, session = build(padding, upsampling)
+def test_graph_matches_torch_at_odd_sizes(height, width, padding, upsampling, form):
+    network, _, session = build(padding, upsampling, form=form)
     pictures = draw_pictures(1, height, width)
     stylised = stylise(session, pictures)
     assert stylised.shape == pictures.shape
@@ -81,8 +83,9 @@ def test_output_is_clamped_to_0_and_255():
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS)
-def test_graph_passes_the_full_check_and_is_plain_opset_18(padding, upsampling):
-    _, model, _ = build(padding, upsampling)
+@pytest.mark.parametrize("form", [LEAN, PLAIN])
+def test_graph_passes_the_full_check_and_is_plain_opset_18(padding, upsampling, form):
+    _, model, _ = build(padding, upsampling, form=form)
     onnx.checker.check_model(model, full_check=True)
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 18)]
     assert {node.domain for node in model.graph.node} == {""}
@@ -91,15 +94,15 @@ def test_graph_passes_the_full_check_and_is_plain_opset_18(padding, upsampling):
 
 
 def test_nodes_are_named_after_layers_and_carry_no_debris():
-    _, model, _ = build(blocks=5)
-    graph = model.graph
-    names = [node.name for node in graph.node]
-    assert len(set(names)) == len(names) == 71
-    assert {"conv1", "norm1", "norm1.relu", "residual.0.conv1", "residual.4.add", "up1.resize", "crop"} <= set(names)
-    assert not any(node.doc_string or node.metadata_props for node in graph.node)
-    assert not graph.doc_string
-    assert not graph.value_info
-    assert not model.doc_string
+    for form, count, own in [(LEAN, 73, "up1.shuffle"), (PLAIN, 71, "up1.resize")]:
+        graph = build(blocks=5, form=form)[1].graph
+        names = [node.name for node in graph.node]
+        assert len(set(names)) == len(names) == count
+        assert {"conv1", "norm1", "norm1.relu", "residual.0.conv1", "residual.4.add", own, "crop"} <= set(names)
+        assert not any(node.doc_string or node.metadata_props for node in graph.node)
+        assert not graph.doc_string
+        assert not graph.value_info
+    assert not build()[1].doc_string
 
 
 def test_every_constant_is_used_and_inside_the_file():
@@ -109,8 +112,8 @@ def test_every_constant_is_used_and_inside_the_file():
     assert all(constant.data_location == onnx.TensorProto.DEFAULT for constant in model.graph.initializer)
 
 
-def test_weights_stand_under_torchs_names():
-    network, model, _ = build(blocks=2)
+def test_weights_of_the_plain_graph_stand_under_torchs_names():
+    network, model, _ = build(blocks=2, form=PLAIN)
     constants = {constant.name: onnx.numpy_helper.to_array(constant) for constant in model.graph.initializer}
     for name, tensor in network.state_dict().items():
         np.testing.assert_array_equal(constants[name], tensor.numpy())

@@ -20,6 +20,7 @@ from typing import Any
 
 from data.images import ImageError, decode, encode, fit_within, from_array, to_array
 from export.contract import INPUT, OUTPUT, SMALLEST_SIDE
+from export.layout import Layout
 from export.runtime import ModelCard, ModelError, Stylizer
 from export.web_runtime import NAME, RuntimeFilesError, WebRuntime, find_runtime, open_runtime
 
@@ -153,7 +154,14 @@ def read_style(source: Path) -> Style:
                 f"folder '{source}' holds no {FILES['float32']}; name a folder that python -m export --variants wrote, "
                 "a finished run, or an .onnx file"
             )
-    cards = {precision: Stylizer(path, threads=1).card for precision, path in files.items()}
+    stylizers = {precision: Stylizer(path, threads=1) for precision, path in files.items()}
+    for precision, stylizer in stylizers.items():
+        if stylizer.layout != Layout(is_bytes=False, size=None):
+            raise SiteError(
+                f"'{files[precision]}' takes bytes or one size only, and the page needs float32 of any size; "
+                "export the style without --size, and name its style.onnx"
+            )
+    cards = {precision: stylizer.card for precision, stylizer in stylizers.items()}
     card = cards["float32"]
     if card is None:
         raise SiteError(f"model '{files['float32']}' does not name its style; use one that python -m export wrote")

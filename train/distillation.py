@@ -59,7 +59,7 @@ class Distillation(pl.LightningModule):
         painting_size: int = 384,
         image_size: int = 128,
         start_from: str | None = None,
-        distance_weight: float = 0.3,
+        distance_weight: float = 0.6,
         learning_rate: float = 4e-3,
         seed: int = 0,
     ) -> None:

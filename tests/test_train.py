@@ -95,6 +95,7 @@ def test_an_earlier_run_is_replaced_when_told(tmp_path):
     assert main(arguments(tmp_path, steps=4)) == 0
     assert main(arguments(tmp_path, steps=2, overwrite="true")) == 0
     folder = tmp_path / "runs" / "small"
+    assert len(list((folder / "tensorboard").glob("events.*"))) == 1
     assert not (folder / "previews" / "step-000004.png").exists()
     assert (folder / "metrics.csv").read_text().count("\n") == 3
     assert load_style(folder / "style.safetensors")[1].steps == 2

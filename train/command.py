@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,7 +56,13 @@ class StyleArgumentParser(LightningArgumentParser):
 
 
 class RunConfigCallback(SaveConfigCallback):
-    """Keep the whole configuration beside what it makes."""
+    """Keep the whole configuration beside what it makes.
+
+    Attributes:
+        replaced_events: TensorBoard's files of the run that this one replaces; Lightning adds its own before it starts.
+    """
+
+    replaced_events: Sequence[Path] = ()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: a painting or weights may still turn out to be missing."""
@@ -71,6 +78,8 @@ class RunConfigCallback(SaveConfigCallback):
         folder.path.mkdir(parents=True, exist_ok=True)
         if trainer.ckpt_path is None:
             folder.clear()
+            for file in self.replaced_events:
+                file.unlink(missing_ok=True)
         write_text(folder.config, dump_config(self.parser, self.config))
 
 
@@ -138,6 +147,8 @@ class StyleCLI(LightningCLI):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):
                 callback.path = self.folder.checkpoint
+            elif isinstance(callback, RunConfigCallback):
+                callback.replaced_events = self.folder.list_events()
         return trainer
 
     def before_fit(self) -> None:

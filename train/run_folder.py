@@ -68,6 +68,10 @@ class RunFolder:
         """The losses as a table, one row for every so many steps."""
         return self.path / "metrics.csv"
 
+    def list_events(self) -> list[Path]:
+        """List TensorBoard's files."""
+        return sorted((self.path / "tensorboard").glob("events.*"))
+
     def require_free(self) -> None:
         """Make sure that no earlier run lies here, before anything is computed.
 

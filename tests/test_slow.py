@@ -44,6 +44,8 @@ def slow(photo, name="out.png", **options):
         "perceptual": "vgg_small",
         "save_every": 3,
     } | options
+    # A configuration comes first, for what follows it prevails.
+    flags = {"config": flags.pop("config", None)} | flags
     return main([f"--{key}={value}" for key, value in flags.items() if value is not None])
 
 

@@ -17,6 +17,9 @@ def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torc
         A schedule to be stepped once after every step of the optimiser.
     """
     # One more than there are steps: the schedule is stepped after the last one, too.
+    total = steps + 1
+    # At least one step upwards: with exactly none, at ten in all, torch divides by zero.
+    rising = max(0.1, 2 / total)
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps + 1, pct_start=0.1, cycle_momentum=False
+        optimizer, rate, total_steps=total, pct_start=rising, cycle_momentum=False
     )

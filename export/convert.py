@@ -19,6 +19,7 @@ from export.builder import LEAN, Form
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.graph import build_graph
 from export.memory import bytes_per_pixel
+from export.session import first_line
 from models.network import StyleNetwork
 from models.weights import StyleCard, load_style
 
@@ -157,7 +158,7 @@ def serialise(
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"ONNX's checker refuses the graph ({_first_line(error)}); report this") from error
+        raise ExportError(f"ONNX's checker refuses the graph ({first_line(error)}); report this") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
@@ -222,7 +223,7 @@ def _stylise_in_onnxruntime(content: bytes, batches: list[Pixels]) -> list[Pixel
         return [session.run([OUTPUT], {INPUT: pictures})[0] for pictures in batches]
     # ONNX Runtime's exceptions have no base class of their own.
     except Exception as error:
-        raise ExportError(f"ONNX Runtime cannot run the graph ({_first_line(error)}); report this") from error
+        raise ExportError(f"ONNX Runtime cannot run the graph ({first_line(error)}); report this") from error
 
 
 def _write(output: Path, content: bytes) -> None:
@@ -237,7 +238,3 @@ def _write(output: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

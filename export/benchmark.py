@@ -21,6 +21,7 @@ from typing import Any
 import onnxruntime
 from tqdm import tqdm
 
+from export.arguments import positive
 from export.contract import SMALLEST_SIDE
 from export.session import ModelError
 
@@ -242,17 +243,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PIXELS",
         help="sides of the square pictures; a file of a fixed size is measured at that one (default: 256 512 1024)",
     )
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)")
-    parser.add_argument("--runs", type=_positive, default=RUNS, metavar="N", help="timed runs (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--runs", type=positive, default=RUNS, metavar="N", help="timed runs (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--overwrite", action="store_true", help="replace the JSON file if it exists")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def _side(text: str) -> int:

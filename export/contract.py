@@ -46,6 +46,11 @@ SEAL_LENGTH = 64
 _SEAL_OPENING = SEAL_KEY.encode() + bytes([0x12, SEAL_LENGTH])
 
 
+def whole_cells(side: int) -> int:
+    """Round a side in pixels up to whole cells."""
+    return -(-side // CELL) * CELL
+
+
 def contract_of(precision: str = "float32", size: tuple[int, int] | None = None) -> dict[str, Any]:
     """Return what a variant promises.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal
+from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, whole_cells
 from export.layout import Pixels, read_layout
 from export.memory import available_memory, bytes_per_pixel
 from export.session import CPU, ModelError, SessionRunner, find_provider, read_model
@@ -238,7 +238,7 @@ def _check_picture(picture: Pixels) -> None:
 
 
 def _cells(side: int) -> int:
-    return -(-max(side, SMALLEST_SIDE) // CELL) * CELL
+    return whole_cells(max(side, SMALLEST_SIDE))
 
 
 def _amount(size: int) -> str:

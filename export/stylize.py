@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from export.arguments import positive
 from export.contract import CELL
 from export.jobs import Job, UsageError, plan
 from export.runtime import ModelError, Stylizer
@@ -159,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-size",
-        type=_positive,
+        type=positive,
         metavar="PIXELS",
         help="scale photos down to this long side (default: as they are)",
     )
@@ -176,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="what one photo may take beside the loaded style, 900MB or 2GB say (default: nine tenths of what is free)",
     )
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument(
         "--provider", metavar="NAME", help="where to compute, of those that ONNX Runtime lists (default: cpu)"
     )
@@ -185,12 +186,6 @@ def _parser() -> argparse.ArgumentParser:
         "--quality", type=_quality, default=95, metavar="1-100", help="of JPEG and WebP (default: %(default)s)"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def _tile(text: str) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.images import round_to_bytes
-from export.contract import CELL, INPUT, OUTPUT, SMALLEST_SIDE
+from export.contract import CELL, INPUT, OUTPUT, SMALLEST_SIDE, whole_cells
 from export.session import ModelError, SessionRunner
 from export.tile_graph import TileGraphError, rewrite_for_tiles
 
@@ -91,8 +91,8 @@ class TilePlan:
     def memory(self, bytes_per_pixel: int) -> int:
         """Bound the bytes that the picture takes beyond what the process holds, by what a pixel in work takes."""
         reach = self.side + 2 * self.halo
-        tile = min(reach, _cells(self.height)) * min(reach, _cells(self.width))
-        at_work = max(tile, min(self.window_area, _cells(self.height) * _cells(self.width)))
+        tile = min(reach, whole_cells(self.height)) * min(reach, whole_cells(self.width))
+        at_work = max(tile, min(self.window_area, whole_cells(self.height) * whole_cells(self.width)))
         return bytes_per_pixel * at_work + BYTES_AROUND * self.height * self.width
 
 
@@ -190,7 +190,7 @@ def reach(network: Mapping[str, Any]) -> int:
     position -= 2 * blocks
     for _ in range(2):
         position = 2 * position - 1
-    return _cells(4 - position)  # The first convolution, 9x9.
+    return whole_cells(4 - position)  # The first convolution, 9x9.
 
 
 def _to_batch(pictures: list[Pixels]) -> npt.NDArray[np.float32]:
@@ -204,7 +204,3 @@ def _spread(length: int, side: int, count: int) -> list[int]:
     """Place intervals in the middle of equal parts of a length, on whole cells."""
     starts = (round((index + 0.5) * length / count - side / 2) for index in range(count))
     return [max(0, min(start, length - side)) // CELL * CELL for start in starts]
-
-
-def _cells(side: int) -> int:
-    return -(-side // CELL) * CELL

@@ -104,6 +104,8 @@ def test_report_holds_everything(trained, capsys):
     # Two photos, each with two networks and the slow result at 10, and the painting.
     assert page.count("data:image/jpeg;base64,") == 2 * 4 + 1
     assert "http" not in page
+    # The same pictures, four pixels apart; the painting stands in the first row.
+    assert decode(trained / "report" / "contact-sheet.jpg").size == (5 * 64 + 4 * 4, 2 * 64 + 4)
     assert f"style against 10 iterations from the photo: loss {one['loss']['median']:.3f} against" in page
     assert main(flags) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """Fast against slow: ``python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/``.
 
-Writes ``report.html`` (one file, pictures inside), ``report.json``, and a table on the terminal.
+Writes ``report.html`` (one file, pictures inside), ``contact-sheet.jpg``, ``report.json``, and a table on the terminal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data.images import ImageError, decode, list_images, scale_short_side, to_array
+from data.images import ImageError, contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
 from data.photos import read_style, to_tensor
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
@@ -40,7 +40,7 @@ from train.comparison import (
 from train.memory import keep_freed_memory
 from train.pixels import make_noise
 from train.precision import PrecisionName
-from train.report_page import build_page
+from train.report_page import arrange_pictures, build_page, list_artefacts
 from train.run_folder import RunError, write_text
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
@@ -185,9 +185,7 @@ def tabulate(summary: Mapping[str, Any], iterations: int) -> str:
         # A comparison of fewer iterations says nothing about a hundred.
         speedup = f"{found['speedup']['100']['median']:.0f}" if "100" in found["speedup"] else "-"
         lines.append(f"{name:<22}{cells[0]:<14}{cells[1]:<20}{speedup:<17}{found['ssim']['median']:.3f}")
-        for field, threshold in THRESHOLDS._asdict().items():
-            if found[field]["median"] > threshold:
-                lines.append(f"  {name}: {field} {found[field]['median']:.3f}, above {threshold}")
+        lines += [f"  {name}: {field} {median:.3f}, above {limit}" for field, median, limit in list_artefacts(found)]
     return "\n".join(lines)
 
 
@@ -230,19 +228,20 @@ def main(args: list[str] | None = None) -> int:
     quiet_libraries()
     keep_freed_memory()
     try:
-        report, page, table = run(options)
+        report, page, sheet, table = run(options)
     except (ImageError, ModelError, PerceptualWeightsError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     options.output.mkdir(parents=True, exist_ok=True)
     write_text(options.output / "report.json", json.dumps(report, indent=1) + "\n")
     write_text(options.output / "report.html", page)
+    encode(from_array(sheet), options.output / "contact-sheet.jpg")
     print(f"{table}\nthe whole report, with pictures: {options.output / 'report.html'}")
     return 0
 
 
-def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, str]:
-    """Compare as the command line asks; returns the report, its page and its table."""
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]:
+    """Compare as the command line asks; returns the report, its page, its contact sheet and its table."""
     if options.count < 1 or options.iterations < 1 or options.size < 64:
         raise RunError("--count and --iterations must be at least 1, --size at least 64")
     if (options.output / "report.json").exists() and not options.overwrite:
@@ -268,7 +267,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, str]:
     }
     painting = to_array(scale_short_side(decode(options.style), options.size))
     report = {"setting": setting, "summary": summary, "photos": strip(rows)}
-    return report, build_page(setting, summary, rows, painting), tabulate(summary, options.iterations)
+    sheet = contact_sheet(arrange_pictures(rows, painting)[1])
+    return report, build_page(setting, summary, rows, painting), sheet, tabulate(summary, options.iterations)
 
 
 if __name__ == "__main__":

@@ -85,14 +85,16 @@ def describe_shortfall(summary: Mapping[str, Any]) -> list[str]:
             f"{term} {found[term]['median']:.3f} against {slow[term]['median']:.3f}"
             for term in ("loss", "content", "style", "ssim")
         )
-        marked = [
-            f"{field} {found[field]['median']:.2f} (threshold {limit})"
-            for field, limit in THRESHOLDS._asdict().items()
-            if found[field]["median"] > limit
-        ]
+        marked = [f"{field} {median:.2f} (threshold {limit})" for field, median, limit in list_artefacts(found)]
         artefacts = f"above their thresholds: {', '.join(marked)}" if marked else "no artefact above its threshold"
         lines.append(f"{name} against {count} iterations from the photo: {terms}; {artefacts}.")
     return lines
+
+
+def list_artefacts(found: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Return name, median and threshold of every artefact of a network that lies above its threshold."""
+    limits = THRESHOLDS._asdict().items()
+    return [(field, found[field]["median"], limit) for field, limit in limits if found[field]["median"] > limit]
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -134,19 +136,33 @@ def _table_measures(summary: Mapping[str, Any]) -> str:
     return "<div class='sheet'>" + _table(["", "seconds", "speed-up", *titles], body) + "</div>"
 
 
-def _contact_sheet(rows: Sequence[Mapping[str, Any]], painting: Picture) -> str:
+def arrange_pictures(rows: Sequence[Mapping[str, Any]], painting: Picture) -> tuple[list[str], list[list[Picture]]]:
+    """Choose what stands side by side on the contact sheet.
+
+    Args:
+        rows: Photo by photo, with pictures and curves.
+        painting: The style; it stands at the end of the first row.
+
+    Returns:
+        Titles of the columns, and for each photo its pictures.
+    """
     counts = list(rows[0]["curves"]["photo"].pictures)
     wanted = (
         list(dict.fromkeys(min(counts, key=lambda count: abs(count - int(shown))) for shown in SHOWN)) if counts else []
     )
     models = list(rows[0]["fast"])
-    head = ["photo", *models, *(f"slow, {count}" for count in wanted), "style"]
-    body = []
-    for number, row in enumerate(rows):
-        pictures = [row["before"], *(row["fast"][name]["picture"] for name in models)]
-        pictures += [row["curves"]["photo"].pictures[count] for count in wanted]
-        cells = [f"<td>{_image(picture)}</td>" for picture in pictures]
-        body.append([*cells, f"<td>{_image(painting)}</td>" if number == 0 else "<td></td>"])
+    sheet = []
+    for row in rows:
+        slow = row["curves"]["photo"].pictures
+        fast = [row["fast"][name]["picture"] for name in models]
+        sheet.append([row["before"], *fast, *(slow[count] for count in wanted)])
+    sheet[0].append(painting)
+    return ["photo", *models, *(f"slow, {count}" for count in wanted), "style"], sheet
+
+
+def _contact_sheet(rows: Sequence[Mapping[str, Any]], painting: Picture) -> str:
+    head, sheet = arrange_pictures(rows, painting)
+    body = [[f"<td>{_image(picture)}</td>" for picture in pictures] for pictures in sheet]
     return f"<div class='sheet'>{_table(head, body)}</div>"
 
 

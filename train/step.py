@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torchvision.models.vgg import make_layers
 
-from models.losses import GRID_BALANCE, PerceptualLoss, grid_energy
+from models.losses import GRID_BALANCE, grid_energy
 from models.network import STRIDE, StyleNetwork
 from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights
+from models.views import TurnedLoss
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
 from train.reference import ReferenceLoss, ReferenceNetwork
 from train.schedule import one_cycle
-from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
+from train.style_training import CONTENT_LAYERS, STYLE_LAYERS, choose_sides
 
 Step = Callable[[Tensor], Tensor]
 
@@ -70,7 +71,8 @@ def build_step(
     else:
         keep_freed_memory()
         features = VGGFeatures(perceptual, [*CONTENT_LAYERS, *STYLE_LAYERS], weights)
-        loss = PerceptualLoss(features, CONTENT_LAYERS, STYLE_LAYERS)
+        settings = {"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS}
+        loss = TurnedLoss(features, settings, choose_sides("auto", perceptual))
         loss.set_style([made_up_painting(size) if painting is None else painting])
         loss.to(device)
         trained = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -80,9 +82,8 @@ def build_step(
         def compute(photos: Tensor) -> Tensor:
             photos = photos.contiguous(memory_format=torch.channels_last)
             with autocast(chosen, device):
-                content = loss.describe_content(photos)
                 pictures = stylize(photos)
-                total: Tensor = loss(pictures, content).total
+                total: Tensor = loss(pictures, photos, schedule.last_epoch).total
                 return total + GRID_BALANCE * grid_energy(pictures, STRIDE).mean()
 
     optimizer = torch.optim.Adam(trained.parameters(), lr=2e-3)

@@ -13,12 +13,15 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.losses import GRID_BALANCE, LossTerms, PerceptualLoss, grid_energy
+from models.losses import GRID_BALANCE, LossTerms, grid_energy
 from models.network import STRIDE, NetworkConfig, StyleNetwork
 from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
+from models.views import SIDES, TurnedLoss
 from models.weights import load_style
 from train.run_folder import RunError
 from train.schedule import one_cycle
+
+Choice = Literal["auto", "on", "off"]
 
 CONTENT_LAYERS = {"relu3_3": 1.0}
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
@@ -44,6 +47,8 @@ class StyleTraining(pl.LightningModule):
         perceptual_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
         network: Architecture of the style network.
         start_from: A trained style (``.safetensors``) to start from in place of random weights.
+        turned: Judge pictures mirrored and turned, another way at each step; ``auto`` does so with vgg_small, whose
+            blind spots a network would else learn to use.
         learning_rate: Peak of the one-cycle schedule of Adam.
         compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
     """
@@ -62,8 +67,9 @@ class StyleTraining(pl.LightningModule):
         perceptual_weights: str = "default",
         network: NetworkConfig = NetworkConfig(),  # noqa: B008
         start_from: str | None = None,
+        turned: Choice = "auto",
         learning_rate: float = 2e-3,
-        compile: Literal["auto", "on", "off"] = "auto",
+        compile: Choice = "auto",
     ) -> None:
         super().__init__()
         if learning_rate <= 0:
@@ -90,7 +96,8 @@ class StyleTraining(pl.LightningModule):
         self.network = StyleNetwork(network)
         if start_from is not None:
             self._start_from(Path(start_from))
-        self.loss: PerceptualLoss | None = None
+        self.sides = choose_sides(turned, perceptual)
+        self.loss: TurnedLoss | None = None
         # The method and not the module, which would stand in the checkpoint a second time.
         self._stylize: Callable[[Tensor], Tensor] = self.network.forward
 
@@ -117,7 +124,7 @@ class StyleTraining(pl.LightningModule):
         name, weights = self._perceptual
         layers = [*self._loss_settings["content_layers"], *self._loss_settings["style_layers"]]
         try:
-            self.loss = PerceptualLoss(VGGFeatures(name, layers, weights), **self._loss_settings)
+            self.loss = TurnedLoss(VGGFeatures(name, layers, weights), self._loss_settings, self.sides)
         except PerceptualWeightsError:
             raise
         except ValueError as error:
@@ -131,7 +138,7 @@ class StyleTraining(pl.LightningModule):
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Stylise a batch and judge it; the losses stay on the device until somebody looks."""
-        terms, pictures = self._judge(batch, self._stylize)
+        terms, pictures = self._judge(batch, self._stylize, self.global_step)
         grid = grid_energy(pictures, STRIDE).mean()
         total = terms.total + GRID_BALANCE * self.grid_weight * grid
         named = {
@@ -147,17 +154,16 @@ class StyleTraining(pl.LightningModule):
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Judge held-out photos, with the network as it will be exported: not compiled."""
-        terms, _ = self._judge(batch, self.network)
+        terms, _ = self._judge(batch, self.network, 0)
         for name, value in zip(("loss", "content", "style", "tv"), terms, strict=True):
             self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
 
-    def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor]) -> tuple[LossTerms, Tensor]:
+    def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor], step: int) -> tuple[LossTerms, Tensor]:
         if self.loss is None:
             raise RuntimeError("setup was not called; use a Trainer")
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
-        content = self.loss.describe_content(photos)
         pictures = stylize(photos)
-        return self.loss(pictures, content), pictures
+        return self.loss(pictures, photos, step), pictures
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
@@ -172,6 +178,11 @@ class StyleTraining(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the random state."""
         torch.set_rng_state(checkpoint["random_state"].cpu())
+
+
+def choose_sides(turned: Choice, perceptual: PerceptualName) -> int:
+    """Return from how many sides pictures are judged: ``auto`` means all of them with the small network, else one."""
+    return SIDES if turned == "on" or (turned == "auto" and perceptual == "vgg_small") else 1
 
 
 def should_compile(mode: str, steps: int) -> bool:

@@ -15,6 +15,15 @@ OPSET = 18
 PRODUCER = "onestroke"
 FORMAT = "onestroke-onnx-1"
 
+FILES = {
+    "float32": "style.onnx",
+    "fp16": "style.fp16.onnx",
+    "u8": "style.u8.onnx",
+    "w8": "style.w8.onnx",
+    "int8": "style.int8.onnx",
+}
+"""Each variant's name in a folder of variants."""
+
 INPUT = "image"
 OUTPUT = "stylized"
 SMALLEST_SIDE = 16

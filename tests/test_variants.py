@@ -13,7 +13,7 @@ import torch
 from export import __main__ as command
 from export import variants as module
 from export.builder import PLAIN, Form
-from export.contract import is_intact
+from export.contract import FILES, is_intact
 from export.convert import ExportError, draw_pictures, stylise_in_torch
 from export.equalisation import equalise, observe
 from export.gates import GATES, Difference, compare_pictures, find_photos, split_photos
@@ -21,7 +21,7 @@ from export.graph import build_graph
 from export.integers import SENSITIVE, choose_steps, to_integers
 from export.precision import quantise_weights, to_bytes, to_float16, to_weights8
 from export.runtime import Stylizer
-from export.variants import FILES, Request, export_variants
+from export.variants import Request, export_variants
 from models.network import NetworkConfig
 from models.weights import StyleCard, save_style
 from tests import small_export

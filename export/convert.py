@@ -151,6 +151,8 @@ def serialise(
         "contract": contract_json(precision, form.size),
         "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
+    if card.held_out_loss is not None:
+        entries["held_out_loss"] = str(card.held_out_loss)
     for key, value in entries.items():
         model.metadata_props.add(key=PREFIX + key, value=value)
     model.metadata_props.add(key=SEAL_KEY, value="0" * SEAL_LENGTH)

@@ -178,6 +178,7 @@ class StyleCLI(LightningCLI):
             training_config=dump_config(self._parser(self.subcommand), config),
             project_version=project_version(),
             steps=self.trainer.global_step,
+            held_out_loss=self.model.held_out_loss,
         )
         save_style(self.folder.weights, self.model.network, card)
         report = convert(self.folder.weights, self.folder.onnx, overwrite=True)

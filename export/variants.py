@@ -15,12 +15,12 @@ import torch
 
 from export.benchmark import SIDES, measure_model
 from export.builder import LEAN, Form
-from export.contract import FILES, INPUT, OUTPUT, seal
+from export.contract import FILES, INPUT, MANIFEST, OUTPUT, read_manifest, seal
 from export.convert import ExportError, find_style, serialise, stylise_in_torch
 from export.equalisation import equalise, observe
 from export.gates import GATES, Difference, compare_pictures, find_photos, split_photos
 from export.integers import to_integers
-from export.manifest import FORMAT, MANIFEST, describe_file, describe_folder, describe_model
+from export.manifest import describe_file, describe_folder, describe_model
 from export.placement import replace_folder
 from export.precision import to_bytes, to_float16, to_weights8
 from export.snippets import write_readme
@@ -80,7 +80,7 @@ def export_variants(
     announce(f"judging and calibrating with photos of {source}" if request.photos else f"judging with {source}")
     judges, others = split_photos(paths, request.form.size)
     photos = {"source": source, "judged_by": len(judges), "calibrated_with": len(others)}
-    manifest = describe_folder(card, request.target, photos)
+    manifest = describe_folder(network, card, request.target, photos)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as name:
         folder = Path(name) / output.name
         folder.mkdir()
@@ -91,7 +91,7 @@ def export_variants(
             raise ExportError(f"no variant passed its gate, so '{output}' was not written; train the style anew")
         if request.ort:
             manifest["ort"] = [describe_file(path) for path in convert_to_ort(folder)]
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(write_readme(manifest))
         try:
             replace_folder(folder, output)
@@ -114,7 +114,7 @@ def check_folder(output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ExportError(f"folder '{output}' exists; pass --overwrite to replace it or choose another output")
-    if not _is_ours(output):
+    if read_manifest(output) is None:
         raise ExportError(f"folder '{output}' holds no {MANIFEST} of ours and is not replaced; choose another output")
 
 
@@ -179,10 +179,3 @@ _CHANGES = {"fp16": to_float16, "u8": to_bytes, "w8": to_weights8}
 
 def _planes(photo: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ascontiguousarray(photo.transpose(2, 0, 1)[None], dtype=np.float32)
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / MANIFEST).read_text())["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

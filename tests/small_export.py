@@ -35,12 +35,12 @@ def make_network(config: NetworkConfig = NARROW, seed: int = 0, spread: float = 
     return network
 
 
-def export_style(folder: Path, network: StyleNetwork, card: StyleCard = WAVE) -> Path:
-    """Write ``style.safetensors`` and what it exports to, ``style.onnx``, into a folder; return the latter."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_style(folder / "style.safetensors", network, card)
-    convert(folder, folder / "style.onnx")
-    return folder / "style.onnx"
+def export_style(path: Path, network: StyleNetwork, card: StyleCard = WAVE) -> Path:
+    """Write ``style.safetensors`` into a folder, and the ONNX file of that path beside it; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_style(path.with_name("style.safetensors"), network, card)
+    convert(path.parent, path)
+    return path
 
 
 def write_judges(folder: Path, count: int = 5) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
@@ -57,3 +59,20 @@ def export_folder(folder: Path, network: StyleNetwork, card: StyleCard = WAVE, *
     request = Request(photos=write_judges(folder / "photos"), sides=(32,), **wishes)
     export_variants(folder / "style.safetensors", folder / "wave", request, announce=lambda _: None)
     return folder / "wave"
+
+
+def write_foreign(
+    path: Path,
+    name: str = "image",
+    kind: int = onnx.TensorProto.FLOAT,
+    shape: Sequence[str | int] = ("n", 3, "h", "w"),
+    operator: str = "Identity",
+    **options: Any,
+) -> Path:
+    """Write a model of one operator and without a card, as others than this project write them."""
+    values = [onnx.helper.make_tensor_value_info(value, kind, shape) for value in (name, "stylized")]
+    node = onnx.helper.make_node(operator, [name], ["stylized"], **options)
+    graph = onnx.helper.make_graph([node], "foreign", values[:1], values[1:])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="someone"), path)
+    return path

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.losses import PerceptualLoss, gram_matrix, relative_distance, relative_error, squared_error, total_variation
+from models.losses import (
+    PerceptualLoss,
+    gram_matrix,
+    grid_energy,
+    relative_distance,
+    relative_error,
+    squared_error,
+    total_variation,
+)
 from models.perceptual import VGGFeatures
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 
@@ -51,6 +59,27 @@ def test_checkerboard_has_known_total_variation():
 
 def test_flat_picture_has_no_total_variation():
     assert total_variation(torch.full((2, 3, 5, 5), 0.3)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (2, 3)])
+def test_dot_in_every_cell_has_known_grid_energy(corner):
+    picture = torch.zeros(2, 3, 64, 96)
+    picture[1, :, corner[0] :: 4, corner[1] :: 4] = 0.8
+    # One place of sixteen has the mean 0.8, the others 0: their variance.
+    assert grid_energy(picture, 4).tolist() == pytest.approx([0, 0.8**2 * (1 / 16 - 1 / 16**2)], rel=1e-5)
+
+
+def test_grid_that_changes_its_sign_between_regions_is_seen():
+    picture = torch.zeros(1, 1, 32, 64)
+    picture[..., ::4, :32:4], picture[..., ::4, 32::4] = 0.5, -0.5
+    assert grid_energy(picture, 4).item() == pytest.approx(0.5**2 * 15 / 256)
+
+
+def test_smooth_picture_and_other_periods_have_next_to_no_grid_energy():
+    ramp = torch.linspace(0, 1, 70).expand(1, 3, 33, 70)  # The last row and columns fill no window.
+    assert grid_energy(ramp, 4).item() < 1e-3
+    stripes = (torch.arange(96) % 3 == 0).float().expand(1, 1, 96, 96)
+    assert grid_energy(stripes, 4).item() < 0.02 * grid_energy((torch.arange(96) % 4 == 0).expand(1, 1, 96, 96), 4)
 
 
 @given(batch=st.integers(1, 2), channels=st.integers(1, 5), height=st.integers(1, 70), width=st.integers(1, 70))

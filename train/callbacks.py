@@ -37,7 +37,7 @@ class LossGuard(Callback):
         patience: Steps within which the loss must have fallen by 2 %.
     """
 
-    FIELDS = ("step", "loss", "content", "style", "tv", "learning_rate")
+    FIELDS = ("step", "loss", "content", "style", "tv", "grid", "learning_rate")
 
     def __init__(self, every_n_steps: int = 10, patience: int = 500) -> None:
         require_at_least(1, guard__every_n_steps=every_n_steps, guard__patience=patience)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import make_layers
 
-from models.losses import STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE
-from models.network import NetworkConfig, to_picture
+from models.losses import GRID_BALANCE, GRID_WINDOW, STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE
+from models.network import STRIDE, NetworkConfig, to_picture
 from models.perceptual import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, name_layers
 
 
@@ -121,7 +121,15 @@ class ReferenceLoss(nn.Module):
         corner = pictures[:, :, :-1, :-1]
         down, right = pictures[:, :, 1:, :-1] - corner, pictures[:, :, :-1, 1:] - corner
         variation = (down**2 + right**2).sum() / pictures.numel()
-        return loss + TV_BALANCE * variation
+        batch, channels, height, width = pictures.shape
+        side = GRID_WINDOW * STRIDE
+        down, across = height // side, width // side
+        windows = pictures[:, :, : down * side, : across * side].reshape(
+            batch, channels, down, GRID_WINDOW, STRIDE, across, GRID_WINDOW, STRIDE
+        )
+        phases = windows.mean((3, 6))
+        grid = ((phases - phases.mean((3, 5), keepdim=True)) ** 2).mean()
+        return loss + TV_BALANCE * variation + GRID_BALANCE * grid
 
 
 def _gram(features: Tensor) -> Tensor:

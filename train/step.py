@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.models.vgg import make_layers
 
-from models.losses import PerceptualLoss
-from models.network import StyleNetwork
+from models.losses import GRID_BALANCE, PerceptualLoss, grid_energy
+from models.network import STRIDE, StyleNetwork
 from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
@@ -81,7 +81,9 @@ def build_step(
             photos = photos.contiguous(memory_format=torch.channels_last)
             with autocast(chosen, device):
                 content = loss.describe_content(photos)
-                return loss(stylize(photos), content).total  # type: ignore[no-any-return]
+                pictures = stylize(photos)
+                total: Tensor = loss(pictures, content).total
+                return total + GRID_BALANCE * grid_energy(pictures, STRIDE).mean()
 
     optimizer = torch.optim.Adam(trained.parameters(), lr=2e-3)
     schedule = one_cycle(optimizer, 2e-3, steps)

@@ -13,8 +13,8 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.losses import LossTerms, PerceptualLoss
-from models.network import NetworkConfig, StyleNetwork
+from models.losses import GRID_BALANCE, LossTerms, PerceptualLoss, grid_energy
+from models.network import STRIDE, NetworkConfig, StyleNetwork
 from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
 from models.weights import load_style
 from train.run_folder import RunError
@@ -36,6 +36,8 @@ class StyleTraining(pl.LightningModule):
         style_weight: Strength of the style; 0.5 is half as strong.
         content_weight: How much of the photo is kept.
         tv_weight: Smoothness: total variation; 0 switches it off.
+        grid_weight: How strongly the network is kept from repeating a pattern in each of its cells of 4 x 4 pixels
+            (checkerboard); 0 switches it off. Only trainings have this term: validation and comparison judge without.
         content_layers: Layers that hold the photo's content, each with its share.
         style_layers: Layers that hold the style, each with its share.
         perceptual: The frozen network, vgg19, vgg16 or vgg_small.
@@ -53,6 +55,7 @@ class StyleTraining(pl.LightningModule):
         style_weight: float = 1.0,
         content_weight: float = 1.0,
         tv_weight: float = 1.0,
+        grid_weight: float = 1.0,
         content_layers: dict[str, float] = CONTENT_LAYERS,
         style_layers: dict[str, float] = STYLE_LAYERS,
         perceptual: PerceptualName = "vgg19",
@@ -67,6 +70,9 @@ class StyleTraining(pl.LightningModule):
             raise RunError(f"--model.learning_rate is {learning_rate}; it must be above 0")
         if style_size is not None and style_size < 32:
             raise RunError(f"--model.style_size is {style_size}; it must be at least 32 pixels")
+        if not grid_weight >= 0:
+            raise RunError(f"--model.grid_weight is {grid_weight}; it must be 0 or more")
+        self.grid_weight = grid_weight
         self.paintings = [Path(path) for path in ([style] if isinstance(style, str) else style)]
         if not self.paintings:
             raise RunError("--model.style is empty; name at least one picture of a painting")
@@ -126,16 +132,23 @@ class StyleTraining(pl.LightningModule):
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Stylise a batch and judge it; the losses stay on the device until somebody looks."""
-        terms = self._judge(batch, self._stylize)
-        self.log("loss", terms.total.detach(), prog_bar=True)
-        self.log("content", terms.content, prog_bar=True)
-        self.log("style", terms.style, prog_bar=True)
-        self.log("tv", terms.total_variation, prog_bar=True)
-        return {"loss": terms.total, "terms": torch.stack([terms.total.detach(), *terms[1:]])}
+        terms, pictures = self._judge(batch, self._stylize)
+        grid = grid_energy(pictures, STRIDE).mean()
+        total = terms.total + GRID_BALANCE * self.grid_weight * grid
+        named = {
+            "loss": total.detach(),
+            "content": terms.content,
+            "style": terms.style,
+            "tv": terms.total_variation,
+            "grid": grid.detach(),
+        }
+        for name, value in named.items():
+            self.log(name, value, prog_bar=True)
+        return {"loss": total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Judge held-out photos, with the network as it will be exported: not compiled."""
-        terms = self._judge(batch, self.network)
+        terms, _ = self._judge(batch, self.network)
         for name, value in zip(("loss", "content", "style", "tv"), terms, strict=True):
             self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
 
@@ -149,12 +162,13 @@ class StyleTraining(pl.LightningModule):
         step, loss = self._validated or (-1, 0.0)
         return float(f"{loss:.6g}") if step == self.trainer.global_step else None
 
-    def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor]) -> LossTerms:
+    def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor]) -> tuple[LossTerms, Tensor]:
         if self.loss is None:
             raise RuntimeError("setup was not called; use a Trainer")
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
         content = self.loss.describe_content(photos)
-        return self.loss(stylize(photos), content)  # type: ignore[no-any-return]
+        pictures = stylize(photos)
+        return self.loss(pictures, content), pictures
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""

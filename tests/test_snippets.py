@@ -1,6 +1,7 @@
 """The lines to copy out of a folder's README do what they say: Python's for every file, JavaScript's in a browser."""
 
 import base64
+import contextlib
 import io
 import os
 import re
@@ -134,11 +135,11 @@ def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, tmp_path):
     (site / "index.html").write_text(PAGE)
     (site / "onnxruntime-web").symlink_to(runtime.folder / "dist")
     shutil.copy(folder / "style.u8.onnx", site)
-    server = Server(site)
-    with open_browser(tmp_path) as chromium:
+    with open_browser(tmp_path) as chromium, contextlib.ExitStack() as stack:
+        server = Server(site)
+        stack.callback(server.stop)
         chromium.get(server.address)
         found = wait(lambda: chromium.execute_script("return window.painted"), "the picture")
-    server.stop()
     assert found.startswith("data:image/png;base64,"), found
     with PIL.Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))) as image:
         painted = np.asarray(image.convert("RGB")).astype(int)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-VARIANTS = ("float32", "fp16", "u8", "w8", "int8")
+from export.contract import FILES
+
 TARGETS = ("cpu", "web", "coreml", "nnapi", "qnn")
 
 
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variants",
         type=_variants,
         metavar="LIST",
-        help=f"write a folder of these: all, or some of {', '.join(VARIANTS)}",
+        help=f"write a folder of these: all, or some of {', '.join(FILES)}",
     )
     parser.add_argument(
         "--photos",
@@ -101,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _variants(text: str) -> tuple[str, ...]:
     if text == "all":
-        return VARIANTS
+        return tuple(FILES)
     names = text.split(",")
-    unknown = [name for name in names if name not in VARIANTS]
+    unknown = [name for name in names if name not in FILES]
     if unknown or len(set(names)) != len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of variants; give all, or some of {','.join(VARIANTS)}")
-    return tuple(name for name in VARIANTS if name in names)
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of variants; give all, or some of {','.join(FILES)}")
+    return tuple(name for name in FILES if name in names)
 
 
 def _size(text: str) -> tuple[int, int]:

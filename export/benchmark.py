@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from export.arguments import positive
 from export.contract import SMALLEST_SIDE
+from export.placement import write_whole
 from export.session import ModelError
 
 SIDES = (256, 512, 1024)
@@ -216,15 +217,10 @@ def _check_report(path: Path | None, overwrite: bool) -> None:
 
 
 def _write_report(path: Path, values: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        partial.write_text(json.dumps(values, indent=2) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(values, indent=2) + "\n")
     except OSError as error:
         raise ModelError(f"'{path}' cannot be written ({error.strerror or error}); choose another --json") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 OPSET = 18
@@ -14,6 +15,19 @@ OPSET = 18
 
 PRODUCER = "onestroke"
 FORMAT = "onestroke-onnx-1"
+
+FILES = {
+    "float32": "style.onnx",
+    "fp16": "style.fp16.onnx",
+    "u8": "style.u8.onnx",
+    "w8": "style.w8.onnx",
+    "int8": "style.int8.onnx",
+}
+"""Each variant's name in a folder of variants."""
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = "onestroke-variants-1"
+"""Value of a manifest's ``format``: what tells our folders of variants from others."""
 
 INPUT = "image"
 OUTPUT = "stylized"
@@ -70,6 +84,15 @@ def contract_of(precision: str = "float32", size: tuple[int, int] | None = None)
 def contract_json(precision: str = "float32", size: tuple[int, int] | None = None) -> str:
     """Return a variant's contract as JSON, the same text every time."""
     return json.dumps(contract_of(precision, size), sort_keys=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read what a folder of variants says of itself; None if it holds no manifest of ours."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("format") == MANIFEST_FORMAT else None
 
 
 def seal(content: bytes) -> bytes:

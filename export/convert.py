@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from export.builder import LEAN, Form
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.graph import build_graph
 from export.memory import bytes_per_pixel
+from export.placement import write_whole
 from export.session import first_line
 from models.network import StyleNetwork
 from models.weights import StyleCard, load_style
@@ -152,6 +151,8 @@ def serialise(
         "contract": contract_json(precision, form.size),
         "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
+    if card.held_out_loss is not None:
+        entries["held_out_loss"] = str(card.held_out_loss)
     for key, value in entries.items():
         model.metadata_props.add(key=PREFIX + key, value=value)
     model.metadata_props.add(key=SEAL_KEY, value="0" * SEAL_LENGTH)
@@ -227,14 +228,9 @@ def _stylise_in_onnxruntime(content: bytes, batches: list[Pixels]) -> list[Pixel
 
 
 def _write(output: Path, content: bytes) -> None:
-    partial = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
-        partial.write_bytes(content)
-        partial.replace(output)
+        write_whole(output, content)
     except OSError as error:
         raise ExportError(
             f"'{output}' cannot be written ({error.strerror or error}); choose an output with room that you may write"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

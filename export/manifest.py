@@ -13,29 +13,32 @@ from typing import Any
 import onnxruntime
 
 from export.benchmark import Measurement
-from export.contract import INPUT, OPSET, OUTPUT, contract_of
+from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, contract_of
 from export.gates import GATES, Difference
+from models.network import StyleNetwork
 from models.weights import StyleCard
 
-FORMAT = "onestroke-variants-1"
-"""Value of the manifest's ``format``: what tells our folders from others."""
 
-MANIFEST = "manifest.json"
-
-
-def describe_folder(card: StyleCard, target: str | None, photos: dict[str, Any]) -> dict[str, Any]:
+def describe_folder(
+    network: StyleNetwork, card: StyleCard, target: str | None, photos: dict[str, Any]
+) -> dict[str, Any]:
     """Return the manifest's head, with no file in it yet.
 
     Args:
-        card: Where the style came from.
+        network: What paints the style.
+        card: Where it came from.
         target: The delegate that the files were written for; None for any.
         photos: Where the photos of the gates came from, and how many there were.
     """
     return {
-        "format": FORMAT,
+        "format": MANIFEST_FORMAT,
         "style": card.name,
         "licence": card.licence,
         "project_version": card.project_version,
+        "network": network.config.to_dict(),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "steps": card.steps,
+        "held_out_loss": card.held_out_loss,
         "target": target,
         "photos": photos,
         "machine": {

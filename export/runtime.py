@@ -38,6 +38,7 @@ class ModelCard:
         steps: Optimiser steps taken.
         network: The architecture: width, residual blocks, padding, upsampling.
         bytes_per_pixel: Bound of the memory that one pixel of a picture takes.
+        held_out_loss: The network's loss on photos held out from its training; None where it was not measured.
     """
 
     style: str
@@ -48,6 +49,7 @@ class ModelCard:
     steps: int
     network: dict[str, Any]
     bytes_per_pixel: int
+    held_out_loss: float | None = None
 
 
 class Stylizer:
@@ -224,6 +226,7 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
             steps=int(entries[PREFIX + "steps"]),
             network=json.loads(entries[PREFIX + "network"]),
             bytes_per_pixel=int(entries[PREFIX + "bytes_per_pixel"]),
+            held_out_loss=float(loss) if (loss := entries.get(PREFIX + "held_out_loss")) else None,
         )
     except (KeyError, ValueError) as error:
         raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from typing import Any
 
 _PURPOSES = {
@@ -22,24 +23,25 @@ def write_readme(manifest: dict[str, Any]) -> str:
     Returns:
         Markdown.
     """
-    files = {entry["precision"]: entry for entry in manifest["files"]}
-    parts = [_head(manifest), _table(manifest)]
-    shown = files.get("u8") or manifest["files"][0]
-    parts.append(_contract(shown))
-    parts.append(f"## Python\n\nNeeds `onnxruntime`, `numpy` and `pillow`.\n\n```python\n{_python(shown)}```\n")
-    if "u8" in files:
-        for title, language, text in (
-            ("Kotlin (Android)", "kotlin", _KOTLIN),
-            ("Swift (iOS)", "swift", _SWIFT),
-            ("JavaScript (web)", "javascript", _JAVASCRIPT),
-        ):
-            fixed = _fixed_sides(shown)
-            hint = f" Scale the picture to {fixed[1]} x {fixed[0]} first.\n" if fixed else ""
-            parts.append(f"## {title}\n\n{_NEEDS[language]}{hint}\n```{language}\n{text}```\n")
-    else:
+    groups = _group_by_contract(manifest["files"])
+    parts = [_head(manifest), _table(manifest), *map(_contract, groups)]
+    parts.append("## Python\n\nNeeds `onnxruntime`, `numpy` and `pillow`.\n")
+    converted = {entry["file"] for entry in manifest.get("ort", [])}
+    parts += [_python_section(group, converted) for group in groups]
+    shown = next((entry for entry in manifest["files"] if entry["precision"] == "u8"), None)
+    if shown is None:
         parts.append(
             "For bitmaps in Kotlin, Swift and JavaScript export the variant `u8`; its README has their lines.\n"
         )
+        return "\n".join(parts)
+    fixed = _fixed_sides(shown)
+    hint = f" Scale the picture to {fixed[1]} x {fixed[0]} first.\n" if fixed else "\n"
+    for title, language, text in (
+        ("Kotlin (Android)", "kotlin", _KOTLIN),
+        ("Swift (iOS)", "swift", _SWIFT),
+        ("JavaScript (web)", "javascript", _JAVASCRIPT),
+    ):
+        parts.append(f"## {title}\n\n{_NEEDS[language]}{hint}\n```{language}\n{text}```\n")
     return "\n".join(parts)
 
 
@@ -73,18 +75,43 @@ def _table(manifest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _contract(entry: dict[str, Any]) -> str:
-    shape = ", ".join(map(str, entry["input"]["shape"]))
+def _group_by_contract(entries: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put files that take and give the same together, for one way of calling serves them all."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        groups.setdefault(entry["input"]["type"], []).append(entry)
+    return list(groups.values())
+
+
+def _contract(group: Sequence[dict[str, Any]]) -> str:
+    first, several = group[0], len(group) > 1
+    value, fixed = first["input"], _fixed_sides(first)
+    sizes = f"sides from {first['smallest_side']} pixels up"
+    if fixed:
+        sizes = f"pictures of {fixed[1]} x {fixed[0]} pixels alone"
     return (
-        f"`{entry['file']}` takes `{entry['input']['name']}` and gives `{entry['output']['name']}`, both "
-        f"{entry['input']['type']} of shape ({shape}), RGB, 0 to 255; sides from {entry['smallest_side']} pixels up.\n"
+        f"{_list_names([entry['file'] for entry in group])} {'take' if several else 'takes'} `{value['name']}` and "
+        f"{'give' if several else 'gives'} `{first['output']['name']}`, both {value['type']} of shape "
+        f"({', '.join(map(str, value['shape']))}), RGB, 0 to 255; {sizes}.\n"
     )
+
+
+def _list_names(names: Sequence[str]) -> str:
+    *others, last = [f"`{name}`" for name in names]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _fixed_sides(entry: dict[str, Any]) -> list[int] | None:
     shape = entry["input"]["shape"]
     sides = shape[1:3] if entry["input"]["layout"] == "NHWC" else shape[2:]
     return sides if all(isinstance(side, int) for side in sides) else None
+
+
+def _python_section(group: Sequence[dict[str, Any]], converted: Set[str]) -> str:
+    names = [entry["file"] for entry in group]
+    names += [name for name in (f"{file.removesuffix('.onnx')}.ort" for file in names) if name in converted]
+    others = f"; with the name changed, for {_list_names(names[1:])}" if len(names) > 1 else ""
+    return f"For `{names[0]}`{others}:\n\n```python\n{_python(group[0])}```\n"
 
 
 def _python(entry: dict[str, Any]) -> str:
@@ -99,9 +126,10 @@ def _python(entry: dict[str, Any]) -> str:
             "stylized = stylized.round().astype(np.uint8).transpose(1, 2, 0)\n"
         )
     return (
-        "import numpy as np\nimport onnxruntime\nfrom PIL import Image\n\n"
+        "import numpy as np\nimport onnxruntime\nfrom PIL import Image, ImageOps\n\n"
         f'session = onnxruntime.InferenceSession("{entry["file"]}")\n'
-        f'photo = np.asarray(Image.open("photo.jpg").convert("RGB"){resize})\n'
+        'upright = ImageOps.exif_transpose(Image.open("photo.jpg"))\n'
+        f'photo = np.asarray(upright.convert("RGB"){resize})\n'
         f'{run}Image.fromarray(stylized).save("stylized.png")\n'
     )
 
@@ -109,7 +137,7 @@ def _python(entry: dict[str, Any]) -> str:
 _NEEDS = {
     "kotlin": "Needs `com.microsoft.onnxruntime:onnxruntime-android`; the file lies in `assets/`.",
     "swift": "Needs the Swift package `onnxruntime-swift-package-manager`; the file lies in the app's bundle.",
-    "javascript": "Needs `onnxruntime-web`; the file lies beside the page.",
+    "javascript": "Needs `onnxruntime-web`, by a bundler or an import map; the file lies beside the page.",
 }
 
 _KOTLIN = """\

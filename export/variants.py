@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,26 +15,18 @@ import torch
 
 from export.benchmark import SIDES, measure_model
 from export.builder import LEAN, Form
-from export.contract import INPUT, OUTPUT, seal
+from export.contract import FILES, INPUT, MANIFEST, OUTPUT, read_manifest, seal
 from export.convert import ExportError, find_style, serialise, stylise_in_torch
 from export.equalisation import equalise, observe
 from export.gates import GATES, Difference, compare_pictures, find_photos, split_photos
 from export.integers import to_integers
-from export.manifest import FORMAT, MANIFEST, describe_file, describe_folder, describe_model
+from export.manifest import describe_file, describe_folder, describe_model
+from export.placement import replace_folder
 from export.precision import to_bytes, to_float16, to_weights8
 from export.snippets import write_readme
 from export.targets import convert_to_ort, count_partitions
 from models.network import StyleNetwork
 from models.weights import StyleCard, load_style
-
-FILES = {
-    "float32": "style.onnx",
-    "fp16": "style.fp16.onnx",
-    "u8": "style.u8.onnx",
-    "w8": "style.w8.onnx",
-    "int8": "style.int8.onnx",
-}
-"""Each variant's file."""
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -46,7 +36,7 @@ class Request:
     """What to export, and how.
 
     Args:
-        variants: Names out of ``FILES``.
+        variants: Names out of ``export.contract.FILES``.
         photos: Folder of photos that judge and calibrate; None for scikit-image's samples.
         form: How the graphs are written.
         target: The delegate that asked for that form, for the manifest.
@@ -90,7 +80,7 @@ def export_variants(
     announce(f"judging and calibrating with photos of {source}" if request.photos else f"judging with {source}")
     judges, others = split_photos(paths, request.form.size)
     photos = {"source": source, "judged_by": len(judges), "calibrated_with": len(others)}
-    manifest = describe_folder(card, request.target, photos)
+    manifest = describe_folder(network, card, request.target, photos)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as name:
         folder = Path(name) / output.name
         folder.mkdir()
@@ -101,9 +91,14 @@ def export_variants(
             raise ExportError(f"no variant passed its gate, so '{output}' was not written; train the style anew")
         if request.ort:
             manifest["ort"] = [describe_file(path) for path in convert_to_ort(folder)]
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(write_readme(manifest))
-        _rename(folder, output)
+        try:
+            replace_folder(folder, output)
+        except OSError as error:
+            raise ExportError(
+                f"'{output}' cannot be written ({error.strerror or error}); choose another output"
+            ) from error
     return manifest
 
 
@@ -119,7 +114,7 @@ def check_folder(output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ExportError(f"folder '{output}' exists; pass --overwrite to replace it or choose another output")
-    if not _is_ours(output):
+    if read_manifest(output) is None:
         raise ExportError(f"folder '{output}' holds no {MANIFEST} of ours and is not replaced; choose another output")
 
 
@@ -184,22 +179,3 @@ _CHANGES = {"fp16": to_float16, "u8": to_bytes, "w8": to_weights8}
 
 def _planes(photo: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.ascontiguousarray(photo.transpose(2, 0, 1)[None], dtype=np.float32)
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / MANIFEST).read_text())["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _rename(folder: Path, output: Path) -> None:
-    """Put a finished folder in place of an older one, which is gone for no longer than two renames take."""
-    old = folder.with_name(f"{output.name}.{os.getpid()}.old")
-    try:
-        if output.exists():
-            output.replace(old)
-        folder.replace(output)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise ExportError(f"'{output}' cannot be written ({error.strerror or error}); choose another output") from error

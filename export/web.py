@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from data.images import ImageError, decode, encode, fit_within, from_array, to_array
-from export.contract import INPUT, OUTPUT, SMALLEST_SIDE
+from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE
 from export.layout import Layout
+from export.placement import replace_folder
 from export.runtime import ModelCard, ModelError, Stylizer
 from export.web_runtime import NAME, RuntimeFilesError, WebRuntime, find_runtime, open_runtime
 
 PAGE = Path(__file__).with_name("site")
 """The page's own files."""
 
-FILES = {"float32": "style.onnx", "float16": "style.fp16.onnx"}
-"""Names of the files that a folder of variants holds and a site takes. The browser chooses by what it computes with:
+TAKEN = {"float32": FILES["float32"], "float16": FILES["fp16"]}
+"""The files of a folder of variants that a site takes. The browser chooses by what it computes with:
 float32 in WASM, which has no other arithmetic and so gives Python's pictures; float16 in WebGPU, where graphics cards
 compute in it, at half the download."""
 
@@ -49,11 +50,13 @@ class Style:
         source: The folder or file that the user named.
         files: The ONNX file of each precision; float32 is always there.
         card: What the float32 file says of itself.
+        paint: The float32 file at work.
     """
 
     source: Path
     files: dict[str, Path]
     card: ModelCard
+    paint: Stylizer
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def build_site(
     try:
         _fill(partial, styles, library)
         size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
-        _put_in_place(partial, output)
+        replace_folder(partial, output)
     except OSError as error:
         raise SiteError(
             f"'{output}' cannot be written ({error.strerror or error}); choose an output with room that you may write"
@@ -148,10 +151,10 @@ def read_style(source: Path) -> Style:
     """
     files = {"float32": source}
     if source.is_dir():
-        files = {precision: source / name for precision, name in FILES.items() if (source / name).is_file()}
+        files = {precision: source / name for precision, name in TAKEN.items() if (source / name).is_file()}
         if "float32" not in files:
             raise SiteError(
-                f"folder '{source}' holds no {FILES['float32']}; name a folder that python -m export --variants wrote, "
+                f"folder '{source}' holds no {TAKEN['float32']}; name a folder that python -m export --variants wrote, "
                 "a finished run, or an .onnx file"
             )
     stylizers = {precision: Stylizer(path, threads=1) for precision, path in files.items()}
@@ -170,7 +173,7 @@ def read_style(source: Path) -> Style:
             raise SiteError(
                 f"'{files[precision]}' is not of the style '{card.style}' as the rest of '{source}'; export it again"
             )
-    return Style(source, files, card)
+    return Style(source, files, card, stylizers["float32"])
 
 
 def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
@@ -202,7 +205,7 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
         files[precision] = {"path": name, "bytes": len(content), "sha256": digest}
     thumbnail = f"models/{identity}-{files['float32']['sha256'][:12]}.jpg"
     sample = to_array(fit_within(decode(PAGE / "sample.jpg"), THUMBNAIL_SIDE))
-    encode(from_array(Stylizer(style.files["float32"], threads=1)(sample)), site / thumbnail, quality=88)
+    encode(from_array(style.paint(sample)), site / thumbnail, quality=88)
     return {
         "id": identity,
         "title": identity.replace("_", " ").replace("-", " ").capitalize(),
@@ -227,17 +230,6 @@ def _identify(styles: Sequence[Style]) -> list[str]:
 
 def _address(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name.lower(), flags=re.ASCII).strip("-") or "style"
-
-
-def _put_in_place(partial: Path, output: Path) -> None:
-    if not output.exists():
-        partial.rename(output)
-        return
-    # Two renames rather than a deletion first, so that a site is missing for a moment only.
-    former = partial.with_suffix(".old.tmp")
-    output.rename(former)
-    partial.rename(output)
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

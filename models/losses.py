@@ -147,8 +147,8 @@ def grid_energy(pictures: Tensor, cell: int) -> Tensor:
     """
     side = GRID_WINDOW * cell
     down, across = (length // side for length in pictures.shape[-2:])
-    windows = pictures.float()[:, :, : down * side, : across * side]
-    windows = windows.unflatten(3, (across, GRID_WINDOW, cell)).unflatten(2, (down, GRID_WINDOW, cell))
+    whole = pictures.float()[:, :, : down * side, : across * side]
+    windows = whole.reshape(*whole.shape[:2], down, GRID_WINDOW, cell, across, GRID_WINDOW, cell)
     phases = windows.mean((3, 6))  # (B, C, down, cell, across, cell)
     return (phases - phases.mean((3, 5), keepdim=True)).square().flatten(1).mean(1)
 

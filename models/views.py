@@ -8,7 +8,7 @@ networks for the price of one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -54,8 +54,8 @@ class TurnedLoss(nn.Module):
 
     def set_style(self, paintings: Sequence[Tensor]) -> None:
         """Measure the style, RGB in [0, 1], each of shape (1, 3, H, W), from every side."""
-        for side, loss in enumerate(self.sides):
-            loss.set_style([turn(painting, side) for painting in paintings])
+        for side in range(len(self.sides)):
+            self._side(side).set_style([turn(painting, side) for painting in paintings])
 
     def forward(self, pictures: Tensor, photos: Tensor, step: int = 0) -> LossTerms:
         """Judge pictures.
@@ -69,5 +69,8 @@ class TurnedLoss(nn.Module):
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
         side = step * STRIDE % len(self.sides)
-        loss = self.sides[side]
+        loss = self._side(side)
         return loss(turn(pictures, side), loss.describe_content(turn(photos, side)))  # type: ignore[no-any-return]
+
+    def _side(self, side: int) -> PerceptualLoss:
+        return cast(PerceptualLoss, self.sides[side])

@@ -31,6 +31,7 @@ class StyleCard:
         training_config: The whole configuration of the run, as YAML.
         project_version: The version of this program that trained it.
         steps: Optimiser steps taken.
+        held_out_loss: The finished network's loss on the photos that were held out; None where it was not measured.
     """
 
     name: str
@@ -39,6 +40,7 @@ class StyleCard:
     training_config: str = ""
     project_version: str = ""
     steps: int = 0
+    held_out_loss: float | None = None
 
 
 def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.dtype = torch.float32) -> None:

@@ -8,25 +8,19 @@ from dataclasses import asdict
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export import benchmark, trial
 from export.benchmark import Measurement, find_models, main, measure_model
-from export.convert import convert
 from export.session import ModelError
-from models.network import NetworkConfig, StyleNetwork
-from models.weights import StyleCard, save_style
+from tests.errors import one_error
+from tests.small_export import export_style, make_network
 from tests.small_run import ROOT
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("run")
-    save_style(folder / "style.safetensors", StyleNetwork(NetworkConfig(8, 1)), StyleCard("wave"))
-    convert(folder, folder / "wave.onnx")
-    return folder / "wave.onnx"
+    return export_style(tmp_path_factory.mktemp("run") / "wave.onnx", make_network())
 
 
 def write(path, kind=TensorProto.FLOAT, shape=("n", 3, "h", "w"), planes=1):
@@ -46,13 +40,6 @@ def write(path, kind=TensorProto.FLOAT, shape=("n", 3, "h", "w"), planes=1):
     graph = helper.make_graph(nodes, "first", values[:1], values[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
     return path
-
-
-def one_error(capsys):
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error
 
 
 def test_every_size_is_measured_in_order_and_larger_ones_take_more(model):

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from export.widths import PRESETS
+from models.network import NetworkConfig
 from models.weights import load_style
 from tests.small_run import ROOT, arguments
 from train.command import main
 
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "distill")
+WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
 PAINTINGS = ["composition_vii", "starry_night", "the_scream", "wave"]
 
 
@@ -37,6 +40,23 @@ def test_every_config_builds(path: Path, tmp_path: Path):
     assert card.name == path.stem
     assert card.licence
     assert ("public domain" in card.licence) == (path.stem in PAINTINGS)
+
+
+def test_widths_are_the_presets_that_are_not_the_default():
+    presets = {path.stem: yaml.safe_load(path.read_text()) for path in WIDTHS}
+    widths = {name: settings["model"]["network"]["width"] for name, settings in presets.items()}
+    assert widths | {"full": NetworkConfig().width} == PRESETS
+    assert all(settings == {"model": {"network": {"width": widths[name]}}} for name, settings in presets.items())
+
+
+@pytest.mark.parametrize("path", WIDTHS, ids=lambda path: path.stem)
+def test_every_width_stacks_on_a_style(path: Path, tmp_path: Path):
+    command, *flags = arguments(tmp_path, steps=1, **{"model.network.width": None, "name": f"wave_{path.stem}"})
+    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(path)]
+    assert main([command, *configs, *flags]) == 0
+    network, card = load_style(tmp_path / "runs" / f"wave_{path.stem}" / "style.safetensors")
+    assert network.config.width == PRESETS[path.stem]
+    assert card.licence == yaml.safe_load((ROOT / "configs" / "wave.yaml").read_text())["licence"]
 
 
 def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):

@@ -18,7 +18,7 @@ from models.network import NetworkConfig, StyleNetwork
 from models.weights import StyleCard, StyleFileError, save_style
 
 CARD = StyleCard(
-    "wave", "CC0", "torchvision VGG19 IMAGENET1K_V1", "seed: 1\nmodel:\n  style: großé Welle\n", "0.1.0", 7
+    "wave", "CC0", "torchvision VGG19 IMAGENET1K_V1", "seed: 1\nmodel:\n  style: großé Welle\n", "0.1.0", 7, 0.711
 )
 
 

@@ -8,43 +8,37 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 
 from export import runtime
 from export.builder import LEAN, PLAIN
 from export.contract import FORMAT, PREFIX, seal
-from export.convert import convert, draw_pictures, stylise_in_torch
+from export.convert import convert, stylise_in_torch
 from export.graph import build_graph
 from export.memory import bytes_per_pixel
 from export.runtime import MemoryBudgetError, ModelError, Stylizer
 from models.network import NetworkConfig, StyleNetwork
-from models.weights import StyleCard, load_style, save_style
+from models.weights import StyleCard, load_style
+from tests.small_export import draw, export_style, make_network, write_foreign
+from tests.small_run import ROOT
 
-ROOT = Path(__file__).parents[1]
 CARD = StyleCard("wave", "CC0", "torchvision", "seed: 1\n", "0.1.0", 7)
 
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("run") / "style.safetensors"
-    save_style(path, StyleNetwork(NetworkConfig(8, 1)), CARD)
-    return path
+    return export_style(tmp_path_factory.mktemp("run") / "wave.onnx", make_network(), CARD).with_name(
+        "style.safetensors"
+    )
 
 
 @pytest.fixture(scope="module")
 def model(style):
-    convert(style, style.with_name("wave.onnx"))
     return style.with_name("wave.onnx")
 
 
 @pytest.fixture(scope="module")
 def stylizer(model):
     return Stylizer(model, threads=1)
-
-
-def draw(height, width):
-    return draw_pictures(1, height, width)[0].transpose(1, 2, 0).astype(np.uint8)
 
 
 def one_sentence(caught):
@@ -180,17 +174,8 @@ def test_absent_file_and_folder_are_refused(tmp_path):
             Stylizer(path)
 
 
-def foreign(path, name="image", kind=onnx.TensorProto.FLOAT, shape=("n", 3, "h", "w"), operator="Identity", **options):
-    values = [onnx.helper.make_tensor_value_info(value, kind, shape) for value in (name, "stylized")]
-    node = onnx.helper.make_node(operator, [name], ["stylized"], **options)
-    graph = onnx.helper.make_graph([node], "foreign", values[:1], values[1:])
-    opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="someone"), path)
-    return path
-
-
 def test_foreign_file_of_the_same_contract_runs_without_a_card(tmp_path):
-    stylizer = Stylizer(foreign(tmp_path / "foreign.onnx"))
+    stylizer = Stylizer(write_foreign(tmp_path / "foreign.onnx"))
     assert stylizer.card is None
     picture = draw(20, 30)
     np.testing.assert_array_equal(stylizer(picture), picture)
@@ -211,18 +196,18 @@ def test_foreign_file_of_the_same_contract_runs_without_a_card(tmp_path):
 )
 def test_foreign_file_of_another_contract_is_refused_by_what_was_found(tmp_path, difference):
     with pytest.raises(ModelError, match="needed is image to stylized") as caught:
-        Stylizer(foreign(tmp_path / "foreign.onnx", **difference))
+        Stylizer(write_foreign(tmp_path / "foreign.onnx", **difference))
     assert "foreign.onnx" in one_sentence(caught)
 
 
 def test_network_that_gives_no_numbers_is_reported(tmp_path):
-    stylizer = Stylizer(foreign(tmp_path / "acos.onnx", operator="Acos"))
+    stylizer = Stylizer(write_foreign(tmp_path / "acos.onnx", operator="Acos"))
     with pytest.raises(ModelError, match="not a number"):
         stylizer(np.full((16, 16, 3), 9, np.uint8))
 
 
 def test_network_that_gives_another_size_is_reported(tmp_path):
-    stylizer = Stylizer(foreign(tmp_path / "turned.onnx", operator="Transpose", perm=[0, 1, 3, 2]))
+    stylizer = Stylizer(write_foreign(tmp_path / "turned.onnx", operator="Transpose", perm=[0, 1, 3, 2]))
     with pytest.raises(ModelError, match="the same shape"):
         stylizer(draw(16, 20))
 

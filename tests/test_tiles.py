@@ -7,39 +7,26 @@ import numpy as np
 import onnx
 import PIL.Image
 import pytest
-import torch
 
 from export import stylize, tiles
-from export.convert import convert, draw_pictures
+from export.convert import draw_pictures
 from export.runtime import MemoryBudgetError, ModelError, Stylizer
 from export.session import SessionRunner
 from export.stylize import main
 from export.tile_graph import TileGraphError, rewrite_for_tiles
 from export.tiles import TilePainter, TilePlan, reach
-from models.network import NetworkConfig, StyleNetwork
-from models.weights import StyleCard, save_style
+from models.network import NetworkConfig
+from tests.small_export import draw, export_style, make_network, write_foreign
 
 
-def export(folder, config, seed=0):
+def export(folder, config):
     """Export a network whose norms have random weights, so that every channel has statistics of its own."""
-    torch.manual_seed(seed)
-    network = StyleNetwork(config)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if "norm" in name:
-                parameter.add_(torch.randn_like(parameter) / 4)
-    save_style(folder / "style.safetensors", network, StyleCard("wave"))
-    convert(folder, folder / "wave.onnx")
-    return folder / "wave.onnx"
+    return export_style(folder / "wave.onnx", make_network(config, spread=0.25))
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return export(tmp_path_factory.mktemp("run"), NetworkConfig(4, 1))
-
-
-def draw(height, width):
-    return draw_pictures(1, height, width)[0].transpose(1, 2, 0).astype(np.uint8)
 
 
 def painter(model):
@@ -200,21 +187,8 @@ def test_norms_in_float16_are_refused(model):
         rewrite_for_tiles(edited.SerializeToString())
 
 
-def foreign(path):
-    """Write a model without norms and without a card."""
-    values = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ("n", 3, "h", "w"))
-        for name in ("image", "stylized")
-    ]
-    node = onnx.helper.make_node("Identity", ["image"], ["stylized"])
-    graph = onnx.helper.make_graph([node], "foreign", values[:1], values[1:])
-    opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
-    return path
-
-
 def test_file_that_cannot_be_cut_is_refused_as_ever(tmp_path):
-    path = foreign(tmp_path / "foreign.onnx")
+    path = write_foreign(tmp_path / "foreign.onnx")
     with pytest.raises(MemoryBudgetError, match="--max-size"):
         Stylizer(path, memory_limit=10_000_000)(draw(400, 400))
     with pytest.raises(ModelError, match=r"cannot be cut into tiles .* leave out --tile"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from export.runtime import Stylizer
 from models.weights import load_style
 from tests.perceptual_weights import random_state
 from tests.pictures import noise, write
@@ -53,6 +54,15 @@ def test_weights_carry_card_and_config(finished):
     config = yaml.safe_load(card.training_config)
     assert config["model"]["network"]["width"] == 4
     assert config["trainer"]["max_steps"] == 4
+
+
+def test_weights_and_export_know_the_held_out_loss_of_the_last_step_only(finished, tmp_path):
+    _, card = load_style(finished / "style.safetensors")
+    assert card.held_out_loss > 0
+    assert Stylizer(finished / "style.onnx").card.held_out_loss == card.held_out_loss
+    assert main(arguments(tmp_path, steps=3)) == 0
+    assert load_style(tmp_path / "runs" / "small" / "style.safetensors")[1].held_out_loss is None
+    assert Stylizer(tmp_path / "runs" / "small" / "style.onnx").card.held_out_loss is None
 
 
 def test_exported_network_runs(finished):

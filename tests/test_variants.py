@@ -3,8 +3,6 @@
 import hashlib
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import onnx
@@ -12,11 +10,10 @@ import onnxruntime
 import pytest
 import torch
 
-from data.images import decode, encode, from_array, to_array
 from export import __main__ as command
 from export import variants as module
 from export.builder import PLAIN, Form
-from export.contract import is_intact
+from export.contract import FILES, is_intact
 from export.convert import ExportError, draw_pictures, stylise_in_torch
 from export.equalisation import equalise, observe
 from export.gates import GATES, Difference, compare_pictures, find_photos, split_photos
@@ -24,31 +21,24 @@ from export.graph import build_graph
 from export.integers import SENSITIVE, choose_steps, to_integers
 from export.precision import quantise_weights, to_bytes, to_float16, to_weights8
 from export.runtime import Stylizer
-from export.variants import FILES, Request, export_variants
-from models.network import NetworkConfig, StyleNetwork
+from export.variants import Request, export_variants
+from models.network import NetworkConfig
 from models.weights import StyleCard, save_style
+from tests import small_export
+from tests.small_export import draw, write_judges
 
 CARD = StyleCard("wave", "CC0", steps=7)
 
 
 def make_network(padding="reflect", upsampling="nearest"):
-    torch.manual_seed(2)
-    network = StyleNetwork(NetworkConfig(8, 1, padding, upsampling)).eval()
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if "norm" in name:
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    return network
+    return small_export.make_network(NetworkConfig(8, 1, padding, upsampling), seed=2, spread=0.3)
 
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     save_style(folder / "style.safetensors", make_network(), CARD)
-    (folder / "photos").mkdir()
-    for index in range(5):
-        pixels = draw_pictures(1, 50 + index, 67)[0].transpose(1, 2, 0).astype(np.uint8)
-        encode(from_array(pixels), folder / "photos" / f"{index}.png")
+    write_judges(folder / "photos")
     return folder / "style.safetensors"
 
 
@@ -192,7 +182,7 @@ def test_every_file_is_sealed_passes_its_gate_and_tells_its_contract(exported):
 
 def test_runtime_takes_every_variant(exported):
     output, manifest = exported
-    photo = draw_pictures(1, 37, 52)[0].transpose(1, 2, 0).astype(np.uint8)
+    photo = draw(37, 52)
     expected = Stylizer(output / "style.onnx", threads=1)(photo)
     for entry in manifest["files"]:
         found = Stylizer(output / entry["file"], threads=1)(photo)
@@ -208,21 +198,6 @@ def test_same_weights_and_photos_give_the_same_bytes(style, exported, tmp_path, 
     manifest = export_variants(style, tmp_path / "again", request, announce=lambda _: None)
     digests = [{entry["file"]: entry["sha256"] for entry in found["files"]} for found in (manifest, exported[1])]
     assert digests[0] == digests[1]
-
-
-def test_readme_has_lines_for_four_languages_and_the_python_ones_run(exported, tmp_path):
-    output, _ = exported
-    text = (output / "README.md").read_text()
-    for language in ("kotlin", "swift", "javascript", "python"):
-        assert f"```{language}\n" in text
-    for path in output.glob("*.onnx"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    photo = draw_pictures(1, 40, 61)[0].transpose(1, 2, 0).astype(np.uint8)
-    encode(from_array(photo), tmp_path / "photo.jpg")
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    expected = Stylizer(output / "style.u8.onnx")(to_array(decode(tmp_path / "photo.jpg")))
-    np.testing.assert_array_equal(to_array(decode(tmp_path / "stylized.png")), expected)
 
 
 def test_variant_below_its_gate_is_refused_with_its_figure(style, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from data.images import ImageError
 from export.convert import ExportError, convert
+from export.placement import write_whole
 from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError
 from models.weights import StyleCard, StyleFileError, save_style
 from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
@@ -23,7 +24,7 @@ from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
-from train.run_folder import RunError, RunFolder, describe_file, project_version, write_text
+from train.run_folder import RunError, RunFolder, describe_file, project_version
 from train.style_training import StyleTraining, should_compile
 
 INTERRUPTED = 130
@@ -80,7 +81,7 @@ class RunConfigCallback(SaveConfigCallback):
             folder.clear()
             for file in self.replaced_events:
                 file.unlink(missing_ok=True)
-        write_text(folder.config, dump_config(self.parser, self.config))
+        write_whole(folder.config, dump_config(self.parser, self.config))
 
 
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
@@ -177,6 +178,7 @@ class StyleCLI(LightningCLI):
             training_config=dump_config(self._parser(self.subcommand), config),
             project_version=project_version(),
             steps=self.trainer.global_step,
+            held_out_loss=self.model.held_out_loss,
         )
         save_style(self.folder.weights, self.model.network, card)
         report = convert(self.folder.weights, self.folder.onnx, overwrite=True)

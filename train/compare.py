@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
 from data.photos import read_style, to_tensor
+from export.placement import write_whole
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualWeightsError, VGGFeatures
@@ -41,7 +42,7 @@ from train.memory import keep_freed_memory
 from train.pixels import make_noise
 from train.precision import PrecisionName
 from train.report_page import arrange_pictures, build_page, list_artefacts
-from train.run_folder import RunError, write_text
+from train.run_folder import RunError
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 Picture = NDArray[np.uint8]
@@ -233,8 +234,8 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     options.output.mkdir(parents=True, exist_ok=True)
-    write_text(options.output / "report.json", json.dumps(report, indent=1) + "\n")
-    write_text(options.output / "report.html", page)
+    write_whole(options.output / "report.json", json.dumps(report, indent=1) + "\n")
+    write_whole(options.output / "report.html", page)
     encode(from_array(sheet), options.output / "contact-sheet.jpg")
     print(f"{table}\nthe whole report, with pictures: {options.output / 'report.html'}")
     return 0

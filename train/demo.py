@@ -13,9 +13,10 @@ from pathlib import Path
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, to_array
 from data.samples import SAMPLES, SHOWN, sample_photo
+from export.placement import write_whole
 from export.runtime import ModelError, Stylizer
 from train import command
-from train.run_folder import RunFolder, write_text
+from train.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,7 +89,7 @@ def train_style(run: RunFolder, options: argparse.Namespace) -> int:
         resume = ["--ckpt_path", str(run.checkpoint)]
     else:
         run.path.mkdir(parents=True, exist_ok=True)
-        write_text(asked, json.dumps(flags))
+        write_whole(asked, json.dumps(flags))
         resume = ["--overwrite", "true"]
     code = command.main(["fit", "--config", str(ROOT / "configs" / "demo.yaml"), *flags, *resume])
     if code == command.INTERRUPTED:

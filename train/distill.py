@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from safetensors.torch import save
 
+from export.placement import write_whole
 from models.perceptual import quantise
 from train.callbacks import StyleProgressBar
 from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
@@ -30,7 +31,7 @@ from train.distillation import Distillation, export_state
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
-from train.run_folder import RunError, project_version, write_bytes, write_text
+from train.run_folder import RunError, project_version
 
 CREDIT = (
     "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
@@ -115,8 +116,8 @@ def write(cli: DistillCLI) -> None:
         "held_out": json.dumps(metrics),
     }
     path = folder / "vgg_small.safetensors"
-    write_bytes(path, save(quantise(export_state(cli.model.student)), metadata=header))
-    write_text(folder / "config.yaml", header["training_config"])
+    write_whole(path, save(quantise(export_state(cli.model.student)), metadata=header))
+    write_whole(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
     print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")
     print(f"judge it: python -m train.fidelity --weights {path}")

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from data.images import ImageError, contact_sheet, encode, from_array, list_images
 from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, read_style, to_unit
+from export.placement import write_whole
 from models.losses import PerceptualLoss
 from models.network import StyleNetwork
 from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
@@ -27,7 +28,6 @@ from models.weights import StyleFileError, load_style
 from train.callbacks import to_bytes
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
-from train.run_folder import write_text
 from train.step import build_step
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
@@ -250,7 +250,7 @@ def main(args: list[str] | None = None) -> int:
     except (ImageError, PerceptualWeightsError, StyleFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_text(options.output / "report.json", json.dumps(report, indent=1) + "\n")
+    write_whole(options.output / "report.json", json.dumps(report, indent=1) + "\n")
     print(describe(report))
     print(f"the pupils' pictures: {options.output / 'pupils.png'}; the figures: {options.output / 'report.json'}")
     return 0

@@ -121,15 +121,18 @@ class ReferenceLoss(nn.Module):
         corner = pictures[:, :, :-1, :-1]
         down, right = pictures[:, :, 1:, :-1] - corner, pictures[:, :, :-1, 1:] - corner
         variation = (down**2 + right**2).sum() / pictures.numel()
-        batch, channels, height, width = pictures.shape
-        side = GRID_WINDOW * STRIDE
-        down, across = height // side, width // side
-        windows = pictures[:, :, : down * side, : across * side].reshape(
-            batch, channels, down, GRID_WINDOW, STRIDE, across, GRID_WINDOW, STRIDE
-        )
-        phases = windows.mean((3, 6))
-        grid = ((phases - phases.mean((3, 5), keepdim=True)) ** 2).mean()
-        return loss + TV_BALANCE * variation + GRID_BALANCE * grid
+        return loss + TV_BALANCE * variation + GRID_BALANCE * _grid(pictures)
+
+
+def _grid(pictures: Tensor) -> Tensor:
+    batch, channels, height, width = pictures.shape
+    side = GRID_WINDOW * STRIDE
+    down, across = height // side, width // side
+    windows = pictures[:, :, : down * side, : across * side].reshape(
+        batch, channels, down, GRID_WINDOW, STRIDE, across, GRID_WINDOW, STRIDE
+    )
+    phases = windows.mean((3, 6))
+    return ((phases - phases.mean((3, 5), keepdim=True)) ** 2).mean()
 
 
 def _gram(features: Tensor) -> Tensor:

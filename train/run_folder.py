@@ -89,18 +89,6 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
 def describe_file(path: Path) -> str:
     """Name a file so that another person can tell whether theirs is the same: its name and SHA-256."""
     with path.open("rb") as file:

@@ -21,13 +21,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.images import ImageError, check_writable_format, encode, fit_within, from_array
+from export.placement import write_whole
 from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
 from train.pixels import Iterate, Pixels, Saturation, plan_sizes, resize
 from train.precision import lower_precision
-from train.run_folder import RunError, write_bytes, write_text
+from train.run_folder import RunError
 from train.slow_config import SlowConfig, Task
 
 GIF_SIDE = 384
@@ -71,13 +72,13 @@ class Record:
         written = [self.output, self._beside("-curve.csv")]
         table = io.StringIO()
         csv.writer(table).writerows([FIELDS, *self.rows])
-        write_text(written[-1], table.getvalue())
+        write_whole(written[-1], table.getvalue())
         if len(self.rows) > 1:
             written.append(self._beside("-curve.png"))
-            write_bytes(written[-1], draw_curve(self.rows))
+            write_whole(written[-1], draw_curve(self.rows))
         if self.save_every:
             written.append(self._beside(".gif"))
-            write_bytes(written[-1], self._animate(picture))
+            write_whole(written[-1], self._animate(picture))
         return written
 
     def _beside(self, ending: str) -> Path:

@@ -100,6 +100,7 @@ class StyleTraining(pl.LightningModule):
         self.loss: TurnedLoss | None = None
         # The method and not the module, which would stand in the checkpoint a second time.
         self._stylize: Callable[[Tensor], Tensor] = self.network.forward
+        self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
         start, _ = load_style(path)
@@ -157,6 +158,16 @@ class StyleTraining(pl.LightningModule):
         terms, _ = self._judge(batch, self.network, 0)
         for name, value in zip(("loss", "content", "style", "tv"), terms, strict=True):
             self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
+
+    def on_validation_end(self) -> None:
+        """Remember what the held-out photos said, and after which step."""
+        self._validated = self.trainer.global_step, float(self.trainer.callback_metrics["val_loss"])
+
+    @property
+    def held_out_loss(self) -> float | None:
+        """Loss of the network as it is now on held-out photos; None if it was trained since they were looked at."""
+        step, loss = self._validated or (-1, 0.0)
+        return float(f"{loss:.6g}") if step == self.trainer.global_step else None
 
     def _judge(self, batch: PhotoBatch, stylize: Callable[[Tensor], Tensor], step: int) -> tuple[LossTerms, Tensor]:
         if self.loss is None:

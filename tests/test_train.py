@@ -2,6 +2,7 @@
 
 import csv
 import os
+from types import SimpleNamespace
 
 import onnxruntime
 import PIL.Image
@@ -9,12 +10,14 @@ import pytest
 import torch
 import yaml
 
+from data.photos import hold_out
 from export.runtime import Stylizer
 from models.weights import load_style
 from tests.perceptual_weights import random_state
-from tests.pictures import noise, write
+from tests.pictures import noise, write, write_photos
 from tests.small_run import ROOT, arguments
 from train.command import main
+from train.photo_data import PhotoData
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +190,28 @@ def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
     (tmp_path / "photos" / "007.png").write_text("no picture")
     assert main(run) == 0
     assert capsys.readouterr().err.count("007.png") == 1
+
+
+def test_a_corrupt_held_out_photo_is_skipped_and_named_once(tmp_path, capsys):
+    run = arguments(tmp_path, steps=4)
+    photos = sorted((tmp_path / "photos").iterdir())
+    _, (first, second) = hold_out(photos, 2, tmp_path / "photos")
+    first.write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count(first.name) == 1
+    second.write_text("no picture")
+    assert main([*run, "--overwrite=true"]) == 2
+    assert "none of 2 held-out photos" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_every_process_keeps_a_held_out_photo(tmp_path):
+    data = PhotoData(str(tmp_path), image_size=64)
+    data.held_out_paths = write_photos(tmp_path, 4)
+    data.held_out_paths[1].write_text("no picture")
+    data.held_out_paths[3].write_text("no picture")
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert len(data.val_dataloader().dataset) == 1
+    assert [path for path, _ in data.held_out_failures] == [str(data.held_out_paths[n]) for n in (1, 3)]
 
 
 def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from data.images import contact_sheet, encode, from_array
-from data.photos import PhotoBatch, to_unit
+from data.photos import Failures, PhotoBatch, to_unit
 from train.photo_data import PhotoData
 from train.run_folder import RunError, require_at_least
 
@@ -114,6 +114,7 @@ class PhotoHealth(Callback):
 
     def __init__(self) -> None:
         self.corrupt: set[str] = set()
+        self.held_out: set[str] = set()
         self.seen = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,6 +126,14 @@ class PhotoHealth(Callback):
         self.corrupt = set(state_dict["corrupt"])
         self.seen = state_dict["seen"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name the held-out photos that were left out; they are all read before the first step."""
+        self._name(_photo_data(trainer).held_out_failures, self.held_out)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name them where nothing is trained."""
+        self._name(_photo_data(trainer).held_out_failures, self.held_out)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_idx: int
     ) -> None:
@@ -132,10 +141,7 @@ class PhotoHealth(Callback):
         photos = _photo_data(trainer)
         total = len(photos.training_paths)
         self.seen = min(self.seen + len(batch.photos), total)
-        for path, reason in batch.failures:
-            if path not in self.corrupt:
-                self.corrupt.add(path)
-                print(f"\nskipped ({len(self.corrupt)} so far): {reason}", file=sys.stderr, flush=True)
+        self._name(batch.failures, self.corrupt)
         known = self.seen if self.seen >= SAMPLE_FOR_SHARE else total
         if len(self.corrupt) > CORRUPT_SHARE * known:
             raise RunError(
@@ -145,8 +151,16 @@ class PhotoHealth(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how many were skipped in all."""
-        if self.corrupt and trainer.is_global_zero:
-            print(f"{len(self.corrupt)} photos could not be read and were skipped", file=sys.stderr)
+        count = len(self.corrupt) + len(self.held_out)
+        if count and trainer.is_global_zero:
+            print(f"photos that could not be read and were skipped: {count}", file=sys.stderr)
+
+    def _name(self, failures: Failures, known: set[str]) -> None:
+        for path, reason in failures:
+            if path not in known:
+                known.add(path)
+                count = len(self.corrupt) + len(self.held_out)
+                print(f"\nskipped ({count} so far): {reason}", file=sys.stderr, flush=True)
 
 
 class Preview(Callback):

@@ -20,7 +20,7 @@ from export.placement import write_whole
 from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError
 from models.weights import StyleCard, StyleFileError, save_style
 from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
-from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
+from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
@@ -119,8 +119,8 @@ class StyleCLI(LightningCLI):
         paintings = config.model.style
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
+        checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
-            checkpoint = config.get("ckpt_path")
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()

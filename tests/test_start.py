@@ -34,3 +34,23 @@ def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finishe
     assert main(arguments(finished, steps=2, ckpt_path=word, name=name, overwrite="true")) == 2
     assert "--ckpt_path" in one_error(capsys)
     assert snapshot(finished) == before
+
+
+def test_validation_judges_the_latest_checkpoint_and_says_so(finished, capsys):
+    given = finished / "runs" / "small" / "last.ckpt"
+    said = []
+    for option in (None, given):
+        assert main(["validate", *arguments(finished, steps=2, ckpt_path=option)[1:]]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].replace(f"judging {given}\n", "", 1) == said[1] != said[0]
+
+
+def test_validation_does_not_judge_random_weights(finished, capsys):
+    assert main(["validate", *arguments(finished, steps=2, name="new")[1:]]) == 2
+    assert "--ckpt_path" in one_error(capsys)
+
+
+def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsys):
+    style = finished / "runs" / "small" / "style.safetensors"
+    assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
+    assert f"judging {style}" in capsys.readouterr().out

@@ -124,8 +124,21 @@ class StyleCLI(LightningCLI):
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()
+        elif checkpoint is None:
+            config.ckpt_path = self._choose_judged(config.model.start_from)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
+
+    def _choose_judged(self, start_from: str | None) -> str | None:
+        """Return the run's checkpoint, or None for the style that the run would start from; random weights are no style."""
+        latest = self.folder.checkpoint
+        if latest.is_file():
+            print(f"judging {latest}")
+            return str(latest)
+        if start_from is None:
+            raise RunError(f"'{self.folder.path}' holds no last.ckpt to judge; name a checkpoint with --ckpt_path")
+        print(f"judging {start_from}")
+        return None
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer; a value that one of them refuses is the user's mistake."""

@@ -42,7 +42,9 @@ def test_validation_judges_the_latest_checkpoint_and_says_so(finished, capsys):
     for option in (None, given):
         assert main(["validate", *arguments(finished, steps=2, ckpt_path=option)[1:]]) == 0
         said.append(capsys.readouterr().out)
-    assert said[0].replace(f"judging {given}\n", "", 1) == said[1] != said[0]
+    assert f"judging {given}\n" in said[0]
+    losses = [[line for line in text.splitlines() if "val_loss" in line] for text in said]
+    assert losses[0] == losses[1] != []
 
 
 def test_validation_does_not_judge_random_weights(finished, capsys):
@@ -54,3 +56,11 @@ def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsy
     style = finished / "runs" / "small" / "style.safetensors"
     assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
     assert f"judging {style}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}])
+def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wrong):
+    assert main(arguments(finished, name="absent", **wrong)) == 2
+    one_error(capsys)
+    assert not (finished / "runs" / "absent").exists()

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from data.images import ImageError
 from export.convert import ExportError, convert
@@ -89,7 +90,31 @@ def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     return str(parser.dump(config, skip_none=False, skip_link_targets=True))
 
 
-class StyleCLI(LightningCLI):
+class TrainingCLI(LightningCLI):
+    """Lightning's command line, for which a value that a part refuses is the user's mistake."""
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer."""
+        try:
+            super().instantiate_classes()
+        except USER_ERRORS:
+            raise
+        except ValueError as error:
+            raise RunError(str(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer, which may ask for hardware that is not here."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except MisconfigurationException as error:
+            reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+            raise RunError(
+                f"no trainer can be made of its flags ({reason}); leave --trainer.accelerator and --trainer.devices out "
+                "to take what this machine has"
+            ) from error
+
+
+class StyleCLI(TrainingCLI):
     """``fit`` trains and exports a style; ``validate`` judges a checkpoint on the held-out photos."""
 
     folder: RunFolder
@@ -139,13 +164,6 @@ class StyleCLI(LightningCLI):
             raise RunError(f"'{self.folder.path}' holds no last.ckpt to judge; name a checkpoint with --ckpt_path")
         print(f"judging {start_from}")
         return None
-
-    def instantiate_classes(self) -> None:
-        """Build model, data and trainer; a value that one of them refuses is the user's mistake."""
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            raise RunError(str(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the trainer write into the run folder."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser
 from safetensors.torch import save
 
 from export.placement import write_whole
@@ -23,6 +23,7 @@ from train.command import (
     TRAINER_DEFAULTS,
     USER_ERRORS,
     StyleArgumentParser,
+    TrainingCLI,
     describe_weights,
     dump_config,
     quiet_libraries,
@@ -40,7 +41,7 @@ CREDIT = (
 """What the licence of the teacher's weights asks for; it stands in the file's header."""
 
 
-class DistillCLI(LightningCLI):
+class DistillCLI(TrainingCLI):
     """One command: distil, and write the file."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

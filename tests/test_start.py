@@ -59,7 +59,9 @@ def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsy
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-@pytest.mark.parametrize("wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}])
+@pytest.mark.parametrize(
+    "wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}]
+)
 def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wrong):
     assert main(arguments(finished, name="absent", **wrong)) == 2
     one_error(capsys)

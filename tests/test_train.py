@@ -175,9 +175,21 @@ def test_wrong_input_is_refused_with_one_sentence(tmp_path, capsys, wrong, named
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, capsys):
     assert main(arguments(tmp_path, steps=3, model__learning_rate=1e30)) == 2
-    assert "loss is" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "loss is" in said
+    assert "start anew with a lower --model.learning_rate" in said
+    assert "--ckpt_path" not in said
     checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_run_whose_loss_is_no_number_in_bfloat16_is_told_to_go_on_in_float32_and_can(tmp_path, capsys):
+    options = {"steps": 3, "trainer.precision": "bf16-mixed", "model.learning_rate": 1e30}
+    assert main(arguments(tmp_path, **options)) == 2
+    assert "--ckpt_path last --trainer.precision 32-true" in capsys.readouterr().err
+    # The rate of the checkpoint stays, so that this run's loss is no number in float32 either; it has gone on, though.
+    assert main(arguments(tmp_path, **options | {"trainer.precision": "32-true", "ckpt_path": "last"})) == 2
+    assert "loss is" in capsys.readouterr().err
 
 
 def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):

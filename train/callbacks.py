@@ -18,7 +18,8 @@ from torch import Tensor
 from data.images import contact_sheet, encode, from_array
 from data.photos import Failures, PhotoBatch, to_unit
 from train.photo_data import PhotoData
-from train.run_folder import RunError, require_at_least
+from train.precision import FLOAT32
+from train.run_folder import RunError, RunFolder, require_at_least
 
 CORRUPT_SHARE = 0.05
 """A folder of which more than this share cannot be read is not what the user believes it to be."""
@@ -91,9 +92,12 @@ class LossGuard(Callback):
         self._waiting.clear()
         step, loss = trainer.global_step, terms[0]
         if not math.isfinite(loss):
+            # A resumed run takes its learning rates from the checkpoint: only the precision can be another.
+            saved = self.path is not None and RunFolder(self.path.parent).checkpoint.is_file()
+            resume = "go on with --ckpt_path last --trainer.precision 32-true, or "
             raise RunError(
-                f"the loss is {loss} at step {step}; resume from the last checkpoint with a lower "
-                "--model.learning_rate, or train with --trainer.precision 32-true"
+                f"the loss is {loss} at step {step}; {resume if saved and trainer.precision != FLOAT32 else ''}"
+                "start anew with a lower --model.learning_rate and --overwrite true"
             )
         if self.first_loss is None:
             self.first_loss = loss

@@ -197,6 +197,11 @@ def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):
     assert "does not fall" in capsys.readouterr().err
 
 
+def test_a_loss_need_not_fall_from_that_of_a_finished_style(finished, tmp_path):
+    options = {"model.start_from": finished / "style.safetensors", "model.learning_rate": 1e-12, "guard.patience": 3}
+    assert main(arguments(tmp_path, steps=6, **options)) == 0
+
+
 def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
     run = arguments(tmp_path, steps=30, photos=40)
     (tmp_path / "photos" / "007.png").write_text("no picture")

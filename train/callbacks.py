@@ -36,6 +36,9 @@ class LossGuard(Callback):
     Args:
         every_n_steps: Steps between two looks, and between two rows of ``metrics.csv``.
         patience: Steps within which the loss must have fallen by 2 %.
+
+    Attributes:
+        must_fall: Stop a run whose loss never falls; that of a finished style need not fall any further.
     """
 
     FIELDS = ("step", "loss", "content", "style", "tv", "grid", "learning_rate")
@@ -46,6 +49,7 @@ class LossGuard(Callback):
         self.patience = patience
         self.path: Path | None = None
         self.first_loss: float | None = None
+        self.must_fall = True
         self.has_fallen = False
         self._waiting: list[Tensor] = []
 
@@ -102,7 +106,7 @@ class LossGuard(Callback):
         if self.first_loss is None:
             self.first_loss = loss
         self.has_fallen = self.has_fallen or loss < 0.98 * self.first_loss
-        if step >= self.patience and not self.has_fallen:
+        if self.must_fall and step >= self.patience and not self.has_fallen:
             raise RunError(
                 f"the loss was {self.first_loss:.4g} at the start and is {loss:.4g} after {step} steps: it does "
                 "not fall; try another --model.learning_rate (2e-3 suits most styles) and look at the previews"

@@ -175,6 +175,7 @@ class StyleCLI(TrainingCLI):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LossGuard):
                 callback.path = self.folder.metrics
+                callback.must_fall = config.model.start_from is None
             elif isinstance(callback, Preview):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):

@@ -86,8 +86,15 @@ class Distillation(pl.LightningModule):
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Compare them on held-out photos, varied in the same way every time."""
+        # Where a photo could not be read, the last batch is no multiple of the eight that the variations need.
+        whole = len(batch.photos) // 8 * 8
+        if not whole:
+            if batch_idx == 0:
+                raise RunError(f"{len(batch.photos)} held-out photos can be read, 8 are needed; raise --data.held_out")
+            return
+        batch = batch._replace(photos=batch.photos[:whole])
         for name, value in self._compare(batch, self.seed - 1 - batch_idx).items():
-            self.log(f"val_{name}", value, batch_size=len(batch.photos), sync_dist=True, prog_bar=name == "loss")
+            self.log(f"val_{name}", value, batch_size=whole, sync_dist=True, prog_bar=name == "loss")
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)

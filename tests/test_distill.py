@@ -192,7 +192,8 @@ def test_distillation_writes_a_network_that_the_losses_take(tmp_path, capsys):
     [
         ({"data__batch_size": 6}, "multiple of 8"),
         ({"model__paintings": "[]"}, "paintings"),
-        ({"model__teacher_weights": "nowhere.pth"}, "nowhere.pth"),
+        ({"model__teacher_weights": "nowhere.pth"}, "--model.teacher_weights: perceptual weights 'nowhere.pth'"),
+        ({"model__start_from": "nowhere.pth"}, "--model.start_from: perceptual weights 'nowhere.pth'"),
         ({"model__styles": "[nowhere.safetensors]"}, "nowhere.safetensors"),
     ],
 )

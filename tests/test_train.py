@@ -148,7 +148,10 @@ def test_a_trained_style_can_be_started_from(finished, tmp_path):
         ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),
         ({"model.style_layers": "{relu3_1: 1}"}, "conv2_2"),
         ({"model.perceptual": "vgg11"}, "perceptual"),
-        ({"model.perceptual_weights": "missing.safetensors"}, "missing.safetensors"),
+        (
+            {"model.perceptual_weights": "missing.safetensors"},
+            "--model.perceptual_weights: perceptual weights 'missing",
+        ),
         ({"model.learning_rate": 0}, "learning_rate"),
         ({"model.start_from": "missing.safetensors"}, "missing.safetensors"),
         ({"data.photos": "missing/train2017"}, "missing/train2017"),

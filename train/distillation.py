@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import PerceptualLoss, gram_matrix, relative_distance
-from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights, name_layers
+from models.perceptual import (
+    LAYOUTS,
+    PerceptualName,
+    PerceptualWeightsError,
+    VGGFeatures,
+    load_perceptual_weights,
+    name_layers,
+)
 from models.weights import load_style
 from train.run_folder import RunError
 from train.schedule import one_cycle
@@ -73,8 +80,14 @@ class Distillation(pl.LightningModule):
             raise RunError("the networks of --model.styles differ in their architecture; name those of one")
         self.maker = PictureMaker(pictures, networks, image_size)
         self.layers = [layer for layer in LAYERS if layer in name_layers(teacher)]
-        self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
-        self.student = make_student(self.layers, start_from)
+        try:
+            self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.teacher_weights") from error
+        try:
+            self.student = make_student(self.layers, start_from)
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.start_from") from error
         self.loss = PerceptualLoss(self.student, CONTENT_LAYERS, STYLE_LAYERS)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:

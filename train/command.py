@@ -109,8 +109,8 @@ class TrainingCLI(LightningCLI):
         except MisconfigurationException as error:
             reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
             raise RunError(
-                f"no trainer can be made of its flags ({reason}); leave --trainer.accelerator and --trainer.devices out "
-                "to take what this machine has"
+                f"no trainer can be made of its flags ({reason}); leave --trainer.accelerator and --trainer.devices "
+                "out to take what this machine has"
             ) from error
 
 
@@ -155,7 +155,7 @@ class StyleCLI(TrainingCLI):
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
     def _choose_judged(self, start_from: str | None) -> str | None:
-        """Return the run's checkpoint, or None for the style that the run would start from; random weights are no style."""
+        """Return the run's checkpoint, or None for the style that it would start from: random weights are no style."""
         latest = self.folder.checkpoint
         if latest.is_file():
             print(f"judging {latest}")
@@ -230,6 +230,7 @@ def quiet_libraries() -> None:
     # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -62,8 +62,8 @@ class DistillCLI(TrainingCLI):
         if not (config.overwrite or config.ckpt_path):
             if folder.checkpoint.exists():
                 raise RunError(
-                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose another "
-                    "--output, or say --overwrite true"
+                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
+                    "another --output, or say --overwrite true"
                 )
             if (folder.path / "vgg_small.safetensors").exists():
                 raise RunError(f"'{config.output}' holds a network; choose another --output, or say --overwrite true")

@@ -160,18 +160,33 @@ class PhotoStream(Dataset[Sample]):
 
 
 class HeldOutPhotos(Dataset[Sample]):
-    """Validation photos: the central square of each, scaled to one size and kept in memory.
+    """Validation photos: the central square of each that can be read, scaled to one size and kept in memory.
 
     Args:
         paths: Photos.
         size: Side of the squares in pixels; each photo takes 3 size^2 bytes.
+        at_most: How many to read; by default all.
+
+    Attributes:
+        failures: Photos that could not be read.
 
     Raises:
-        ImageError: If a photo cannot be read.
+        ImageError: If no photo can be read.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
-        self._photos = [_to_tensor(_central_square(decode(path), size)) for path in paths]
+    def __init__(self, paths: Sequence[Path], size: int, at_most: int | None = None) -> None:
+        self._photos: list[Tensor] = []
+        self.failures: Failures = ()
+        for path in paths:
+            if len(self._photos) == at_most:
+                break
+            try:
+                self._photos.append(_to_tensor(_central_square(decode(path), size)))
+            except ImageError as error:
+                self.failures += ((str(path), str(error)),)
+        if not self._photos:
+            reason = f", the first because {self.failures[0][1]}" if self.failures else ""
+            raise ImageError(f"none of {len(paths)} held-out photos can be used{reason}")
 
     def __len__(self) -> int:
         """Count the photos."""

@@ -51,6 +51,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class PerceptualWeightsError(ValueError):
     """The frozen network's weights are absent or do not fit; the message is one sentence for the user."""
 
+    def with_flag(self, flag: str) -> PerceptualWeightsError:
+        """Return the same error with the flag that a command takes the weights by in front."""
+        return PerceptualWeightsError(f"{flag}: {self}")
+
 
 def name_layers(network: str) -> list[str]:
     """List the layers of a network in order, as torchvision's ``features`` holds them.
@@ -229,14 +233,14 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
         except (URLError, OSError, RuntimeError) as error:
             raise PerceptualWeightsError(
                 f"{network}'s weights could not be downloaded from {source.url} ({error}); fetch that file elsewhere "
-                "and name it with --model.perceptual_weights"
+                "and name it as the perceptual weights"
             ) from error
         return state
     path = Path(weights)
     if not path.is_file():
         raise PerceptualWeightsError(
-            f"perceptual weights '{weights}' do not exist; set --model.perceptual_weights to a .safetensors or .pth "
-            "file in torchvision's layout, or leave it out to download torchvision's"
+            f"perceptual weights '{weights}' do not exist; name a .safetensors or .pth file in torchvision's "
+            "layout, or none to take the default"
         )
     try:
         if path.suffix == ".safetensors":

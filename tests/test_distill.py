@@ -8,7 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data.images import encode, from_array
+from data.images import encode, from_array, list_images
+from data.photos import hold_out
 from models import perceptual
 from models.network import NetworkConfig, StyleNetwork
 from models.perceptual import (
@@ -24,6 +25,7 @@ from models.weights import StyleCard, save_style
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train import distillation
+from train.checkpoint import Interrupted
 from train.distill import main
 from train.distillation import export_state, make_student, unexplained_share
 from train.variations import POOL_AGE, PictureMaker
@@ -190,7 +192,8 @@ def test_distillation_writes_a_network_that_the_losses_take(tmp_path, capsys):
     [
         ({"data__batch_size": 6}, "multiple of 8"),
         ({"model__paintings": "[]"}, "paintings"),
-        ({"model__teacher_weights": "nowhere.pth"}, "nowhere.pth"),
+        ({"model__teacher_weights": "nowhere.pth"}, "--model.teacher_weights: perceptual weights 'nowhere.pth'"),
+        ({"model__start_from": "nowhere.pth"}, "--model.start_from: perceptual weights 'nowhere.pth'"),
         ({"model__styles": "[nowhere.safetensors]"}, "nowhere.safetensors"),
     ],
 )
@@ -209,3 +212,32 @@ def test_kept_network_is_small_and_gives_credit():
     widths = [entry for entry in LAYOUTS["vgg19"] if entry != "M"][:14]
     large = sum(9 * inputs * outputs + outputs for inputs, outputs in zip([3, *widths], widths, strict=False))
     assert 16 * sum(value.numel() for value in state.values()) <= large
+
+
+def test_an_interrupted_distillation_is_not_dropped(tmp_path, capsys):
+    checkpoint = tmp_path / "distilled" / "last.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"kept")
+    assert main(arguments(tmp_path)) == 2
+    assert f"--ckpt_path {checkpoint}" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == b"kept"
+
+
+def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise Interrupted(1)
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", stop)
+    assert main(arguments(tmp_path)) == 130
+    assert f"--ckpt_path {tmp_path / 'distilled' / 'last.ckpt'}" in capsys.readouterr().out
+
+
+def test_corrupt_photos_are_named_and_those_held_out_keep_batches_whole(tmp_path, capsys):
+    run = arguments(tmp_path, data__held_out=9, trainer__max_steps=1, trainer__val_check_interval=1)
+    _, held_out = hold_out(list_images(tmp_path / "photos"), 9, tmp_path / "photos")
+    held_out[0].write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count(held_out[0].name) == 1
+    held_out[1].write_text("no picture")
+    assert main([*run, "--overwrite=true"]) == 2
+    assert "--data.held_out" in capsys.readouterr().err

@@ -67,6 +67,8 @@ def test_unusable_weights_are_named_in_one_sentence(tmp_path, name):
     with pytest.raises(PerceptualWeightsError, match=name) as caught:
         VGGFeatures("vgg19", ["relu1_1"], str(tmp_path / name))
     assert "\n" not in str(caught.value)
+    assert "--" not in str(caught.value)
+    assert str(caught.value.with_flag("--weights")) == f"--weights: {caught.value}"
 
 
 def test_too_shallow_a_file_names_the_layer(tmp_path):
@@ -101,7 +103,7 @@ def test_failed_download_says_how_to_get_the_weights(monkeypatch):
         raise URLError("no route")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-    with pytest.raises(PerceptualWeightsError, match=r"fetch that file .*--model.perceptual_weights"):
+    with pytest.raises(PerceptualWeightsError, match="fetch that file elsewhere and name it as the perceptual weights"):
         load_perceptual_weights("vgg19", "default")
 
 

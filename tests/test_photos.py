@@ -235,10 +235,16 @@ def test_held_out_photos_are_their_central_squares(tmp_path: Path):
     assert torch.equal(photos[1].photo, photos[1].photo)
 
 
-def test_an_unreadable_held_out_photo_is_named_at_once(tmp_path: Path):
-    (tmp_path / "x.jpg").write_bytes(b"broken")
-    with pytest.raises(ImageError, match=r"x\.jpg' cannot be read"):
-        HeldOutPhotos([tmp_path / "x.jpg"], 16)
+def test_an_unreadable_held_out_photo_is_left_out_and_recorded(tmp_path: Path):
+    paths = write_photos(tmp_path, 4)
+    paths[1].write_bytes(b"broken")
+    photos = HeldOutPhotos(paths, 16)
+    assert [which(photos[n]) for n in range(len(photos))] == [0, 2, 3]
+    assert [path for path, _ in photos.failures] == [str(paths[1])]
+    assert which(HeldOutPhotos(paths[1:], 16, at_most=1)[0]) == 2
+    paths[0].write_bytes(b"broken")
+    with pytest.raises(ImageError, match=r"^none of 2 held-out photos .* picture '.*000\.png' cannot be read"):
+        HeldOutPhotos(paths[:2], 16)
 
 
 # Batches and styles

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from types import SimpleNamespace
 
 import onnxruntime
 import PIL.Image
@@ -9,12 +10,14 @@ import pytest
 import torch
 import yaml
 
+from data.photos import hold_out
 from export.runtime import Stylizer
 from models.weights import load_style
 from tests.perceptual_weights import random_state
-from tests.pictures import noise, write
+from tests.pictures import noise, write, write_photos
 from tests.small_run import ROOT, arguments
 from train.command import main
+from train.photo_data import PhotoData
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +148,10 @@ def test_a_trained_style_can_be_started_from(finished, tmp_path):
         ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),
         ({"model.style_layers": "{relu3_1: 1}"}, "conv2_2"),
         ({"model.perceptual": "vgg11"}, "perceptual"),
-        ({"model.perceptual_weights": "missing.safetensors"}, "missing.safetensors"),
+        (
+            {"model.perceptual_weights": "missing.safetensors"},
+            "--model.perceptual_weights: perceptual weights 'missing",
+        ),
         ({"model.learning_rate": 0}, "learning_rate"),
         ({"model.start_from": "missing.safetensors"}, "missing.safetensors"),
         ({"data.photos": "missing/train2017"}, "missing/train2017"),
@@ -172,9 +178,21 @@ def test_wrong_input_is_refused_with_one_sentence(tmp_path, capsys, wrong, named
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, capsys):
     assert main(arguments(tmp_path, steps=3, model__learning_rate=1e30)) == 2
-    assert "loss is" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "loss is" in said
+    assert "start anew with a lower --model.learning_rate" in said
+    assert "--ckpt_path" not in said
     checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_run_whose_loss_is_no_number_in_bfloat16_is_told_to_go_on_in_float32_and_can(tmp_path, capsys):
+    options = {"steps": 3, "trainer.precision": "bf16-mixed", "model.learning_rate": 1e30}
+    assert main(arguments(tmp_path, **options)) == 2
+    assert "--ckpt_path last --trainer.precision 32-true" in capsys.readouterr().err
+    # The rate of the checkpoint stays, so that this run's loss is no number in float32 either; it has gone on, though.
+    assert main(arguments(tmp_path, **options | {"trainer.precision": "32-true", "ckpt_path": "last"})) == 2
+    assert "loss is" in capsys.readouterr().err
 
 
 def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):
@@ -182,11 +200,38 @@ def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):
     assert "does not fall" in capsys.readouterr().err
 
 
+def test_a_loss_need_not_fall_from_that_of_a_finished_style(finished, tmp_path):
+    options = {"model.start_from": finished / "style.safetensors", "model.learning_rate": 1e-12, "guard.patience": 3}
+    assert main(arguments(tmp_path, steps=6, **options)) == 0
+
+
 def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
     run = arguments(tmp_path, steps=30, photos=40)
     (tmp_path / "photos" / "007.png").write_text("no picture")
     assert main(run) == 0
     assert capsys.readouterr().err.count("007.png") == 1
+
+
+def test_a_corrupt_held_out_photo_is_skipped_and_named_once(tmp_path, capsys):
+    run = arguments(tmp_path, steps=4)
+    photos = sorted((tmp_path / "photos").iterdir())
+    _, (first, second) = hold_out(photos, 2, tmp_path / "photos")
+    first.write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count(first.name) == 1
+    second.write_text("no picture")
+    assert main([*run, "--overwrite=true"]) == 2
+    assert "none of 2 held-out photos" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_every_process_keeps_a_held_out_photo(tmp_path):
+    data = PhotoData(str(tmp_path), image_size=64)
+    data.held_out_paths = write_photos(tmp_path, 4)
+    data.held_out_paths[1].write_text("no picture")
+    data.held_out_paths[3].write_text("no picture")
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert len(data.val_dataloader().dataset) == 1
+    assert [path for path, _ in data.held_out_failures] == [str(data.held_out_paths[n]) for n in (1, 3)]
 
 
 def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):

@@ -16,9 +16,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from data.images import contact_sheet, encode, from_array
-from data.photos import PhotoBatch, to_unit
+from data.photos import Failures, PhotoBatch, to_unit
 from train.photo_data import PhotoData
-from train.run_folder import RunError, require_at_least
+from train.precision import FLOAT32
+from train.run_folder import RunError, RunFolder, require_at_least
 
 CORRUPT_SHARE = 0.05
 """A folder of which more than this share cannot be read is not what the user believes it to be."""
@@ -35,6 +36,9 @@ class LossGuard(Callback):
     Args:
         every_n_steps: Steps between two looks, and between two rows of ``metrics.csv``.
         patience: Steps within which the loss must have fallen by 2 %.
+
+    Attributes:
+        must_fall: Stop a run whose loss never falls; that of a finished style need not fall any further.
     """
 
     FIELDS = ("step", "loss", "content", "style", "tv", "grid", "learning_rate")
@@ -45,6 +49,7 @@ class LossGuard(Callback):
         self.patience = patience
         self.path: Path | None = None
         self.first_loss: float | None = None
+        self.must_fall = True
         self.has_fallen = False
         self._waiting: list[Tensor] = []
 
@@ -91,14 +96,17 @@ class LossGuard(Callback):
         self._waiting.clear()
         step, loss = trainer.global_step, terms[0]
         if not math.isfinite(loss):
+            # A resumed run takes its learning rates from the checkpoint: only the precision can be another.
+            saved = self.path is not None and RunFolder(self.path.parent).checkpoint.is_file()
+            resume = "go on with --ckpt_path last --trainer.precision 32-true, or "
             raise RunError(
-                f"the loss is {loss} at step {step}; resume from the last checkpoint with a lower "
-                "--model.learning_rate, or train with --trainer.precision 32-true"
+                f"the loss is {loss} at step {step}; {resume if saved and trainer.precision != FLOAT32 else ''}"
+                "start anew with a lower --model.learning_rate and --overwrite true"
             )
         if self.first_loss is None:
             self.first_loss = loss
         self.has_fallen = self.has_fallen or loss < 0.98 * self.first_loss
-        if step >= self.patience and not self.has_fallen:
+        if self.must_fall and step >= self.patience and not self.has_fallen:
             raise RunError(
                 f"the loss was {self.first_loss:.4g} at the start and is {loss:.4g} after {step} steps: it does "
                 "not fall; try another --model.learning_rate (2e-3 suits most styles) and look at the previews"
@@ -114,6 +122,7 @@ class PhotoHealth(Callback):
 
     def __init__(self) -> None:
         self.corrupt: set[str] = set()
+        self.held_out: set[str] = set()
         self.seen = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,6 +134,14 @@ class PhotoHealth(Callback):
         self.corrupt = set(state_dict["corrupt"])
         self.seen = state_dict["seen"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name the held-out photos that were left out; they are all read before the first step."""
+        self._name(_photo_data(trainer).held_out_failures, self.held_out)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name them where nothing is trained."""
+        self._name(_photo_data(trainer).held_out_failures, self.held_out)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_idx: int
     ) -> None:
@@ -132,10 +149,7 @@ class PhotoHealth(Callback):
         photos = _photo_data(trainer)
         total = len(photos.training_paths)
         self.seen = min(self.seen + len(batch.photos), total)
-        for path, reason in batch.failures:
-            if path not in self.corrupt:
-                self.corrupt.add(path)
-                print(f"\nskipped ({len(self.corrupt)} so far): {reason}", file=sys.stderr, flush=True)
+        self._name(batch.failures, self.corrupt)
         known = self.seen if self.seen >= SAMPLE_FOR_SHARE else total
         if len(self.corrupt) > CORRUPT_SHARE * known:
             raise RunError(
@@ -145,8 +159,16 @@ class PhotoHealth(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how many were skipped in all."""
-        if self.corrupt and trainer.is_global_zero:
-            print(f"{len(self.corrupt)} photos could not be read and were skipped", file=sys.stderr)
+        count = len(self.corrupt) + len(self.held_out)
+        if count and trainer.is_global_zero:
+            print(f"photos that could not be read and were skipped: {count}", file=sys.stderr)
+
+    def _name(self, failures: Failures, known: set[str]) -> None:
+        for path, reason in failures:
+            if path not in known:
+                known.add(path)
+                count = len(self.corrupt) + len(self.held_out)
+                print(f"\nskipped ({count} so far): {reason}", file=sys.stderr, flush=True)
 
 
 class Preview(Callback):

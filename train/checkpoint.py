@@ -17,6 +17,28 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from train.run_folder import RunError, require_at_least
 
 
+def find_checkpoint(given: str | None, latest: Path) -> str | None:
+    """Take ``--ckpt_path`` at its word, and Lightning's word ``last`` for the checkpoint that the run's folder holds.
+
+    Args:
+        given: What was typed, if anything.
+        latest: ``last.ckpt`` of the run.
+
+    Returns:
+        The path of a file, or None if none was asked for.
+
+    Raises:
+        RunError: If ``last`` is not there, or for Lightning's words for what is not kept here.
+    """
+    if given == "last":
+        if not latest.is_file():
+            raise RunError(f"'{latest.parent}' holds no last.ckpt; name a checkpoint, or leave --ckpt_path out")
+        return str(latest)
+    if given in {"best", "hpc"} or str(given).startswith("registry"):
+        raise RunError(f"--ckpt_path is '{given}', but only the latest is kept; say --ckpt_path last, or name a file")
+    return given
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint under a temporary name, flush it to the disk, and rename it; read only plain tensors."""
 

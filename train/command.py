@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from data.images import ImageError
 from export.convert import ExportError, convert
@@ -20,7 +21,7 @@ from export.placement import write_whole
 from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError
 from models.weights import StyleCard, StyleFileError, save_style
 from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
-from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
+from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
@@ -89,7 +90,31 @@ def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     return str(parser.dump(config, skip_none=False, skip_link_targets=True))
 
 
-class StyleCLI(LightningCLI):
+class TrainingCLI(LightningCLI):
+    """Lightning's command line, for which a value that a part refuses is the user's mistake."""
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer."""
+        try:
+            super().instantiate_classes()
+        except USER_ERRORS:
+            raise
+        except ValueError as error:
+            raise RunError(str(error)) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer, which may ask for hardware that is not here."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except MisconfigurationException as error:
+            reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
+            raise RunError(
+                f"no trainer can be made of its flags ({reason}); leave --trainer.accelerator and --trainer.devices "
+                "out to take what this machine has"
+            ) from error
+
+
+class StyleCLI(TrainingCLI):
     """``fit`` trains and exports a style; ``validate`` judges a checkpoint on the held-out photos."""
 
     folder: RunFolder
@@ -119,20 +144,26 @@ class StyleCLI(LightningCLI):
         paintings = config.model.style
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
+        checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
-            checkpoint = config.get("ckpt_path")
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()
+        elif checkpoint is None:
+            config.ckpt_path = self._choose_judged(config.model.start_from)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
-    def instantiate_classes(self) -> None:
-        """Build model, data and trainer; a value that one of them refuses is the user's mistake."""
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            raise RunError(str(error)) from error
+    def _choose_judged(self, start_from: str | None) -> str | None:
+        """Return the run's checkpoint, or None for the style that it would start from: random weights are no style."""
+        latest = self.folder.checkpoint
+        if latest.is_file():
+            print(f"judging {latest}")
+            return str(latest)
+        if start_from is None:
+            raise RunError(f"'{self.folder.path}' holds no last.ckpt to judge; name a checkpoint with --ckpt_path")
+        print(f"judging {start_from}")
+        return None
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the trainer write into the run folder."""
@@ -144,6 +175,7 @@ class StyleCLI(LightningCLI):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LossGuard):
                 callback.path = self.folder.metrics
+                callback.must_fall = config.model.start_from is None
             elif isinstance(callback, Preview):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):
@@ -198,6 +230,7 @@ def quiet_libraries() -> None:
     # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser
 from safetensors.torch import save
 
 from export.placement import write_whole
 from models.perceptual import quantise
-from train.callbacks import StyleProgressBar
-from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint
+from train.callbacks import PhotoHealth, StyleProgressBar
+from train.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
 from train.command import (
     INTERRUPTED,
     TRAINER_DEFAULTS,
     USER_ERRORS,
     StyleArgumentParser,
+    TrainingCLI,
     describe_weights,
     dump_config,
     quiet_libraries,
@@ -31,7 +32,7 @@ from train.distillation import Distillation, export_state
 from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
-from train.run_folder import RunError, project_version
+from train.run_folder import RunError, RunFolder, project_version
 
 CREDIT = (
     "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
@@ -40,7 +41,7 @@ CREDIT = (
 """What the licence of the teacher's weights asks for; it stands in the file's header."""
 
 
-class DistillCLI(LightningCLI):
+class DistillCLI(TrainingCLI):
     """One command: distil, and write the file."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -56,8 +57,16 @@ class DistillCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Make sure that the run may write where it will."""
         config = self.config
-        if (Path(config.output) / "vgg_small.safetensors").exists() and not (config.overwrite or config.ckpt_path):
-            raise RunError(f"'{config.output}' already holds a network; choose another --output, or --overwrite true")
+        folder = RunFolder(Path(config.output))
+        config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
+        if not (config.overwrite or config.ckpt_path):
+            if folder.checkpoint.exists():
+                raise RunError(
+                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
+                    "another --output, or say --overwrite true"
+                )
+            if (folder.path / "vgg_small.safetensors").exists():
+                raise RunError(f"'{config.output}' holds a network; choose another --output, or say --overwrite true")
         if config.data.batch_size % 8:
             raise RunError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
         if config.trainer.precision is None:
@@ -69,7 +78,7 @@ class DistillCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LatestCheckpoint):
-                callback.path = Path(self.config.output) / "last.ckpt"
+                callback.path = RunFolder(Path(self.config.output)).checkpoint
         return trainer
 
 
@@ -85,7 +94,7 @@ def main(args: list[str] | None = None) -> int:
             run=False,
             parser_class=StyleArgumentParser,
             parser_kwargs={"description": "Distil a small perceptual network from VGG."},
-            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [StyleProgressBar(refresh_rate=1)]},
+            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -95,7 +104,7 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
-        print(f"{stop}; go on with the same command and --ckpt_path")
+        print(f"{stop}; go on with the same command and --ckpt_path {RunFolder(Path(cli.config.output)).checkpoint}")
         return INTERRUPTED
     write(cli)
     return 0

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import PerceptualLoss, gram_matrix, relative_distance
-from models.perceptual import LAYOUTS, PerceptualName, VGGFeatures, load_perceptual_weights, name_layers
+from models.perceptual import (
+    LAYOUTS,
+    PerceptualName,
+    PerceptualWeightsError,
+    VGGFeatures,
+    load_perceptual_weights,
+    name_layers,
+)
 from models.weights import load_style
 from train.run_folder import RunError
 from train.schedule import one_cycle
@@ -73,8 +80,14 @@ class Distillation(pl.LightningModule):
             raise RunError("the networks of --model.styles differ in their architecture; name those of one")
         self.maker = PictureMaker(pictures, networks, image_size)
         self.layers = [layer for layer in LAYERS if layer in name_layers(teacher)]
-        self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
-        self.student = make_student(self.layers, start_from)
+        try:
+            self.teacher = VGGFeatures(teacher, self.layers, teacher_weights)
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.teacher_weights") from error
+        try:
+            self.student = make_student(self.layers, start_from)
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.start_from") from error
         self.loss = PerceptualLoss(self.student, CONTENT_LAYERS, STYLE_LAYERS)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
@@ -86,8 +99,15 @@ class Distillation(pl.LightningModule):
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Compare them on held-out photos, varied in the same way every time."""
+        # Where a photo could not be read, the last batch is no multiple of the eight that the variations need.
+        whole = len(batch.photos) // 8 * 8
+        if not whole:
+            if batch_idx == 0:
+                raise RunError(f"{len(batch.photos)} held-out photos can be read, 8 are needed; raise --data.held_out")
+            return
+        batch = batch._replace(photos=batch.photos[:whole])
         for name, value in self._compare(batch, self.seed - 1 - batch_idx).items():
-            self.log(f"val_{name}", value, batch_size=len(batch.photos), sync_dist=True, prog_bar=name == "loss")
+            self.log(f"val_{name}", value, batch_size=whole, sync_dist=True, prog_bar=name == "loss")
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)

@@ -9,8 +9,18 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset
 
-from data.images import list_images
-from data.photos import HeldOutPhotos, PhotoBatch, PhotoStream, Sample, StepSampler, collate, fingerprint, hold_out
+from data.images import ImageError, list_images
+from data.photos import (
+    Failures,
+    HeldOutPhotos,
+    PhotoBatch,
+    PhotoStream,
+    Sample,
+    StepSampler,
+    collate,
+    fingerprint,
+    hold_out,
+)
 from data.samples import SAMPLES, SHOWN, sample_photo
 from data.scenes import MixedStream, SceneStream
 from train.run_folder import RunError, require_at_least
@@ -81,6 +91,7 @@ class PhotoData(pl.LightningDataModule):
         self.seed = seed
         self.training_paths: list[Path] = []
         self.held_out_paths: list[Path] = []
+        self.held_out_failures: Failures = ()
 
     def setup(self, stage: str) -> None:
         """List the photos and set the held-out ones aside.
@@ -125,16 +136,25 @@ class PhotoData(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Return the held-out photos, the same crops in the same order every time."""
+        """Return the held-out photos, the same crops in the same order every time.
+
+        Raises:
+            ImageError: If none of them can be read.
+        """
         trainer = self._trainer()
-        mine = HeldOutPhotos(
-            self.held_out_paths[trainer.global_rank :: trainer.world_size] or self.held_out_paths[:1], self.image_size
-        )
+        share = self.held_out_paths[trainer.global_rank :: trainer.world_size]
+        try:
+            mine = HeldOutPhotos(share, self.image_size)
+        except ImageError:
+            # A process without a photo would miss the averaging over all, and the others would wait for it forever.
+            any_one = list(dict.fromkeys([*share, *self.held_out_paths]))
+            mine = HeldOutPhotos(any_one, self.image_size, at_most=1)
+        self.held_out_failures = mine.failures
         return DataLoader(mine, batch_size=self.batch_size, collate_fn=collate)
 
     def preview_photos(self, count: int) -> PhotoBatch:
-        """Return the first held-out photos, shape (B, 3, S, S), uint8."""
-        shown = HeldOutPhotos(self.held_out_paths[:count], self.image_size)
+        """Return the first held-out photos that can be read, shape (B, 3, S, S), uint8."""
+        shown = HeldOutPhotos(self.held_out_paths, self.image_size, at_most=count)
         return collate([shown[index] for index in range(len(shown))])
 
     def plan(self) -> dict[str, Any]:

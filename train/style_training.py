@@ -126,8 +126,8 @@ class StyleTraining(pl.LightningModule):
         layers = [*self._loss_settings["content_layers"], *self._loss_settings["style_layers"]]
         try:
             self.loss = TurnedLoss(VGGFeatures(name, layers, weights), self._loss_settings, self.sides)
-        except PerceptualWeightsError:
-            raise
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.perceptual_weights") from error
         except ValueError as error:
             raise RunError(f"--model: {error}") from error
         self.loss.set_style(paintings)

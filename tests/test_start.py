@@ -1,0 +1,68 @@
+"""A run starts from what its flags say, or says in one sentence why it cannot."""
+
+import pytest
+import torch
+
+from models.weights import load_style
+from tests.errors import one_error
+from tests.small_run import arguments
+from train.command import main
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    assert main(arguments(folder, steps=2)) == 0
+    return folder
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_last_means_the_checkpoint_of_the_run_folder(finished):
+    style = finished / "runs" / "small" / "style.safetensors"
+    before = load_style(style)[0].state_dict()
+    assert main(arguments(finished, steps=2, ckpt_path="last", seed_everything=0)) == 0
+    after = load_style(style)[0].state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("word", "name"), [("last", "new"), ("best", "small"), ("hpc", "small")])
+def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, capsys, word, name):
+    before = snapshot(finished)
+    assert main(arguments(finished, steps=2, ckpt_path=word, name=name, overwrite="true")) == 2
+    assert "--ckpt_path" in one_error(capsys)
+    assert snapshot(finished) == before
+
+
+def test_validation_judges_the_latest_checkpoint_and_says_so(finished, capsys):
+    given = finished / "runs" / "small" / "last.ckpt"
+    said = []
+    for option in (None, given):
+        assert main(["validate", *arguments(finished, steps=2, ckpt_path=option)[1:]]) == 0
+        said.append(capsys.readouterr().out)
+    assert f"judging {given}\n" in said[0]
+    losses = [[line for line in text.splitlines() if "val_loss" in line] for text in said]
+    assert losses[0] == losses[1] != []
+
+
+def test_validation_does_not_judge_random_weights(finished, capsys):
+    assert main(["validate", *arguments(finished, steps=2, name="new")[1:]]) == 2
+    assert "--ckpt_path" in one_error(capsys)
+
+
+def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsys):
+    style = finished / "runs" / "small" / "style.safetensors"
+    assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
+    assert f"judging {style}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    "wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}]
+)
+def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wrong):
+    assert main(arguments(finished, name="absent", **wrong)) == 2
+    one_error(capsys)
+    assert not (finished / "runs" / "absent").exists()

@@ -33,6 +33,12 @@ def test_lbfgs_never_goes_up():
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
+    with pytest.raises(ValueError, match="above 0"):
+        Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam", learning_rate=rate)
+
+
 def test_picture_of_luminance_alone_has_three_equal_channels():
     pixels = Pixels(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
     list(pixels.run(3))

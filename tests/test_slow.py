@@ -17,6 +17,7 @@ import yaml
 from data.images import decode, encode, from_array, to_array
 from data.samples import sample_photo
 from models.perceptual import VGGFeatures
+from tests.errors import one_error
 from tests.pictures import noise, ramp
 from tests.small_run import ROOT
 from train.dream import main as dream
@@ -194,6 +195,11 @@ def test_unknown_pooling_is_refused():
         ({"content": None, "style": None}, "--content"),
         ({"content": None}, "--start noise"),
         ({"iterations": 0}, "--iterations"),
+        ({"learning_rate": -1}, "--learning_rate"),
+        ({"learning_rate": 0}, "--learning_rate"),
+        ({"learning_rate": "1e400"}, "--learning_rate"),
+        ({"style_scale": "1e400"}, "--style_scale"),
+        ({"style_weight": "1e400"}, "--learning_rate or the weights"),
         ({"size": 8}, "--size"),
         ({"style_shares": "[1, 2]"}, "--style_shares"),
         ({"style_layers": "{relu9_9: 1}"}, "relu9_9"),
@@ -211,6 +217,12 @@ def test_wrong_input_gets_one_sentence(photo, capsys, options, named):
     assert code == 2
     assert named in said[-1]
     assert not (photo.parent / "out.png").exists()
+
+
+def test_photo_too_small_for_the_layers_gets_one_sentence(photo, capsys):
+    encode(from_array(noise(5, 5)), photo)
+    assert slow(photo) == 2
+    assert "5 x 5 pixels" in one_error(capsys)
 
 
 def test_an_earlier_picture_is_not_overwritten(photo, capsys):

@@ -7,7 +7,7 @@ picture is small and a step is cheap, and each larger size begins from the one b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -22,8 +22,14 @@ OptimizerName = Literal["lbfgs", "adam"]
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps; each takes twice the picture's memory."""
 
+LEAST_SIDE = 16
+"""Pixels of a picture's shorter side that a VGG needs as far as its fifth block."""
+
 SCALE_GROWTH = 2**0.5
 """From one size to the next."""
+
+LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
+"""Those taken where none is given."""
 
 AVERAGING = 0.99
 """Decay of the average over Adam's iterates, which is smoother than any of them."""
@@ -56,6 +62,9 @@ class Pixels:
         optimizer: ``lbfgs`` or ``adam``.
         learning_rate: L-BFGS's first trial step, or Adam's step on values in [0, 1]; None for 1 and 0.02.
         carried: Adam's state at the size before, which is enlarged.
+
+    Raises:
+        ValueError: If the learning rate is not above 0.
     """
 
     start: Tensor
@@ -65,13 +74,16 @@ class Pixels:
     carried: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
+        rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+        if not rate > 0:
+            raise ValueError(f"learning_rate is {rate}; it must be above 0")
         self.values = self.start.clone().contiguous().requires_grad_()
         self._average = torch.zeros_like(self.start)
         self._weight = 0.0
         if self.optimizer == "lbfgs":
             self._steps: torch.optim.Optimizer = torch.optim.LBFGS(
                 [self.values],
-                lr=self.learning_rate or 1.0,
+                lr=rate,
                 max_iter=1,
                 max_eval=25,
                 history_size=HISTORY,
@@ -80,7 +92,7 @@ class Pixels:
                 line_search_fn="strong_wolfe",
             )
         else:
-            self._steps = torch.optim.Adam([self.values], lr=self.learning_rate or 0.02, betas=(0.9, 0.99))
+            self._steps = torch.optim.Adam([self.values], lr=rate, betas=(0.9, 0.99))
             if self.carried is not None:
                 self._steps.state[self.values] = {
                     name: _enlarge(value, self.start) if value.ndim == 4 else value.clone()
@@ -120,12 +132,13 @@ class Pixels:
         return dict(self._steps.state[self.values]) if self.optimizer == "adam" else None
 
 
-def plan_sizes(size: tuple[int, int], smallest: int | None) -> list[tuple[int, int]]:
+def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_SIDE) -> list[tuple[int, int]]:
     """List the sizes of a coarse-to-fine optimisation.
 
     Args:
         size: Height and width of the last one.
         smallest: Longer side of the first one; None for no other than the last.
+        least: What no side falls short of.
 
     Returns:
         Heights and widths that grow by the square root of two.
@@ -133,7 +146,7 @@ def plan_sizes(size: tuple[int, int], smallest: int | None) -> list[tuple[int, i
     # A little slack, for the logarithm of a power of two is not always a whole number.
     growths = int(math.log(max(size) / smallest, SCALE_GROWTH) + 1e-9) if smallest and smallest < max(size) else 0
     shrinks = [SCALE_GROWTH**-growth for growth in range(growths, 0, -1)]
-    return [(max(16, round(size[0] * shrink)), max(16, round(size[1] * shrink))) for shrink in shrinks] + [size]
+    return [(max(least, round(size[0] * shrink)), max(least, round(size[1] * shrink))) for shrink in shrinks] + [size]
 
 
 class Saturation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
-from train.pixels import Iterate, Pixels, Saturation, plan_sizes, resize
+from train.pixels import Iterate, Pixels, Saturation, resize
 from train.precision import lower_precision
 from train.run_folder import RunError
 from train.slow_config import SlowConfig, Task
@@ -122,9 +123,8 @@ def optimise(task: Task) -> Iterator[Iterate]:
         Every iterate, each a picture that could be kept.
     """
     config = task.config
-    sizes = plan_sizes(task.size, config.smallest_size)
-    picture, carried, iteration = task.first_picture(sizes[0]), None, 0
-    for size in sizes:
+    picture, carried, iteration = task.first_picture(task.sizes[0]), None, 0
+    for size in task.sizes:
         content = task.prepare(size)
 
         def judge(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
@@ -136,6 +136,10 @@ def optimise(task: Task) -> Iterator[Iterate]:
         saturation = Saturation(config.patience)
         for terms in pixels.run(config.iterations):
             iteration += 1
+            if not math.isfinite(terms.total):
+                raise RunError(
+                    f"the loss became {float(terms.total)} at iteration {iteration}; lower --learning_rate or the weights"
+                )
             yield Iterate(iteration, pixels.picture, terms)
             if saturation.reached(float(terms.total)):
                 break
@@ -161,7 +165,7 @@ def run(config: SlowConfig) -> list[Path]:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     record = Record(output, config.save_every)
-    total = config.iterations * len(plan_sizes(task.size, config.smallest_size))
+    total = config.iterations * len(task.sizes)
     last: Tensor | None = None
     with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
         try:

@@ -228,8 +228,75 @@ def test_photo_too_small_for_the_layers_gets_one_sentence(photo, capsys):
 def test_an_earlier_picture_is_not_overwritten(photo, capsys):
     (photo.parent / "out.png").write_text("precious")
     assert slow(photo) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    assert "--overwrite" in one_error(capsys)
     assert (photo.parent / "out.png").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out-curve.csv", "out-curve.png", "out-steps/00001.png", "out-steps"])
+def test_nothing_beside_the_picture_is_overwritten(photo, capsys, name):
+    (photo.parent / name).parent.mkdir(exist_ok=True)
+    (photo.parent / name).write_text("precious")
+    assert slow(photo) == 2
+    assert name in one_error(capsys)
+    assert (photo.parent / name).read_text() == "precious"
+
+
+def test_pictures_that_are_read_are_never_replaced(photo, capsys):
+    (photo.parent / "out.gif").write_bytes(photo.read_bytes())
+    (photo.parent / "out-steps").mkdir()
+    (photo.parent / "out-steps" / "00300.png").write_bytes(photo.read_bytes())
+    for options in (
+        {"output": photo},
+        {"content": photo.parent / "out.gif"},
+        {"style": photo.parent / "out.gif"},
+        {"start": photo.parent / "out-steps" / "00300.png"},
+    ):
+        assert slow(photo, overwrite="true", **options) == 2
+        assert "is read" in one_error(capsys)
+    assert not (photo.parent / "out.png").exists()
+
+
+def test_overwriting_clears_the_earlier_way_and_nothing_else(photo):
+    steps = photo.parent / "out-steps"
+    steps.mkdir()
+    for name in ("00777.png", "mine.png"):
+        (steps / name).write_text("earlier")
+    assert slow(photo, overwrite="true", content="nowhere.jpg") == 2
+    assert (steps / "00777.png").exists()
+    assert slow(photo, overwrite="true") == 0
+    assert sorted(path.name for path in steps.iterdir()) == ["00001.png", "00003.png", "00006.png", "mine.png"]
+
+
+@pytest.mark.parametrize(
+    "output", ["photo.png/s.png", "/proc/nope/s.png", "/proc/s.png", "folder.png", "a" * 300 + ".png"]
+)
+@pytest.mark.parametrize("command", ["slow", "dream"])
+def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, monkeypatch, command, output):
+    monkeypatch.setattr("train.slow.Task", None)
+    monkeypatch.setattr("train.dream.VGGFeatures", None)
+    (photo.parent / "folder.png").mkdir()
+    place = photo.parent / output
+    if command == "slow":
+        assert slow(photo, output=place, overwrite="true") == 2
+    else:
+        assert dream(["--content", str(photo), "--output", str(place), "--overwrite"]) == 2
+    assert "--output" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--size", "-5"], ["--step", "0"], ["--step", "1e400"], ["--overwrite", "--output", "{photo}"]]
+)
+def test_dream_refuses_what_cannot_work(photo, capsys, flags):
+    fixed = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    assert dream([*fixed, *(flag.format(photo=photo) for flag in flags)]) == 2
+    assert "--" in one_error(capsys)
+    assert not (photo.parent / "dream.png").exists()
+
+
+def test_dream_refuses_a_photo_that_it_would_have_to_distort(photo, capsys):
+    encode(from_array(noise(5, 64)), photo)
+    assert dream(["--content", str(photo), "--output", str(photo.parent / "d.png"), "--perceptual", "vgg_small"]) == 2
+    assert "pixels" in one_error(capsys)
 
 
 def test_flags_may_have_dashes_and_no_value():

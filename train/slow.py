@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.images import ImageError, check_writable_format, encode, fit_within, from_array
+from data.images import ImageError, encode, fit_within, from_array
 from export.placement import write_whole
 from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
+from train.output_files import SlowFiles, prepare_folder
 from train.pixels import Iterate, Pixels, Saturation, resize
 from train.precision import lower_precision
 from train.run_folder import RunError
@@ -43,11 +44,11 @@ class Record:
     """What is written beside the picture: the way there, and the losses along it.
 
     Args:
-        output: The picture's path, whose stem the others share.
+        files: Where everything goes.
         save_every: Iterations between two pictures; 0 keeps none.
     """
 
-    output: Path
+    files: SlowFiles
     save_every: int
     rows: list[tuple[float, ...]] = field(default_factory=list)
     frames: list[PIL.Image.Image] = field(default_factory=list)
@@ -57,33 +58,31 @@ class Record:
 
     def add(self, now: Iterate) -> None:
         """Note an iteration, and keep its picture if it is time."""
+        # Not before: a run that fails at once leaves the earlier one's.
+        if not self.rows:
+            self.files.clear_steps()
         height, width = now.picture.shape[2:]
         seconds = round(time.perf_counter() - self._start, 3)
         self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in now.terms)))
         if self.save_every and (now.iteration == 1 or now.iteration % self.save_every == 0):
             image = from_array(to_bytes(now.picture[0]))
-            folder = self.output.with_name(f"{self.output.stem}-steps")
-            folder.mkdir(parents=True, exist_ok=True)
-            encode(image, folder / f"{now.iteration:05}.png")
+            self.files.steps.mkdir(exist_ok=True)
+            encode(image, self.files.step(now.iteration))
             self.frames.append(fit_within(image, GIF_SIDE))
 
     def write(self, picture: PIL.Image.Image) -> list[Path]:
         """Write the picture, the curve and the GIF; return their paths."""
-        encode(picture, self.output)
-        written = [self.output, self._beside("-curve.csv")]
+        encode(picture, self.files.picture)
         table = io.StringIO()
         csv.writer(table).writerows([FIELDS, *self.rows])
-        write_whole(written[-1], table.getvalue())
+        beside: dict[Path, bytes | str] = {self.files.table: table.getvalue()}
         if len(self.rows) > 1:
-            written.append(self._beside("-curve.png"))
-            write_whole(written[-1], draw_curve(self.rows))
+            beside[self.files.plot] = draw_curve(self.rows)
         if self.save_every:
-            written.append(self._beside(".gif"))
-            write_whole(written[-1], self._animate(picture))
-        return written
-
-    def _beside(self, ending: str) -> Path:
-        return self.output.with_name(self.output.stem + ending)
+            beside[self.files.film] = self._animate(picture)
+        for path, content in beside.items():
+            write_whole(path, content)
+        return [self.files.picture, *beside]
 
     def _animate(self, picture: PIL.Image.Image) -> bytes:
         last = fit_within(picture, GIF_SIDE)
@@ -160,11 +159,9 @@ def run(config: SlowConfig) -> list[Path]:
         ImageError: If a picture cannot be read or written.
     """
     config.check()
-    check_writable_format(Path(config.output))
+    prepare_folder(Path(config.output).parent)
     task = Task(config)
-    output = Path(config.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    record = Record(output, config.save_every)
+    record = Record(config.files, config.save_every)
     total = config.iterations * len(task.sizes)
     last: Tensor | None = None
     with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
@@ -220,6 +217,11 @@ def main(args: list[str] | None = None) -> int:
         written = run(SlowConfig(**values))
     except (RunError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: '{error.filename}' cannot be written ({error.strerror}); name a folder with room", file=sys.stderr
+        )
         return 2
     print("wrote " + ", ".join(str(path) for path in written))
     return 0

@@ -13,6 +13,7 @@ from data.images import decode, fit_within, to_array
 from data.photos import to_tensor
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualName, PoolingName, VGGFeatures
+from train.output_files import SlowFiles
 from train.pixels import LEARNING_RATES, LEAST_SIDE, OptimizerName, make_noise, plan_sizes, resize
 from train.precision import PrecisionName
 from train.run_folder import RunError, require_at_least
@@ -54,7 +55,7 @@ class SlowConfig:
         patience: Iterations without a fall of the loss by 0.2 % after which a size is done; 0 never stops early.
         save_every: Iterations between two pictures of the way; 0 keeps none, and makes no GIF.
         seed: Fixes the noise.
-        overwrite: Replace an earlier picture of the same name.
+        overwrite: Replace an earlier picture of the same name, and what lies beside it; never a picture that is read.
     """
 
     output: str
@@ -88,11 +89,23 @@ class SlowConfig:
         """The paintings' files."""
         return [self.style] if isinstance(self.style, str) else list(self.style)
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that are read."""
+        start = [] if self.start in {"content", "noise", "mixture", "style"} else [self.start]
+        return [Path(path) for path in ([self.content] if self.content else []) + self.paintings + start]
+
+    @property
+    def files(self) -> SlowFiles:
+        """The files that are written."""
+        return SlowFiles(Path(self.output), with_way=self.save_every > 0)
+
     def check(self) -> None:
         """Refuse what cannot work, before anything is read.
 
         Raises:
-            RunError: Naming the flag.
+            RunError: Naming the flag, or the file that cannot or may not be written.
+            ImageError: If the output's ending is no format that can be written.
         """
         if self.content is None and not self.paintings:
             raise RunError("neither --content nor --style was given; name a photo, a painting, or both")
@@ -123,9 +136,7 @@ class SlowConfig:
             raise RunError("without --content there is nothing to start from; set --start noise")
         if self.start == "style" and not self.paintings:
             raise RunError("--start style needs --style; name a painting")
-        output = Path(self.output)
-        if output.exists() and not self.overwrite:
-            raise RunError(f"'{output}' exists; choose another --output, or say --overwrite true")
+        self.files.require_free(self.inputs, self.overwrite)
 
 
 @dataclass

@@ -44,12 +44,14 @@ class Iterate(NamedTuple):
     Args:
         iteration: Iterations taken in all, from 1 on.
         picture: RGB clamped to [0, 1], shape (1, 3, H, W).
-        terms: Its losses, as they were before this iteration's step.
+        terms: The losses as they were before this iteration's step, so those of the iterate before.
+        pixels: What is optimised, at the size at hand.
     """
 
     iteration: int
     picture: Tensor
     terms: LossTerms
+    pixels: Pixels
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Pixels:
         self.values = self.start.clone().contiguous().requires_grad_()
         self._average = torch.zeros_like(self.start)
         self._weight = 0.0
+        self._newest = self._best = self.start
+        self._lowest = math.inf
         if self.optimizer == "lbfgs":
             self._steps: torch.optim.Optimizer = torch.optim.LBFGS(
                 [self.values],
@@ -103,6 +107,7 @@ class Pixels:
         """Take steps, one for each item drawn; the losses are those at the beginning of the step."""
         for _ in range(iterations):
             first: list[LossTerms] = []
+            before = self._newest
 
             def evaluate(first: list[LossTerms] = first) -> float:
                 self._steps.zero_grad()
@@ -118,6 +123,10 @@ class Pixels:
                     self.values.clamp_(0, 1)
                     self._average.lerp_(self.values, 1 - AVERAGING)
                     self._weight = 1 - (1 - self._weight) * AVERAGING
+            # A copy, for a step that Ctrl-C cuts short leaves the values in the middle of a line search.
+            self._newest = self.values.detach().clone()
+            if float(first[0].total) < self._lowest:
+                self._lowest, self._best = float(first[0].total), before
             yield first[0]
 
     @property
@@ -125,6 +134,16 @@ class Pixels:
         """The picture so far, RGB clamped to [0, 1], shape (1, 3, H, W): with Adam the average of its iterates."""
         values = self._average / self._weight if self._weight > 0 else self.values.detach()
         return values.clamp(0, 1).expand(-1, 3, -1, -1)
+
+    @torch.no_grad()
+    def choose_best(self) -> Tensor:
+        """Return the best picture so far, RGB clamped to [0, 1], shape (1, 3, H, W).
+
+        A step may lead uphill, with Adam or in bfloat16. The iterate of the lowest loss known is held against the
+        newest, whose loss no further step has told, and against ``picture``, which with Adam is an average.
+        """
+        iterates = [values.clamp(0, 1).expand(-1, 3, -1, -1) for values in (self._best, self._newest)]
+        return min([*iterates, self.picture], key=lambda picture: float(self.judge(picture).total))
 
     @property
     def state(self) -> dict[str, Tensor] | None:

@@ -1,7 +1,8 @@
 """The slow mode: ``python -m train.slow --content photo.jpg --style painting.jpg --output out.png``.
 
 Beside the picture it writes ``out-curve.csv``, ``out-curve.png``, and, every ``--save-every`` iterations, a picture of
-the way into ``out-steps/``, from which ``out.gif`` is made. Ctrl-C keeps the picture so far.
+the way into ``out-steps/``, from which ``out.gif`` is made. Ctrl-C keeps the best picture so far of the size at hand,
+that of the lowest loss. A run that ends by itself keeps its last one, which with Adam is the average of its iterates.
 """
 
 from __future__ import annotations
@@ -135,12 +136,11 @@ def optimise(task: Task) -> Iterator[Iterate]:
         saturation = Saturation(config.patience)
         for terms in pixels.run(config.iterations):
             iteration += 1
-            if not math.isfinite(terms.total):
-                raise RunError(
-                    f"the loss became {float(terms.total)} at iteration {iteration}; lower --learning_rate or the weights"
-                )
-            yield Iterate(iteration, pixels.picture, terms)
-            if saturation.reached(float(terms.total)):
+            loss = float(terms.total)
+            if not math.isfinite(loss):
+                raise RunError(f"the loss became {loss} at iteration {iteration}; lower --learning_rate or the weights")
+            yield Iterate(iteration, pixels.picture, terms, pixels)
+            if saturation.reached(loss):
                 break
         picture, carried = pixels.picture[:, : picture.shape[1]], pixels.state
 
@@ -163,19 +163,22 @@ def run(config: SlowConfig) -> list[Path]:
     task = Task(config)
     record = Record(config.files, config.save_every)
     total = config.iterations * len(task.sizes)
-    last: Tensor | None = None
+    now: Iterate | None = None
+    stopped = False
     with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
         try:
             for now in optimise(task):
-                last = task.finish(now.picture)
-                record.add(now._replace(picture=last))
+                record.add(now._replace(picture=task.finish(now.picture)))
                 bar.update()
                 bar.set_postfix(describe(now), refresh=False)
         except KeyboardInterrupt:
-            print("\nstopped; the picture so far is kept", file=sys.stderr)
-    if last is None:
+            stopped = True
+    if now is None:
         raise RunError("stopped before the first iteration; nothing was written")
-    return record.write(from_array(to_bytes(last[0])))
+    if stopped:
+        print("\nstopped; the best picture so far is kept", file=sys.stderr)
+    picture = task.finish(now.pixels.choose_best() if stopped else now.picture)
+    return record.write(from_array(to_bytes(picture[0])))
 
 
 def describe(now: Iterate) -> dict[str, str]:

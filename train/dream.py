@@ -25,7 +25,7 @@ from train.command import StyleArgumentParser, quiet_libraries
 from train.output_files import prepare_folder, require_output
 from train.pixels import resize
 from train.run_folder import RunError, require_at_least
-from train.slow import spell_flags
+from train.slow import ExamplesFormatter, spell_flags
 
 OCTAVE_GROWTH = 1.4
 """From one octave to the next, as in the authors' notebook."""
@@ -151,7 +151,13 @@ def run(config: DreamConfig) -> Path:
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     quiet_libraries()
-    parser = StyleArgumentParser(prog="python -m train.dream", description="Let a perceptual network dream on a photo.")
+    parser = StyleArgumentParser(
+        prog="python -m train.dream",
+        description="Let a perceptual network dream on a photo.",
+        epilog="examples:\n  python -m train.dream --content photo.jpg --output dream.png\n"
+        "  python -m train.dream --content photo.jpg --output eyes.png --layers '{relu5_1: 1}' --octaves 6",
+        formatter_class=ExamplesFormatter,
+    )
     parser.add_argument("--config", action="config", help="YAML file of these flags")
     parser.add_class_arguments(DreamConfig, None)
     parsed = parser.parse_args(spell_flags(sys.argv[1:] if args is None else args))

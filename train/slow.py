@@ -7,6 +7,7 @@ that of the lowest loss. A run that ends by itself keeps its last one, which wit
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import math
@@ -19,6 +20,7 @@ from typing import Any
 
 import PIL.Image
 import torch
+from jsonargparse import DefaultHelpFormatter
 from torch import Tensor
 from tqdm import tqdm
 
@@ -205,12 +207,21 @@ def spell_flags(args: list[str]) -> list[str]:
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off")
 
 
+class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """jsonargparse's help, with the lines of examples left whole, to be copied."""
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     quiet_libraries()
     keep_freed_memory()
     parser = StyleArgumentParser(
-        prog="python -m train.slow", description="Repaint one picture by optimising its pixels."
+        prog="python -m train.slow",
+        description="Repaint one picture by optimising its pixels.",
+        epilog="examples:\n  python -m train.slow --content photo.jpg --style painting.jpg --output out.png\n"
+        "  python -m train.slow --config configs/slow/large.yaml --content photo.jpg --style painting.jpg "
+        "--output large.png",
+        formatter_class=ExamplesFormatter,
     )
     parser.add_argument("--config", action="config", help="YAML file of these flags, such as configs/slow/gatys.yaml")
     parser.add_class_arguments(SlowConfig, None)

@@ -33,6 +33,33 @@ def test_lbfgs_never_goes_up():
     assert losses == sorted(losses, reverse=True)
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
+    with pytest.raises(ValueError, match="above 0"):
+        Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam", learning_rate=rate)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", None), ("adam", 0.02), ("adam", 0.5)])
+@pytest.mark.parametrize("iterations", [1, 2, 30])
+def test_best_picture_is_no_worse_than_any_on_the_way(optimizer, rate, iterations):
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 8, 8)
+    judge = towards(target)
+    pixels = Pixels((target + 0.05 * torch.randn_like(target)).clamp(0, 1), judge, optimizer, rate)
+    seen = [float(terms.total) for terms in pixels.run(iterations)]
+    seen += [float(judge(pixels.picture).total), float(judge(pixels.values.detach().clamp(0, 1)).total)]
+    assert float(judge(pixels.choose_best()).total) <= min(seen) * 1.0001
+
+
+def test_step_cut_short_spoils_nothing():
+    start = torch.full((1, 3, 4, 4), 0.5)
+    pixels = Pixels(start, towards(start), "lbfgs")
+    list(pixels.run(1))
+    with torch.no_grad():
+        pixels.values.fill_(1)
+    assert torch.equal(pixels.choose_best(), start)
+
+
 def test_picture_of_luminance_alone_has_three_equal_channels():
     pixels = Pixels(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
     list(pixels.run(3))

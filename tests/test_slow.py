@@ -1,7 +1,6 @@
 """The slow mode makes the picture it is asked for, shows its work, and refuses what cannot work in one sentence."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -17,36 +16,21 @@ import yaml
 from data.images import decode, encode, from_array, to_array
 from data.samples import sample_photo
 from models.perceptual import VGGFeatures
-from tests.pictures import noise, ramp
+from tests.errors import one_error
+from tests.pictures import noise
+from tests.slow_command import DRAWING, slow, write_photo
 from tests.small_run import ROOT
 from train.dream import main as dream
-from train.slow import main, spell_flags
+from train.slow import Record, main, spell_flags
 from train.slow_bench import main as slow_bench
 from train.slow_config import LUMINANCE, match_luminance, to_luminance
 
 CONFIGS = sorted((ROOT / "configs" / "slow").glob("*.yaml"))
-DRAWING = ROOT / "data" / "styles" / "stained_glass.jpg"
 
 
 @pytest.fixture
 def photo(tmp_path):
-    encode(from_array(ramp(64, 48)), tmp_path / "photo.png")
-    return tmp_path / "photo.png"
-
-
-def slow(photo, name="out.png", **options):
-    flags = {
-        "content": photo,
-        "style": DRAWING,
-        "output": photo.parent / name,
-        "size": 48,
-        "iterations": 6,
-        "perceptual": "vgg_small",
-        "save_every": 3,
-    } | options
-    # A configuration comes first, for what follows it prevails.
-    flags = {"config": flags.pop("config", None)} | flags
-    return main([f"--{key}={value}" for key, value in flags.items() if value is not None])
+    return write_photo(tmp_path)
 
 
 def read_losses(path):
@@ -59,16 +43,6 @@ def test_line_search_does_not_stumble_over_bfloat16(photo):
         assert slow(photo, f"{precision}.png", precision=precision, iterations=40, save_every=0) == 0
     exact, rounded = (read_losses(photo.parent / f"{name}-curve.csv") for name in ("float32", "bfloat16"))
     assert rounded[-1] < 1.1 * exact[-1]
-
-
-def test_bench_lets_both_ways_run_for_the_same_time(photo, capsys):
-    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "2"]
-    assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
-    figures = json.loads((photo.parent / "bench.json").read_text())
-    for name in ("L-BFGS", "coarse to fine"):
-        assert len(figures[name]) == len(figures["seconds"])
-        assert figures[name][-1] <= figures[name][0]
-    assert "coarse to fine" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
@@ -194,6 +168,11 @@ def test_unknown_pooling_is_refused():
         ({"content": None, "style": None}, "--content"),
         ({"content": None}, "--start noise"),
         ({"iterations": 0}, "--iterations"),
+        ({"learning_rate": -1}, "--learning_rate"),
+        ({"learning_rate": 0}, "--learning_rate"),
+        ({"learning_rate": "1e400"}, "--learning_rate"),
+        ({"style_scale": "1e400"}, "--style_scale"),
+        ({"style_weight": "1e400"}, "--learning_rate or the weights"),
         ({"size": 8}, "--size"),
         ({"style_shares": "[1, 2]"}, "--style_shares"),
         ({"style_layers": "{relu9_9: 1}"}, "relu9_9"),
@@ -213,11 +192,17 @@ def test_wrong_input_gets_one_sentence(photo, capsys, options, named):
     assert not (photo.parent / "out.png").exists()
 
 
-def test_an_earlier_picture_is_not_overwritten(photo, capsys):
-    (photo.parent / "out.png").write_text("precious")
+def test_photo_too_small_for_the_layers_gets_one_sentence(photo, capsys):
+    encode(from_array(noise(5, 5)), photo)
     assert slow(photo) == 2
-    assert "--overwrite" in capsys.readouterr().err
-    assert (photo.parent / "out.png").read_text() == "precious"
+    assert "5 x 5 pixels" in one_error(capsys)
+
+
+@pytest.mark.parametrize(("command", "name"), [(main, "slow"), (dream, "dream"), (slow_bench, "slow_bench")])
+def test_help_ends_in_a_line_to_copy(capsys, command, name):
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    assert f"\n  python -m train.{name} --content photo.jpg " in capsys.readouterr().out.split("example")[-1]
 
 
 def test_flags_may_have_dashes_and_no_value():
@@ -241,17 +226,39 @@ def test_control_c_keeps_the_picture_so_far(photo):
     assert len(read_losses(photo.parent / "out-curve.csv")) >= 2
 
 
-def test_dream_raises_the_activations_and_keeps_the_size(photo):
-    flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
-    layers = ["relu3_1"]
-    assert dream([*flags, "--layers", "{relu3_1: 1}", "--octaves", "2", "--iterations", "4"]) == 0
-    features = VGGFeatures("vgg_small", layers)
-    before, after = (
-        torch.from_numpy(to_array(decode(path)).astype(np.float32) / 255).permute(2, 0, 1)[None]
-        for path in (photo, photo.parent / "dream.png")
-    )
-    assert before.shape == after.shape
-    energy = [float(features(picture, layers)["relu3_1"].square().mean()) for picture in (before, after)]
-    assert energy[1] > 1.5 * energy[0]
-    assert dream(flags) == 2
-    assert dream([*flags, "--overwrite", "--layers", "{relu9_1: 1}"]) == 2
+def stop_after(monkeypatch, iterations):
+    add = Record.add
+
+    def add_and_stop(self, now):
+        add(self, now)
+        if now.iteration == iterations:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "add", add_and_stop)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_control_c_keeps_the_best_picture_though_the_loss_has_risen(photo, monkeypatch, precision):
+    stop_after(monkeypatch, 4)
+    # From the photo and without a style every step leads away from the best picture, which is the photo.
+    options = {"style": None, "tv_weight": 0, "optimizer": "adam", "learning_rate": 0.5, "precision": precision}
+    encode(from_array(noise(64, 64)), photo)
+    near = np.clip(to_array(decode(photo)).astype(int) + 3, 0, 255).astype(np.uint8)
+    encode(from_array(near), photo.parent / "near.png")
+    assert slow(photo, size=64, start=photo.parent / "near.png", **options) == 0
+    losses = read_losses(photo.parent / "out-curve.csv")
+    assert len(losses) == 4
+    assert losses[-1] > losses[0]
+    assert np.array_equal(to_array(decode(photo.parent / "out.png")), near)
+
+
+def test_control_c_keeps_the_best_of_the_size_at_hand(photo, monkeypatch):
+    stop_after(monkeypatch, 5)
+    assert slow(photo, size=64, smallest_size=32, iterations=3, optimizer="adam") == 0
+    assert decode(photo.parent / "out.png").size == (45, 34)
+
+
+def test_run_that_ends_by_itself_keeps_its_last_picture(photo):
+    assert slow(photo, optimizer="adam") == 0
+    last = decode(photo.parent / "out-steps" / "00006.png")
+    assert np.array_equal(to_array(decode(photo.parent / "out.png")), to_array(last))

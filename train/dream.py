@@ -6,6 +6,7 @@ Olah and Tyka 2015): what the layers faintly see in the photo becomes visible.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,17 +17,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from data.images import ImageError, decode, encode, fit_within, from_array, to_array
 from data.photos import to_tensor
 from models.perceptual import PerceptualName, VGGFeatures
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
+from train.output_files import prepare_folder, require_output
 from train.pixels import resize
 from train.run_folder import RunError, require_at_least
-from train.slow import spell_flags
+from train.slow import ExamplesFormatter, spell_flags
 
 OCTAVE_GROWTH = 1.4
 """From one octave to the next, as in the authors' notebook."""
+
+LEAST_SIDE = 32
+"""Pixels of a picture's shorter side, so that every layer has something to see."""
 
 
 @dataclass
@@ -45,7 +50,7 @@ class DreamConfig:
         perceptual: The network that dreams, vgg19, vgg16 or vgg_small.
         perceptual_weights: Its weights: ``default`` or a file in torchvision's layout.
         seed: Fixes the movements.
-        overwrite: Replace an earlier picture of the same name.
+        overwrite: Replace an earlier picture of the same name; never the photo itself.
     """
 
     content: str
@@ -79,7 +84,7 @@ def dream(photo: Tensor, features: VGGFeatures, config: DreamConfig) -> Iterator
     detail = torch.zeros_like(photo[:, :, :1, :1])
     for octave in reversed(range(config.octaves)):
         shrink = OCTAVE_GROWTH**-octave
-        size = (max(32, round(height * shrink)), max(32, round(width * shrink)))
+        size = (max(LEAST_SIDE, round(height * shrink)), max(LEAST_SIDE, round(width * shrink)))
         base = resize(photo, size)
         # What was dreamed so far is added to the sharp photo, or the enlarging would blur it octave by octave.
         picture = base + torch.nn.functional.interpolate(detail, size=size, mode="bilinear")
@@ -111,16 +116,24 @@ def run(config: DreamConfig) -> Path:
     """
     require_at_least(1, octaves=config.octaves, iterations=config.iterations)
     require_at_least(0, jitter=config.jitter)
+    if config.size is not None:
+        require_at_least(LEAST_SIDE, size=config.size)
+    if not 0 < config.step < math.inf:
+        raise RunError(f"--step is {config.step}; it must be above 0, 0.01 say")
     output = Path(config.output)
-    check_writable_format(output)
-    if output.exists() and not config.overwrite:
-        raise RunError(f"'{output}' exists; choose another --output, or say --overwrite")
+    require_output(output, [Path(config.content)], config.overwrite)
+    prepare_folder(output.parent)
     try:
         features = VGGFeatures(config.perceptual, config.layers, config.perceptual_weights)
     except ValueError as error:
         raise RunError(str(error)) from error
     image = decode(Path(config.content))
     image = fit_within(image, config.size) if config.size is not None else image
+    if min(image.size) < LEAST_SIDE:
+        raise RunError(
+            f"the picture would have {image.width} x {image.height} pixels and a dream needs {LEAST_SIDE} on either "
+            "side; name a larger photo or set a larger --size"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     photo = to_tensor(to_array(image)).to(device)
     picture = photo
@@ -131,7 +144,6 @@ def run(config: DreamConfig) -> Path:
                 bar.set_postfix(activation=f"{activation:.3g}", px=f"{picture.shape[3]}x{picture.shape[2]}")
         except KeyboardInterrupt:
             print("\nstopped; the picture so far is kept", file=sys.stderr)
-    output.parent.mkdir(parents=True, exist_ok=True)
     encode(from_array(to_bytes(picture[0])), output)
     return output
 
@@ -139,7 +151,13 @@ def run(config: DreamConfig) -> Path:
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     quiet_libraries()
-    parser = StyleArgumentParser(prog="python -m train.dream", description="Let a perceptual network dream on a photo.")
+    parser = StyleArgumentParser(
+        prog="python -m train.dream",
+        description="Let a perceptual network dream on a photo.",
+        epilog="examples:\n  python -m train.dream --content photo.jpg --output dream.png\n"
+        "  python -m train.dream --content photo.jpg --output eyes.png --layers '{relu5_1: 1}' --octaves 6",
+        formatter_class=ExamplesFormatter,
+    )
     parser.add_argument("--config", action="config", help="YAML file of these flags")
     parser.add_class_arguments(DreamConfig, None)
     parsed = parser.parse_args(spell_flags(sys.argv[1:] if args is None else args))

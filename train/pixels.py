@@ -7,7 +7,7 @@ picture is small and a step is cheap, and each larger size begins from the one b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -22,8 +22,14 @@ OptimizerName = Literal["lbfgs", "adam"]
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps; each takes twice the picture's memory."""
 
+LEAST_SIDE = 16
+"""Pixels of a picture's shorter side that a VGG needs as far as its fifth block."""
+
 SCALE_GROWTH = 2**0.5
 """From one size to the next."""
+
+LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
+"""Those taken where none is given."""
 
 AVERAGING = 0.99
 """Decay of the average over Adam's iterates, which is smoother than any of them."""
@@ -38,12 +44,14 @@ class Iterate(NamedTuple):
     Args:
         iteration: Iterations taken in all, from 1 on.
         picture: RGB clamped to [0, 1], shape (1, 3, H, W).
-        terms: Its losses, as they were before this iteration's step.
+        terms: The losses as they were before this iteration's step, so those of the iterate before.
+        pixels: What is optimised, at the size at hand.
     """
 
     iteration: int
     picture: Tensor
     terms: LossTerms
+    pixels: Pixels
 
 
 @dataclass
@@ -56,6 +64,9 @@ class Pixels:
         optimizer: ``lbfgs`` or ``adam``.
         learning_rate: L-BFGS's first trial step, or Adam's step on values in [0, 1]; None for 1 and 0.02.
         carried: Adam's state at the size before, which is enlarged.
+
+    Raises:
+        ValueError: If the learning rate is not above 0.
     """
 
     start: Tensor
@@ -65,13 +76,18 @@ class Pixels:
     carried: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
+        rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
+        if not rate > 0:
+            raise ValueError(f"learning_rate is {rate}; it must be above 0")
         self.values = self.start.clone().contiguous().requires_grad_()
         self._average = torch.zeros_like(self.start)
         self._weight = 0.0
+        self._newest = self._best = self.start
+        self._lowest = math.inf
         if self.optimizer == "lbfgs":
             self._steps: torch.optim.Optimizer = torch.optim.LBFGS(
                 [self.values],
-                lr=self.learning_rate or 1.0,
+                lr=rate,
                 max_iter=1,
                 max_eval=25,
                 history_size=HISTORY,
@@ -80,7 +96,7 @@ class Pixels:
                 line_search_fn="strong_wolfe",
             )
         else:
-            self._steps = torch.optim.Adam([self.values], lr=self.learning_rate or 0.02, betas=(0.9, 0.99))
+            self._steps = torch.optim.Adam([self.values], lr=rate, betas=(0.9, 0.99))
             if self.carried is not None:
                 self._steps.state[self.values] = {
                     name: _enlarge(value, self.start) if value.ndim == 4 else value.clone()
@@ -91,6 +107,7 @@ class Pixels:
         """Take steps, one for each item drawn; the losses are those at the beginning of the step."""
         for _ in range(iterations):
             first: list[LossTerms] = []
+            before = self._newest
 
             def evaluate(first: list[LossTerms] = first) -> float:
                 self._steps.zero_grad()
@@ -106,6 +123,10 @@ class Pixels:
                     self.values.clamp_(0, 1)
                     self._average.lerp_(self.values, 1 - AVERAGING)
                     self._weight = 1 - (1 - self._weight) * AVERAGING
+            # A copy, for a step that Ctrl-C cuts short leaves the values in the middle of a line search.
+            self._newest = self.values.detach().clone()
+            if float(first[0].total) < self._lowest:
+                self._lowest, self._best = float(first[0].total), before
             yield first[0]
 
     @property
@@ -114,18 +135,29 @@ class Pixels:
         values = self._average / self._weight if self._weight > 0 else self.values.detach()
         return values.clamp(0, 1).expand(-1, 3, -1, -1)
 
+    @torch.no_grad()
+    def choose_best(self) -> Tensor:
+        """Return the best picture so far, RGB clamped to [0, 1], shape (1, 3, H, W).
+
+        A step may lead uphill, with Adam or in bfloat16. The iterate of the lowest loss known is held against the
+        newest, whose loss no further step has told, and against ``picture``, which with Adam is an average.
+        """
+        iterates = [values.clamp(0, 1).expand(-1, 3, -1, -1) for values in (self._best, self._newest)]
+        return min([*iterates, self.picture], key=lambda picture: float(self.judge(picture).total))
+
     @property
     def state(self) -> dict[str, Tensor] | None:
         """Adam's moments, for the next size."""
         return dict(self._steps.state[self.values]) if self.optimizer == "adam" else None
 
 
-def plan_sizes(size: tuple[int, int], smallest: int | None) -> list[tuple[int, int]]:
+def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_SIDE) -> list[tuple[int, int]]:
     """List the sizes of a coarse-to-fine optimisation.
 
     Args:
         size: Height and width of the last one.
         smallest: Longer side of the first one; None for no other than the last.
+        least: What no side falls short of.
 
     Returns:
         Heights and widths that grow by the square root of two.
@@ -133,7 +165,7 @@ def plan_sizes(size: tuple[int, int], smallest: int | None) -> list[tuple[int, i
     # A little slack, for the logarithm of a power of two is not always a whole number.
     growths = int(math.log(max(size) / smallest, SCALE_GROWTH) + 1e-9) if smallest and smallest < max(size) else 0
     shrinks = [SCALE_GROWTH**-growth for growth in range(growths, 0, -1)]
-    return [(max(16, round(size[0] * shrink)), max(16, round(size[1] * shrink))) for shrink in shrinks] + [size]
+    return [(max(least, round(size[0] * shrink)), max(least, round(size[1] * shrink))) for shrink in shrinks] + [size]
 
 
 class Saturation:

@@ -1,13 +1,16 @@
 """The slow mode: ``python -m train.slow --content photo.jpg --style painting.jpg --output out.png``.
 
 Beside the picture it writes ``out-curve.csv``, ``out-curve.png``, and, every ``--save-every`` iterations, a picture of
-the way into ``out-steps/``, from which ``out.gif`` is made. Ctrl-C keeps the picture so far.
+the way into ``out-steps/``, from which ``out.gif`` is made. Ctrl-C keeps the best picture so far of the size at hand,
+that of the lowest loss. A run that ends by itself keeps its last one, which with Adam is the average of its iterates.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -17,16 +20,18 @@ from typing import Any
 
 import PIL.Image
 import torch
+from jsonargparse import DefaultHelpFormatter
 from torch import Tensor
 from tqdm import tqdm
 
-from data.images import ImageError, check_writable_format, encode, fit_within, from_array
+from data.images import ImageError, encode, fit_within, from_array
 from export.placement import write_whole
 from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
-from train.pixels import Iterate, Pixels, Saturation, plan_sizes, resize
+from train.output_files import SlowFiles, prepare_folder
+from train.pixels import Iterate, Pixels, Saturation, resize
 from train.precision import lower_precision
 from train.run_folder import RunError
 from train.slow_config import SlowConfig, Task
@@ -42,11 +47,11 @@ class Record:
     """What is written beside the picture: the way there, and the losses along it.
 
     Args:
-        output: The picture's path, whose stem the others share.
+        files: Where everything goes.
         save_every: Iterations between two pictures; 0 keeps none.
     """
 
-    output: Path
+    files: SlowFiles
     save_every: int
     rows: list[tuple[float, ...]] = field(default_factory=list)
     frames: list[PIL.Image.Image] = field(default_factory=list)
@@ -56,33 +61,31 @@ class Record:
 
     def add(self, now: Iterate) -> None:
         """Note an iteration, and keep its picture if it is time."""
+        # Not before: a run that fails at once leaves the earlier one's.
+        if not self.rows:
+            self.files.clear_steps()
         height, width = now.picture.shape[2:]
         seconds = round(time.perf_counter() - self._start, 3)
         self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in now.terms)))
         if self.save_every and (now.iteration == 1 or now.iteration % self.save_every == 0):
             image = from_array(to_bytes(now.picture[0]))
-            folder = self.output.with_name(f"{self.output.stem}-steps")
-            folder.mkdir(parents=True, exist_ok=True)
-            encode(image, folder / f"{now.iteration:05}.png")
+            self.files.steps.mkdir(exist_ok=True)
+            encode(image, self.files.step(now.iteration))
             self.frames.append(fit_within(image, GIF_SIDE))
 
     def write(self, picture: PIL.Image.Image) -> list[Path]:
         """Write the picture, the curve and the GIF; return their paths."""
-        encode(picture, self.output)
-        written = [self.output, self._beside("-curve.csv")]
+        encode(picture, self.files.picture)
         table = io.StringIO()
         csv.writer(table).writerows([FIELDS, *self.rows])
-        write_whole(written[-1], table.getvalue())
+        beside: dict[Path, bytes | str] = {self.files.table: table.getvalue()}
         if len(self.rows) > 1:
-            written.append(self._beside("-curve.png"))
-            write_whole(written[-1], draw_curve(self.rows))
+            beside[self.files.plot] = draw_curve(self.rows)
         if self.save_every:
-            written.append(self._beside(".gif"))
-            write_whole(written[-1], self._animate(picture))
-        return written
-
-    def _beside(self, ending: str) -> Path:
-        return self.output.with_name(self.output.stem + ending)
+            beside[self.files.film] = self._animate(picture)
+        for path, content in beside.items():
+            write_whole(path, content)
+        return [self.files.picture, *beside]
 
     def _animate(self, picture: PIL.Image.Image) -> bytes:
         last = fit_within(picture, GIF_SIDE)
@@ -122,9 +125,8 @@ def optimise(task: Task) -> Iterator[Iterate]:
         Every iterate, each a picture that could be kept.
     """
     config = task.config
-    sizes = plan_sizes(task.size, config.smallest_size)
-    picture, carried, iteration = task.first_picture(sizes[0]), None, 0
-    for size in sizes:
+    picture, carried, iteration = task.first_picture(task.sizes[0]), None, 0
+    for size in task.sizes:
         content = task.prepare(size)
 
         def judge(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
@@ -136,8 +138,11 @@ def optimise(task: Task) -> Iterator[Iterate]:
         saturation = Saturation(config.patience)
         for terms in pixels.run(config.iterations):
             iteration += 1
-            yield Iterate(iteration, pixels.picture, terms)
-            if saturation.reached(float(terms.total)):
+            loss = float(terms.total)
+            if not math.isfinite(loss):
+                raise RunError(f"the loss became {loss} at iteration {iteration}; lower --learning_rate or the weights")
+            yield Iterate(iteration, pixels.picture, terms, pixels)
+            if saturation.reached(loss):
                 break
         picture, carried = pixels.picture[:, : picture.shape[1]], pixels.state
 
@@ -156,25 +161,26 @@ def run(config: SlowConfig) -> list[Path]:
         ImageError: If a picture cannot be read or written.
     """
     config.check()
-    check_writable_format(Path(config.output))
+    prepare_folder(Path(config.output).parent)
     task = Task(config)
-    output = Path(config.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    record = Record(output, config.save_every)
-    total = config.iterations * len(plan_sizes(task.size, config.smallest_size))
-    last: Tensor | None = None
+    record = Record(config.files, config.save_every)
+    total = config.iterations * len(task.sizes)
+    now: Iterate | None = None
+    stopped = False
     with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
         try:
             for now in optimise(task):
-                last = task.finish(now.picture)
-                record.add(now._replace(picture=last))
+                record.add(now._replace(picture=task.finish(now.picture)))
                 bar.update()
                 bar.set_postfix(describe(now), refresh=False)
         except KeyboardInterrupt:
-            print("\nstopped; the picture so far is kept", file=sys.stderr)
-    if last is None:
+            stopped = True
+    if now is None:
         raise RunError("stopped before the first iteration; nothing was written")
-    return record.write(from_array(to_bytes(last[0])))
+    if stopped:
+        print("\nstopped; the best picture so far is kept", file=sys.stderr)
+    picture = task.finish(now.pixels.choose_best() if stopped else now.picture)
+    return record.write(from_array(to_bytes(picture[0])))
 
 
 def describe(now: Iterate) -> dict[str, str]:
@@ -201,12 +207,21 @@ def spell_flags(args: list[str]) -> list[str]:
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off")
 
 
+class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """jsonargparse's help, with the lines of examples left whole, to be copied."""
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     quiet_libraries()
     keep_freed_memory()
     parser = StyleArgumentParser(
-        prog="python -m train.slow", description="Repaint one picture by optimising its pixels."
+        prog="python -m train.slow",
+        description="Repaint one picture by optimising its pixels.",
+        epilog="examples:\n  python -m train.slow --content photo.jpg --style painting.jpg --output out.png\n"
+        "  python -m train.slow --config configs/slow/large.yaml --content photo.jpg --style painting.jpg "
+        "--output large.png",
+        formatter_class=ExamplesFormatter,
     )
     parser.add_argument("--config", action="config", help="YAML file of these flags, such as configs/slow/gatys.yaml")
     parser.add_class_arguments(SlowConfig, None)
@@ -216,6 +231,11 @@ def main(args: list[str] | None = None) -> int:
         written = run(SlowConfig(**values))
     except (RunError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: '{error.filename}' cannot be written ({error.strerror}); name a folder with room", file=sys.stderr
+        )
         return 2
     print("wrote " + ", ".join(str(path) for path in written))
     return 0

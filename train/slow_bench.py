@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -19,9 +20,11 @@ import yaml
 from tqdm import tqdm
 
 from data.images import ImageError
+from export.placement import write_whole
 from models.perceptual import PerceptualWeightsError
 from train.comparison import judge_picture
 from train.memory import keep_freed_memory
+from train.output_files import prepare_folder
 from train.pixels import resize
 from train.run_folder import RunError
 from train.slow import optimise
@@ -65,7 +68,12 @@ def measure(config: SlowConfig, seconds: float) -> list[float]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.slow_bench", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.slow_bench",
+        description="Measure coarse to fine against plain L-BFGS at one size: the loss after the same seconds.",
+        epilog="example:\n  python -m train.slow_bench --content photo.jpg --style painting.jpg --output bench.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--content", required=True, help="the photo")
     parser.add_argument("--style", required=True, help="the painting")
     parser.add_argument("--size", type=int, default=512, help="longer side in pixels (default: 512)")
@@ -75,6 +83,27 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     options = parser.parse_args(args)
     keep_freed_memory()
+    try:
+        figures = run(options)
+    except (RunError, ImageError, PerceptualWeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("loss after" + "".join(f"{second:>9.4g} s" for second in figures["seconds"]))
+    for name in ("L-BFGS", "coarse to fine"):
+        print(f"{name:<14}" + "".join(f"{loss:>9.3f}  " for loss in figures[name]))
+    if options.output:
+        write_whole(options.output, json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure as the command line asks; returns seconds and losses."""
+    if not 0 < options.seconds < math.inf:
+        raise RunError(f"--seconds is {options.seconds}; it must be above 0, 240 say")
+    if options.output:
+        prepare_folder(options.output.parent)
+        if options.output.is_dir():
+            raise RunError(f"output '{options.output}' is a folder; name a JSON file with --output")
     settings: dict[str, Any] = {
         "content": options.content,
         "style": options.style,
@@ -87,20 +116,13 @@ def main(args: list[str] | None = None) -> int:
     figures: dict[str, Any] = {"threads": torch.get_num_threads(), "seconds": [m * options.seconds for m in MOMENTS]}
     with tempfile.TemporaryDirectory() as folder:
         settings["output"] = str(Path(folder) / "unwritten.png")
-        try:
-            figures["L-BFGS"] = measure(SlowConfig(**settings), options.seconds)
-            # Its own number of iterations at each size, not as many as the time allows at the first.
-            settings |= {"iterations": coarse_to_fine["iterations"]}
-            figures["coarse to fine"] = measure(SlowConfig(**(coarse_to_fine | settings)), options.seconds)
-        except (RunError, ImageError, PerceptualWeightsError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    print("loss after" + "".join(f"{second:>9.0f} s" for second in figures["seconds"]))
-    for name in ("L-BFGS", "coarse to fine"):
-        print(f"{name:<14}" + "".join(f"{loss:>9.3f}  " for loss in figures[name]))
-    if options.output:
-        options.output.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
+        plain = SlowConfig(**settings)
+        # Its own number of iterations at each size, not as many as the time allows at the first.
+        fine = SlowConfig(**(coarse_to_fine | settings | {"iterations": coarse_to_fine["iterations"]}))
+        for name, config in (("L-BFGS", plain), ("coarse to fine", fine)):
+            config.check()
+            figures[name] = measure(config, options.seconds)
+    return figures
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from data.images import decode, fit_within, to_array
 from data.photos import to_tensor
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualName, PoolingName, VGGFeatures
-from train.pixels import OptimizerName, make_noise, resize
+from train.output_files import SlowFiles
+from train.pixels import LEARNING_RATES, LEAST_SIDE, OptimizerName, make_noise, plan_sizes, resize
 from train.precision import PrecisionName
-from train.run_folder import RunError
+from train.run_folder import RunError, require_at_least
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Share of red, green and blue in what the eye sees as light (ITU-R BT.601)."""
+
+STYLE_SCALES = (0.05, 20)
+"""Smallest and largest ``style_scale``: below and above it nothing of a painting is left, or no memory."""
 
 
 @dataclass
@@ -50,7 +55,7 @@ class SlowConfig:
         patience: Iterations without a fall of the loss by 0.2 % after which a size is done; 0 never stops early.
         save_every: Iterations between two pictures of the way; 0 keeps none, and makes no GIF.
         seed: Fixes the noise.
-        overwrite: Replace an earlier picture of the same name.
+        overwrite: Replace an earlier picture of the same name, and what lies beside it; never a picture that is read.
     """
 
     output: str
@@ -84,17 +89,36 @@ class SlowConfig:
         """The paintings' files."""
         return [self.style] if isinstance(self.style, str) else list(self.style)
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that are read."""
+        start = [] if self.start in {"content", "noise", "mixture", "style"} else [self.start]
+        return [Path(path) for path in ([self.content] if self.content else []) + self.paintings + start]
+
+    @property
+    def files(self) -> SlowFiles:
+        """The files that are written."""
+        return SlowFiles(Path(self.output), with_way=self.save_every > 0)
+
     def check(self) -> None:
         """Refuse what cannot work, before anything is read.
 
         Raises:
-            RunError: Naming the flag.
+            RunError: Naming the flag, or the file that cannot or may not be written.
+            ImageError: If the output's ending is no format that can be written.
         """
         if self.content is None and not self.paintings:
             raise RunError("neither --content nor --style was given; name a photo, a painting, or both")
-        for name, least in (("iterations", 1), ("patience", 0), ("save_every", 0), ("style_scale", 0.05)):
-            if not getattr(self, name) >= least:
-                raise RunError(f"--{name} is {getattr(self, name)}; it must be at least {least}")
+        require_at_least(1, iterations=self.iterations)
+        require_at_least(0, patience=self.patience, save_every=self.save_every)
+        low, high = STYLE_SCALES
+        if not low <= self.style_scale <= high:
+            raise RunError(f"--style_scale is {self.style_scale}; it must be between {low} and {high}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise RunError(
+                f"--learning_rate is {self.learning_rate}; it must be above 0, or left out for "
+                f"{LEARNING_RATES[self.optimizer]:g}"
+            )
         for name in ("size", "smallest_size"):
             value = getattr(self, name)
             if value is not None and value < 32:
@@ -112,9 +136,7 @@ class SlowConfig:
             raise RunError("without --content there is nothing to start from; set --start noise")
         if self.start == "style" and not self.paintings:
             raise RunError("--start style needs --style; name a painting")
-        output = Path(self.output)
-        if output.exists() and not self.overwrite:
-            raise RunError(f"'{output}' exists; choose another --output, or say --overwrite true")
+        self.files.require_free(self.inputs, self.overwrite)
 
 
 @dataclass
@@ -151,6 +173,13 @@ class Task:
         except ValueError as error:
             raise RunError(str(error)) from error
         self.loss.to(self.device)
+        self.least_side = max(LEAST_SIDE, 2 ** sum(name.startswith("pool") for name in features.layer_names))
+        if min(self.size) < self.least_side:
+            raise RunError(
+                f"the picture would have {self.size[1]} x {self.size[0]} pixels and the layers need {self.least_side} "
+                "on either side; name a larger photo or set a larger --size"
+            )
+        self.sizes = plan_sizes(self.size, config.smallest_size, self.least_side)
 
     def _read(self, path: str, longer_side: int | None) -> Tensor:
         image = decode(Path(path))
@@ -162,7 +191,10 @@ class Task:
         """Set the style's targets for a size, and return the content's."""
         longer = round(max(size) * self.config.style_scale)
         self.loss.set_style(
-            [_scale_longer_side(painting, longer).expand(-1, 3, -1, -1) for painting in self.paintings],
+            [
+                _scale_longer_side(painting, longer, self.least_side).expand(-1, 3, -1, -1)
+                for painting in self.paintings
+            ],
             self.config.style_shares,
         )
         return self.loss.describe_content(self._content(size)) if self.content is not None else {}
@@ -206,7 +238,7 @@ def match_luminance(painting: Tensor, photo: Tensor) -> Tensor:
     return (standard * photo.std() + photo.mean()).clamp(0, 1)
 
 
-def _scale_longer_side(picture: Tensor, longer: int) -> Tensor:
+def _scale_longer_side(picture: Tensor, longer: int, least: int) -> Tensor:
     height, width = picture.shape[2:]
     scale = longer / max(height, width)
-    return resize(picture, (max(16, round(height * scale)), max(16, round(width * scale))))
+    return resize(picture, (max(least, round(height * scale)), max(least, round(width * scale))))

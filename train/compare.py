@@ -6,6 +6,7 @@ Writes ``report.html`` (one file, pictures inside), ``contact-sheet.jpg``, ``rep
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,21 +22,19 @@ from tqdm import tqdm
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
 from data.photos import read_style, to_tensor
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualWeightsError, VGGFeatures
-from train.artefacts import THRESHOLDS
-from train.command import quiet_libraries
+from train.command import INTERRUPTED, quiet_libraries
 from train.comparison import (
     CHECKPOINTS,
     STARTS,
-    TERMS,
     Curve,
     compare_photo,
     describe_picture,
     judge_picture,
-    spread,
+    summarise,
     trace,
 )
 from train.memory import keep_freed_memory
@@ -46,6 +45,8 @@ from train.run_folder import RunError
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 Picture = NDArray[np.uint8]
+
+WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,15 @@ def compare(
         precision: Of the slow optimisation; what is reported of pictures is judged in float32.
 
     Returns:
-        For each photo its name, pictures, curves, and results by network.
+        For each photo its name, pictures, curves, and results by network; after Ctrl-C for those that were finished.
     """
     kept = [count for count in CHECKPOINTS if count <= iterations]
-    rows = []
-    with tqdm(total=len(photos) * len(STARTS), desc="slow", unit="run", disable=None) as bar:
+    rows: list[dict[str, Any]] = []
+    # A photo takes minutes to hours: after Ctrl-C those that are done are worth a report.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tqdm(total=len(photos) * len(STARTS), desc="slow", unit="run", disable=None) as bar,
+    ):
         for name, photo in photos.items():
             tensor = to_tensor(photo)
             curves: dict[str, Curve] = {}
@@ -147,31 +152,6 @@ def compare(
             fast = compare_photo(stylizers, photo, loss, other, iterations, curves)
             rows.append({"photo": name, "before": photo, "curves": curves, "fast": fast, "slow": slow})
     return rows
-
-
-def summarise(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
-    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
-    summary: dict[str, Any] = {"fast": {}, "slow": {}}
-    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
-    for model in rows[0]["fast"]:
-        results = [row["fast"][model] for row in rows]
-        summary["fast"][model] = {
-            "equivalent": {
-                start: {
-                    term: spread([result["equivalent"][start][term] for result in results], iterations)
-                    for term in results[0]["equivalent"][start]
-                }
-                for start in STARTS
-            },
-            "speedup": {
-                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
-            },
-            **{name: spread([result[name] for result in results], 0) for name in plain},
-        }
-    for count in rows[0]["slow"]:
-        results = [row["slow"][count] for row in rows]
-        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
-    return summary
 
 
 def tabulate(summary: Mapping[str, Any], iterations: int) -> str:
@@ -230,22 +210,38 @@ def main(args: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         report, page, sheet, table = run(options)
-    except (ImageError, ModelError, PerceptualWeightsError, RunError) as error:
+        # First of all, so that nothing is lost to a disk that has filled up meanwhile.
+        print(table)
+        write(options.output, report, page, sheet)
+    except (ImageError, ModelError, PerceptualWeightsError, PlacementError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    options.output.mkdir(parents=True, exist_ok=True)
-    write_whole(options.output / "report.json", json.dumps(report, indent=1) + "\n")
-    write_whole(options.output / "report.html", page)
-    encode(from_array(sheet), options.output / "contact-sheet.jpg")
-    print(f"{table}\nthe whole report, with pictures: {options.output / 'report.html'}")
+    except KeyboardInterrupt:
+        print("stopped before a photo was finished; no report was written", file=sys.stderr)
+        return INTERRUPTED
+    print(f"the whole report, with pictures: {options.output / 'report.html'}")
+    done, asked = report["setting"]["photos"], report["setting"]["photos_asked"]
+    if done < asked:
+        print(f"stopped: the report is of the {done} of {asked} photos that were finished", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def write(folder: Path, report: Mapping[str, Any], page: str, sheet: Picture) -> None:
+    """Write the report, its page and its contact sheet; RunError if the folder does not take them."""
+    try:
+        write_whole(folder / WRITTEN[0], json.dumps(report, indent=1) + "\n")
+        write_whole(folder / WRITTEN[1], page)
+    except OSError as error:
+        raise RunError(f"'{folder}' does not take the report ({error.strerror or error}); make room there") from error
+    encode(from_array(sheet), folder / WRITTEN[2])
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]:
     """Compare as the command line asks; returns the report, its page, its contact sheet and its table."""
     if options.count < 1 or options.iterations < 1 or options.size < 64:
         raise RunError("--count and --iterations must be at least 1, --size at least 64")
-    if (options.output / "report.json").exists() and not options.overwrite:
+    if any((options.output / name).exists() for name in WRITTEN) and not options.overwrite:
         raise RunError(f"'{options.output}' already holds a report; choose another --output, or say --overwrite")
     stylizers = {path.stem: Stylizer(path) for path in options.model}
     if len(stylizers) < len(options.model):
@@ -254,12 +250,19 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]
     loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
     other = objective.build(options.other, options.other_weights, options.style)
     photos = read_photos(options.photos, options.count, options.size)
+    make_folder(options.output)
+    # A network that refuses pictures of this size does so now, and not after the first hour.
+    for stylizer in stylizers.values():
+        stylizer(next(iter(photos.values())))
     rows = compare(stylizers, photos, loss, other, options.iterations, precision=options.precision)
+    if not rows:
+        raise KeyboardInterrupt
     summary = summarise(rows, options.iterations)
     setting = {
         "size": options.size,
         "iterations": options.iterations,
-        "photos": len(photos),
+        "photos": len(rows),
+        "photos_asked": len(photos),
         "objective": origin,
         "perceptual": objective.perceptual,
         "other": options.other,

@@ -17,7 +17,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from data.photos import to_tensor
 from export.runtime import Stylizer
 from models.losses import LossTerms, PerceptualLoss
-from train.artefacts import measure_artefacts
+from train.artefacts import THRESHOLDS, measure_artefacts
 from train.callbacks import to_bytes
 from train.pixels import Pixels
 from train.precision import PrecisionName, lower_precision
@@ -194,3 +194,28 @@ def spread(values: Sequence[float | None], beyond: float) -> dict[str, float]:
     """Return median, smallest and largest; None counts as ``beyond``, the end of what was tried."""
     numbers = sorted(beyond if value is None else value for value in values)
     return {"median": float(np.median(numbers)), "min": numbers[0], "max": numbers[-1]}
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
+    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
+    summary: dict[str, Any] = {"fast": {}, "slow": {}}
+    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
+    for model in rows[0]["fast"]:
+        results = [row["fast"][model] for row in rows]
+        summary["fast"][model] = {
+            "equivalent": {
+                start: {
+                    term: spread([result["equivalent"][start][term] for result in results], iterations)
+                    for term in results[0]["equivalent"][start]
+                }
+                for start in STARTS
+            },
+            "speedup": {
+                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
+            },
+            **{name: spread([result[name] for result in results], 0) for name in plain},
+        }
+    for count in rows[0]["slow"]:
+        results = [row["slow"][count] for row in rows]
+        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
+    return summary

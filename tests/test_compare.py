@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 import yaml
 
 from data.images import encode, from_array
@@ -107,3 +108,22 @@ def test_figures_are_told_though_the_disk_is_full(given, tmp_path, capsys, monke
     captured = capsys.readouterr()
     assert "No space left" in captured.err
     assert "L-BFGS iterations it equals" in captured.out
+
+
+def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
+    original, found = module.Stylizer, []
+
+    def open_model(*arguments, **options):
+        found.append(options.get("threads"))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, "Stylizer", open_model)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert compare(given, tmp_path / str(threads), count=1) == 0
+            assert json.loads((tmp_path / str(threads) / "report.json").read_text())["setting"]["threads"] == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1, 2]

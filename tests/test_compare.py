@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from data.images import encode, from_array
+from models.perceptual import SMALL_WEIGHTS
 from models.weights import StyleCard
 from tests.errors import one_error
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
@@ -127,3 +128,40 @@ def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     finally:
         torch.set_num_threads(before)
     assert found == [1, 2]
+
+
+def test_network_trained_with_is_no_other_network(given, tmp_path, capsys, untouched):
+    same = SMALL_WEIGHTS.read_bytes()
+    (tmp_path / "renamed.safetensors").write_bytes(same)
+    for weights in ("default", tmp_path / "renamed.safetensors"):
+        assert compare(given, tmp_path / "report", other="vgg_small", other_weights=weights) == 2
+        assert "is the very network" in one_error(capsys)
+    assert not (tmp_path / "report").exists()
+
+
+def test_same_network_with_other_weights_is_another(given, tmp_path):
+    model, weights = given / "large" / "large.onnx", given / "vgg19.safetensors"
+    other = write_weights(tmp_path / "other.safetensors", scale=2.0)
+    flags = {"model": model, "perceptual_weights": weights, "other": "vgg19", "other_weights": other, "count": 1}
+    assert compare(given, tmp_path / "report", **flags) == 0
+
+
+@pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])
+def test_distilled_network_is_marked(given, tmp_path, trained_with):
+    large = {"model": given / "large" / "large.onnx", "perceptual_weights": given / "vgg19.safetensors"}
+    large |= {"other": "vgg_small", "other_weights": "default"}
+    small = {"other": "vgg19", "other_weights": given / "vgg19.safetensors"}
+    assert compare(given, tmp_path, count=1, **(large if trained_with == "vgg19" else small)) == 0
+    sentence = "vgg_small was distilled from vgg19, so that the other network is no independent judge."
+    assert json.loads((tmp_path / "report.json").read_text())["setting"]["kinship"] == sentence
+    assert f"<p>{sentence}</p>" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [("float32", "in float32,"), ("auto", f"in {module.name_precision('auto')} (auto),")]
+)
+def test_page_tells_the_precision_and_no_kinship_of_strangers(given, tmp_path, asked, told):
+    assert compare(given, tmp_path, count=1, precision=asked) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert f"the slow curves are computed {told}" in page
+    assert "distilled" not in page

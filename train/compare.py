@@ -10,22 +10,20 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
-from data.photos import read_style, to_tensor
+from data.photos import to_tensor
 from export.placement import PlacementError, make_folder, write_whole
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
-from models.perceptual import PerceptualWeightsError, VGGFeatures
+from models.perceptual import PerceptualName, PerceptualWeightsError
 from train.command import INTERRUPTED, quiet_libraries
 from train.comparison import (
     CHECKPOINTS,
@@ -38,61 +36,15 @@ from train.comparison import (
     trace,
 )
 from train.memory import keep_freed_memory
+from train.objective import describe_kinship, is_same_network, read_objective
 from train.pixels import make_noise
-from train.precision import PrecisionName
+from train.precision import BFLOAT16, PrecisionName, best_precision
 from train.report_page import arrange_pictures, build_page, list_artefacts
 from train.run_folder import RunError
-from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 Picture = NDArray[np.uint8]
 
 WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The loss that fast and slow share.
-
-    Args:
-        settings: Layers and weights of ``PerceptualLoss``.
-        style_size: Short side at which the painting is looked at.
-        perceptual: The frozen network.
-    """
-
-    settings: dict[str, Any]
-    style_size: int | None
-    perceptual: str
-
-    def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
-        """Build the loss on a network's features, with its style set."""
-        layers = [*self.settings["content_layers"], *self.settings["style_layers"]]
-        loss = PerceptualLoss(VGGFeatures(network, layers, weights), **self.settings)  # type: ignore[arg-type]
-        loss.set_style([read_style(style, self.style_size)])
-        return loss
-
-
-def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
-    """Find out by what a network was trained.
-
-    Args:
-        stylizer: An exported network.
-
-    Returns:
-        Its objective and a sentence on where that was found; a foreign file gets the defaults.
-    """
-    model: dict[str, Any] = {}
-    if stylizer.card is not None:
-        loaded = yaml.safe_load(stylizer.card.training_config) or {}
-        model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
-    settings = {
-        "content_layers": model.get("content_layers", CONTENT_LAYERS),
-        "style_layers": model.get("style_layers", STYLE_LAYERS),
-        "content_weight": model.get("content_weight", 1.0),
-        "style_weight": model.get("style_weight", 1.0),
-        "tv_weight": model.get("tv_weight", 1.0),
-    }
-    found = f"as '{stylizer.path.name}' was trained" if model else "the defaults, for the file does not say its own"
-    return Objective(settings, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
 
 
 def read_photos(folder: Path, count: int, size: int) -> dict[str, Picture]:
@@ -201,7 +153,7 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("--perceptual-weights", default="default", help="weights of the network trained with")
     parser.add_argument(
-        "--other", choices=("vgg16", "vgg19", "vgg_small"), default="vgg16", help="another network to judge by"
+        "--other", choices=get_args(PerceptualName), default="vgg16", help="another network to judge by"
     )
     parser.add_argument("--other-weights", default="default", help="its weights")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
@@ -227,6 +179,13 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
+def name_precision(precision: PrecisionName) -> str:
+    """Return what ``auto`` comes to where the slow optimisation runs, which is the CPU; other names as they are."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if best_precision("cpu") == BFLOAT16 else "float32"
+
+
 def write(folder: Path, report: Mapping[str, Any], page: str, sheet: Picture) -> None:
     """Write the report, its page and its contact sheet; RunError if the folder does not take them."""
     try:
@@ -250,6 +209,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]
     objective, origin = read_objective(next(iter(stylizers.values())))
     loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
     other = objective.build(options.other, options.other_weights, options.style)
+    if is_same_network(loss, other):
+        raise RunError(
+            f"--other {options.other} is the very network that fast and slow are judged by, where another is needed; "
+            f"choose another of {', '.join(get_args(PerceptualName))}"
+        )
     photos = read_photos(options.photos, options.count, options.size)
     make_folder(options.output)
     # A network that refuses pictures of this size does so now, and not after the first hour.
@@ -267,7 +231,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]
         "objective": origin,
         "perceptual": objective.perceptual,
         "other": options.other,
+        "kinship": describe_kinship(
+            {objective.perceptual: options.perceptual_weights, options.other: options.other_weights}
+        ),
         "precision": options.precision,
+        "slow_precision": name_precision(options.precision),
         "threads": torch.get_num_threads(),
     }
     painting = to_array(scale_short_side(decode(options.style), options.size))

@@ -49,6 +49,7 @@ def build_page(
     title = "Fast against slow: " + ", ".join(summary["fast"])
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(describe_setting(setting))}</p>",
+        f"<p>{html.escape(setting['kinship'])}</p>" if setting["kinship"] else "",
         "<h2>Pictures</h2>",
         _contact_sheet(rows, painting),
         "<h2>L-BFGS iterations that reach the network's loss</h2>",
@@ -71,12 +72,14 @@ def build_page(
 
 def describe_setting(setting: Mapping[str, Any]) -> str:
     """Say in a line what was compared, and how."""
+    auto = " (auto)" if setting["precision"] == "auto" else ""
     done, asked = setting["photos"], setting["photos_asked"]
     photos = f"{done} photos" if done == asked else f"{done} of {asked} photos, for it was stopped,"
     return (
         f"{photos} at {setting['size']} px; L-BFGS up to {setting['iterations']} iterations; loss: "
         f"{setting['objective']} ({setting['perceptual']}); the other network: {setting['other']}; "
-        f"{setting['threads']} threads."
+        f"{setting['threads']} threads for either; the slow curves are computed in {setting['slow_precision']}{auto}, "
+        "the losses of networks and pictures in float32."
     )
 
 

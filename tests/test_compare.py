@@ -1,5 +1,6 @@
 """The comparison loses no work, is like for like, and tells what it compares; networks untrained, for speed."""
 
+import io
 import json
 
 import pytest
@@ -165,3 +166,17 @@ def test_page_tells_the_precision_and_no_kinship_of_strangers(given, tmp_path, a
     page = (tmp_path / "report.html").read_text()
     assert f"the slow curves are computed {told}" in page
     assert "distilled" not in page
+
+
+def test_progress_counts_iterations(given, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(module.tqdm):
+        def __init__(self, **options):
+            # Shown to nobody, but counted.
+            super().__init__(**options | {"disable": False, "file": io.StringIO()})
+            bars.append(self)
+
+    monkeypatch.setattr(module, "tqdm", Bar)
+    assert compare(given, tmp_path, count=2, iterations=3) == 0
+    assert [(bar.n, bar.total) for bar in bars] == [(2 * 2 * 3, 2 * 2 * 3)]

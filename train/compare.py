@@ -85,15 +85,14 @@ def compare(
     # A photo takes minutes to hours: after Ctrl-C those that are done are worth a report.
     with (
         contextlib.suppress(KeyboardInterrupt),
-        tqdm(total=len(photos) * len(STARTS), desc="slow", unit="run", disable=None) as bar,
+        tqdm(total=len(photos) * len(STARTS) * iterations, desc="slow", unit="it", disable=None) as bar,
     ):
         for name, photo in photos.items():
             tensor = to_tensor(photo)
             curves: dict[str, Curve] = {}
             for start in STARTS:
                 first = make_noise(tuple(tensor.shape), seed) if start == "noise" else tensor
-                curves[start] = trace(loss, tensor, first, iterations, kept, precision)
-                bar.update()
+                curves[start] = trace(loss, tensor, first, iterations, kept, precision, bar.update)
             slow = {
                 str(count): {
                     **judge_picture(loss, tensor, to_tensor(curves["photo"].pictures[count])),
@@ -137,7 +136,11 @@ def strip(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.compare",
+        description="Hold trained networks against the slow optimisation that they approximate.",
+        epilog="example: python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/",
+    )
     parser.add_argument("--model", type=Path, nargs="+", required=True, help="ONNX files of one style")
     parser.add_argument("--style", type=Path, required=True, help="the painting")
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos that were not trained on")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -74,6 +74,7 @@ def trace(
     iterations: int,
     kept: Sequence[int],
     precision: PrecisionName = "auto",
+    progress: Callable[[], object] | None = None,
 ) -> Curve:
     """Optimise with L-BFGS and note everything.
 
@@ -87,6 +88,7 @@ def trace(
         iterations: How many.
         kept: Iterations whose pictures are kept.
         precision: Of the optimisation.
+        progress: Called after every iteration.
 
     Returns:
         The curve.
@@ -106,6 +108,8 @@ def trace(
         _note(losses, terms)
         if number in kept:
             pictures[number] = to_bytes(pixels.picture[0])
+        if progress:
+            progress()
     with torch.no_grad():
         _note(losses, judge(pixels.values.detach()))
     return Curve(losses, seconds, pictures)

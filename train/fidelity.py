@@ -274,8 +274,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         write_whole(options.output / WRITTEN[0], json.dumps(report, indent=1) + "\n")
     except OSError as error:
-        reason = error.strerror or error
-        print(f"error: '{options.output}' does not take the report ({reason}); make room there", file=sys.stderr)
+        print(f"error: the report cannot be written to '{options.output}' ({error}); make room", file=sys.stderr)
         return 2
     print(f"the pupils' pictures: {options.output / 'pupils.png'}; the figures: {options.output / 'report.json'}")
     return 0

@@ -24,14 +24,14 @@ lint: $(INSTALLED)
 	.venv/bin/lint-imports
 
 bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
-	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights $(VGG19)) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(QUALITY),--quality)
+	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality)
 
 slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
-	$(PY) -m train.slow_bench --content $(CONTENT) --style $(STYLE) $(if $(VGG19),--perceptual-weights $(VGG19))
+	$(PY) -m train.slow_bench --content "$(CONTENT)" --style "$(STYLE)" $(if $(VGG19),--perceptual-weights "$(VGG19)")
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
-	$(PY) -m train.fidelity --paintings $(PAINTINGS) --photos $(PHOTOS) --styles models/pretrained/*.safetensors \
-	  $(if $(VGG19),--teacher-weights $(VGG19))
+	$(PY) -m train.fidelity --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/*.safetensors \
+	  $(if $(VGG19),--teacher-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
 
 $(INSTALLED): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from export.arguments import positive
 from export.contract import SMALLEST_SIDE
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from export.session import ModelError
 
 SIDES = (256, 512, 1024)
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(format_table(results, threads, options.runs))
         if options.json:
             _write_report(options.json, report(results, threads, options.runs))
-    except ModelError as error:
+    except (ModelError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -214,6 +214,7 @@ def _check_report(path: Path | None, overwrite: bool) -> None:
         raise ModelError(f"'{path}' is a folder; name a file in it with --json")
     if path.exists() and not overwrite:
         raise ModelError(f"'{path}' exists; pass --overwrite to replace it or choose another --json")
+    make_folder(path.parent, "--json")
 
 
 def _write_report(path: Path, values: dict[str, Any]) -> None:

@@ -5,7 +5,53 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+
+
+class PlacementError(OSError):
+    """Nothing can be written where it was asked for; the message is one sentence for the user."""
+
+
+def make_folder(folder: Path, flag: str = "--output") -> None:
+    """Create a folder and write a file into it for a moment, so that no work is done for one that takes none.
+
+    Args:
+        folder: The folder; its parents are created, too.
+        flag: What names it on the command line.
+
+    Raises:
+        PlacementError: If there is a file of that name, or the folder cannot be created or written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise PlacementError(f"'{folder}' is a file, and a folder is needed; choose another {flag}")
+    probe = _temporary(folder / "probe")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+    except OSError as error:
+        raise PlacementError(
+            f"folder '{folder}' cannot be written to ({error.strerror or error}); choose another {flag}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def require_absent(paths: Iterable[Path], overwrite: bool, flag: str = "--output") -> None:
+    """Refuse to write over what is there.
+
+    Args:
+        paths: The files that will be written.
+        overwrite: Whether they may be replaced.
+        flag: What names them, or their folder, on the command line.
+
+    Raises:
+        PlacementError: Naming the first that exists.
+    """
+    found = next((path for path in paths if path.exists()), None)
+    if found is not None and not overwrite:
+        raise PlacementError(f"'{found}' exists; choose another {flag}, or say --overwrite")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -16,6 +16,7 @@ from data.images import ImageError, check_writable_format, decode, encode, fit_w
 from export.arguments import positive
 from export.contract import CELL
 from export.jobs import Job, UsageError, plan
+from export.placement import PlacementError, make_folder
 from export.runtime import ModelError, Stylizer
 from export.tiles import SMALLEST_TILE, TilePlan, Watch
 
@@ -80,11 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             memory_limit=options.memory,
             tile=options.tile,
         )
+        # Before any photo is painted for a folder that takes no picture.
+        make_folder(Path(options.output) if several else jobs[0].output.parent)
         if several:
             return _stylize_several(stylizer, jobs, options, written)
         with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
             width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
-    except (UsageError, ImageError, ModelError) as error:
+    except (UsageError, ImageError, ModelError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from tests.errors import one_error
+from tests.pictures import write_photos
+from train import bench
 from train.bench import count_gflop, main, measure_ceiling, measure_decoding
 from train.precision import FLOAT32
 from train.step import build_step, random_weights
@@ -44,8 +47,6 @@ def test_the_machine_has_a_ceiling():
 
 
 def test_decoding_is_measured(tmp_path):
-    from tests.pictures import write_photos
-
     assert measure_decoding(write_photos(tmp_path, 3), 64, count=6) > 0
 
 
@@ -54,3 +55,33 @@ def test_quality_needs_real_input(capsys):
         main(["--quality"])
     assert stop.value.code == 2
     assert "--photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--perceptual-weights", "nowhere.pth"], "'nowhere.pth' do not exist"),
+        (["--photos", "nowhere"], "'nowhere' does not exist"),
+        (["--output", "figures.json"], "--overwrite"),
+        (["--output", "figures.json/new.json"], "choose another --output"),
+        (["--output", "photos", "--overwrite"], "is a folder"),
+        (["--endurance", "-1"], "--endurance is -1"),
+        (["--quality", "--photos", "photos", "--perceptual-weights", "x.pth"], "holds 3 photos"),
+    ],
+)
+def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench, "measure_ceiling", None)
+    write_photos(tmp_path / "photos", 3)
+    (tmp_path / "figures.json").write_text("mine")
+    assert main(arguments) == 2
+    assert sentence in one_error(capsys)
+    assert (tmp_path / "figures.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("flag", ["--rounds", "--batch-size", "--seeds", "--image-size"])
+def test_zero_of_anything_is_refused(capsys, flag):
+    with pytest.raises(SystemExit) as stop:
+        main([flag, "0"])
+    assert stop.value.code == 2
+    assert flag in capsys.readouterr().err

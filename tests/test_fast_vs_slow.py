@@ -11,10 +11,12 @@ from data.samples import sample_photo
 from data.scenes import draw_scene
 from export.runtime import Stylizer
 from models.weights import load_style
+from tests.perceptual_weights import write_weights
 from tests.small_run import ROOT
 from train.command import main as train
-from train.compare import main, read_objective, read_photos
+from train.compare import main, read_photos
 from train.comparison import equivalent_iterations, judge_picture, paint_fast, spread, trace
+from train.objective import read_objective
 from train.pixels import make_noise
 
 DRAWING = ROOT / "data" / "styles" / "flowing_strokes.jpg"
@@ -58,6 +60,7 @@ def trained(tmp_path_factory):
     (folder / "photos").mkdir()
     encode(decode(sample_photo("chelsea")), folder / "photos" / "chelsea.png")
     encode(from_array(draw_scene(128, 5)), folder / "photos" / "scene.png")
+    write_weights(folder / "vgg16.safetensors", network="vgg16", deepest="relu4_1")
     return folder
 
 
@@ -91,7 +94,7 @@ def test_report_holds_everything(trained, capsys):
     (trained / "copy.onnx").write_bytes(model.read_bytes())
     flags = ["--model", str(model), str(trained / "copy.onnx"), "--style", str(DRAWING)]
     flags += ["--photos", str(trained / "photos"), "--output", str(trained / "report"), "--size", "64", "--count", "2"]
-    flags += ["--iterations", "12", "--other", "vgg_small"]
+    flags += ["--iterations", "12", "--other", "vgg16", "--other-weights", str(trained / "vgg16.safetensors")]
     assert main(flags) == 0
     assert "from the photo" in capsys.readouterr().out
     report = json.loads((trained / "report" / "report.json").read_text())
@@ -120,7 +123,7 @@ def test_missing_files_get_one_sentence(trained, tmp_path, capsys, flag, value):
         "--style": str(DRAWING),
         "--photos": str(trained / "photos"),
         "--output": str(tmp_path / "report"),
-        "--other": "vgg_small",
+        "--other-weights": str(trained / "vgg16.safetensors"),
     } | {flag: value}
     assert main([word for pair in flags.items() for word in pair]) == 2
     assert "nowhere" in capsys.readouterr().err

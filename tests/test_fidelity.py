@@ -7,6 +7,7 @@ import torch
 
 from data.images import encode, from_array
 from models.perceptual import SMALL_WEIGHTS
+from tests.errors import one_error
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train.fidelity import main, rank_correlation
@@ -54,7 +55,26 @@ def test_examining_a_network_against_itself_finds_no_difference(pictures):
     assert large["content"].abs().max() == 0
 
 
-def test_missing_painting_gets_one_sentence(pictures, capsys):
-    flags = ["--teacher", "vgg19", "--teacher-weights", "nowhere.pth", "--photos", str(pictures / "photos")]
-    assert main([*flags, "--paintings", str(pictures / "nowhere.jpg"), "--size", "64"]) == 2
-    assert "nowhere" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "value", "sentence"),
+    [
+        ("--paintings", "nowhere.jpg", "'nowhere.jpg' does not exist"),
+        ("--styles", "nowhere.safetensors", "'nowhere.safetensors' does not exist"),
+        ("--photos", "nowhere", "'nowhere' does not exist"),
+        ("--output", "one.png", "is a file"),
+        ("--output", "one.png/out", "choose another --output"),
+        ("--output", "earlier", "--overwrite"),
+        ("--output", "painted", "--overwrite"),
+        ("--minutes", "0", "--minutes"),
+    ],
+)
+def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, capsys, flag, value, sentence):
+    monkeypatch.chdir(pictures)
+    monkeypatch.setattr("train.fidelity.measure_cost", None)
+    for folder, name in (("earlier", "report.json"), ("painted", "pupils.png")):
+        (pictures / folder).mkdir()
+        (pictures / folder / name).write_text("mine")
+    flags = {"--photos": "photos", "--paintings": "one.png", "--output": "out", "--size": "64"} | {flag: value}
+    assert main([word for pair in flags.items() for word in pair]) == 2
+    assert sentence in one_error(capsys)
+    assert not (pictures / "out").exists()

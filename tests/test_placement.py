@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.placement import replace_folder, write_whole
+from export.placement import PlacementError, make_folder, replace_folder, require_absent, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -47,3 +47,24 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
         replace_folder(tmp_path / "absent", tmp_path / "wave")
     assert [path.name for path in (tmp_path / "wave").iterdir()] == ["former"]
     assert [path.name for path in tmp_path.iterdir()] == ["wave"]
+
+
+def test_a_folder_is_made_with_its_parents_and_stays_empty(tmp_path):
+    for _ in range(2):
+        make_folder(tmp_path / "new" / "report")
+    assert list((tmp_path / "new" / "report").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "reason"), [("file", "is a file"), ("file/report", "Not a directory")])
+def test_a_folder_that_takes_no_file_is_refused_in_a_sentence(tmp_path, name, reason):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(PlacementError, match=rf"{reason}.*choose another --json"):
+        make_folder(tmp_path / name, "--json")
+
+
+def test_what_exists_is_named_unless_it_may_be_replaced(tmp_path):
+    (tmp_path / "b").touch()
+    require_absent([tmp_path / "a"], overwrite=False)
+    require_absent([tmp_path / "b"], overwrite=True)
+    with pytest.raises(PlacementError, match=r"b' exists.*--overwrite"):
+        require_absent([tmp_path / "a", tmp_path / "b"], overwrite=False)

@@ -137,6 +137,15 @@ def test_mistake_gets_one_sentence_and_nothing_is_written(model, folder, argumen
     assert sorted(folder.rglob("*")) == before
 
 
+def test_folder_that_cannot_be_made_is_refused_before_a_photo_is_painted(model, folder, capsys, monkeypatch):
+    save_photo(folder / "a.jpg")
+    (folder / "file").write_text("mine")
+    monkeypatch.setattr(stylize, "stylize_photo", None)
+    for output in ("file/out/", "/proc/out/"):
+        assert run(model, "a.jpg", "--output", output) == 2
+        assert "choose another --output" in one_error(capsys)
+
+
 @pytest.mark.parametrize("content", [None, b"Dear sir or madam", "truncated", "tampered"])
 def test_unusable_model_gets_one_sentence_and_nothing_is_written(model, folder, content, capsys):
     save_photo(folder / "a.jpg")

@@ -21,11 +21,23 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from data.images import list_images
+from data.images import ImageError, list_images
 from data.photos import PhotoStream, collate, to_unit
+from export.arguments import positive
+from export.placement import PlacementError, make_folder, require_absent, write_whole
+from models.perceptual import PerceptualWeightsError, VGGFeatures
+from train.command import INTERRUPTED
 from train.memory import resident_mb
 from train.reference import ReferenceNetwork
+from train.run_folder import RunError
 from train.step import build_reference_loss, build_step, random_weights
+from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
+
+HELD_OUT = 16
+"""Photos that a comparison of what is learned is judged on."""
+
+SMALLEST_SIDE = 64
+"""Pixels that the frozen network's deepest layer needs, with some to spare."""
 
 
 def _serve(kind: str, weights: str, size: int, batch: int, pipe: Connection) -> None:
@@ -58,11 +70,16 @@ def measure_speed(weights: str, size: int, batch: int, rounds: int, endurance: i
         pipes[kind], other = context.Pipe()
         worker = context.Process(target=_serve, args=(kind, weights, size, batch, other), daemon=True)
         worker.start()
+        # Its own end only: with both open here, a process that dies would be waited for in vain.
+        other.close()
         workers.append(worker)
 
     def turn(kind: str) -> dict[str, float]:
-        pipes[kind].send(True)
-        return dict(pipes[kind].recv())
+        try:
+            pipes[kind].send(True)
+            return dict(pipes[kind].recv())
+        except (EOFError, OSError) as error:
+            raise RunError(f"the process that takes {kind} steps died; try a smaller --batch-size") from error
 
     turns: dict[str, list[dict[str, float]]] = {kind: [turn(kind) for _ in range(2)] for kind in pipes}
     warm = turns["ours"][-1]
@@ -125,7 +142,7 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
 
     Args:
         weights: VGG-19 weights, ``default`` or a file; real ones.
-        photos: At least twice 16 photos, of which the first 16 are held out.
+        photos: More than ``HELD_OUT`` photos, of which the first so many are held out.
         steps: Steps of each.
         size: Side of the crops in pixels.
         batch: Photos per step.
@@ -134,8 +151,8 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
     Returns:
         The losses on held-out photos, and ours divided by the reference's.
     """
-    stream, held_out = PhotoStream(photos[16:], size, seed), PhotoStream(photos[:16], size, seed=99)
-    examples = to_unit(collate([held_out[number] for number in range(16)]).photos).contiguous()
+    stream, held_out = PhotoStream(photos[HELD_OUT:], size, seed), PhotoStream(photos[:HELD_OUT], size, seed=99)
+    examples = to_unit(collate([held_out[number] for number in range(HELD_OUT)]).photos).contiguous()
     losses = {}
     for kind in ("reference", "ours"):
         step, trained = build_step(kind, weights, size, steps, seed)
@@ -152,22 +169,61 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
 
 
 def _parse(args: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m train.bench", description="Measure the training step.")
-    parser.add_argument("--perceptual-weights", help="VGG-19 weights; without, speed is measured with random ones")
-    parser.add_argument("--photos", type=Path, help="folder of photos, to measure decoding and quality")
-    parser.add_argument("--image-size", type=int, default=256, help="side of the pictures (default: 256)")
-    parser.add_argument("--batch-size", type=int, default=4, help="pictures per step (default: 4)")
-    parser.add_argument("--rounds", type=int, default=5, help="counted steps of each (default: 5)")
-    parser.add_argument("--endurance", type=int, default=0, help="further steps of ours, to see memory grow")
-    parser.add_argument("--quality", action="store_true", help="also train with both, and compare the losses")
-    parser.add_argument("--quality-steps", type=int, default=200, help="steps of each training (default: 200)")
-    parser.add_argument("--quality-size", type=int, default=128, help="side of its pictures (default: 128)")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each kind (default: 3)")
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser = argparse.ArgumentParser(
+        prog="python -m train.bench",
+        description="Measure the training step against the reference.",
+        epilog="example: python -m train.bench --perceptual-weights vgg19.safetensors --photos folder",
+    )
+    add = parser.add_argument
+    add("--perceptual-weights", help="VGG-19 weights; without, speed is measured with random ones")
+    add("--photos", type=Path, help="folder of photos, to measure decoding and quality")
+    add("--image-size", type=_side, default=256, help="side of the pictures (default: 256)")
+    add("--batch-size", type=positive, default=4, help="pictures per step (default: 4)")
+    add("--rounds", type=positive, default=5, help="counted steps of each (default: 5)")
+    add("--endurance", type=int, default=0, help="further steps of ours, to see memory grow (default: 0)")
+    add("--quality", action="store_true", help="also train with both, and compare the losses")
+    add("--quality-steps", type=positive, default=200, help="steps of each training (default: 200)")
+    add("--quality-size", type=_side, default=128, help="side of its pictures (default: 128)")
+    add("--seeds", type=positive, default=3, help="trainings of each kind (default: 3)")
+    add("--output", type=Path, help="JSON file for the figures")
+    add("--overwrite", action="store_true", help="replace that file if it exists")
     options = parser.parse_args(args)
     if options.quality and not (options.perceptual_weights and options.photos):
         parser.error("--quality needs real photos and weights: give --photos and --perceptual-weights")
     return options
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or int(text) < SMALLEST_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {SMALLEST_SIDE} up")
+    return int(text)
+
+
+def check(options: argparse.Namespace) -> list[Path]:
+    """Find out before any measurement whether all that is named can be read and written; return the photos.
+
+    Raises:
+        ImageError: If there are no photos where they were said to be.
+        PerceptualWeightsError: If the weights are absent or do not fit.
+        PlacementError: If the figures cannot be written.
+        RunError: If there are too few photos to hold some out.
+    """
+    if options.endurance < 0:
+        raise RunError(f"--endurance is {options.endurance}; it must be at least 0")
+    if options.output:
+        require_absent([options.output], options.overwrite)
+        if options.output.is_dir():
+            raise RunError(f"'{options.output}' is a folder; name a file in it with --output")
+        make_folder(options.output.parent)
+    photos = list_images(options.photos) if options.photos else []
+    if options.quality and len(photos) <= HELD_OUT:
+        raise RunError(
+            f"'{options.photos}' holds {len(photos)} photos, of which --quality holds {HELD_OUT} out; name a folder of "
+            "more with --photos"
+        )
+    if options.perceptual_weights:
+        VGGFeatures("vgg19", [*CONTENT_LAYERS, *STYLE_LAYERS], options.perceptual_weights)
+    return photos
 
 
 def _print_speed(speed: dict[str, Any], ceiling: dict[str, float], gflop: float) -> None:
@@ -186,8 +242,23 @@ def _print_speed(speed: dict[str, Any], ceiling: dict[str, float], gflop: float)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Measure, print, and keep the figures if asked."""
+    """Measure, print, and keep the figures if asked; returns the exit code."""
     options = _parse(args)
+    try:
+        figures = measure(options, check(options))
+        if options.output:
+            write_whole(options.output, json.dumps(figures, indent=2) + "\n")
+    except (ImageError, PerceptualWeightsError, PlacementError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped: no figures were written", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def measure(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any]:
+    """Measure what the command line asks for, and print it as it comes; returns the figures."""
     figures: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
         weights = options.perceptual_weights or str(random_weights(Path(folder) / "random.pth"))
@@ -197,8 +268,7 @@ def main(args: list[str] | None = None) -> int:
             weights, options.image_size, options.batch_size, options.rounds, options.endurance
         )
     _print_speed(figures["speed"], figures["ceiling_gflops"], figures["step_gflop"])
-    if options.photos:
-        photos = list_images(options.photos)
+    if photos:
         figures["decode_ms"] = measure_decoding(photos, options.image_size)
         print(f"decoding: {figures['decode_ms']:.1f} ms per photo in one process")
     if options.quality:
@@ -214,9 +284,7 @@ def main(args: list[str] | None = None) -> int:
                 flush=True,
             )
         print(f"mean ratio {statistics.mean(entry['ratio'] for entry in figures['quality']):.4f}")
-    if options.output:
-        options.output.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
+    return figures
 
 
 if __name__ == "__main__":

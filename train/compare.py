@@ -6,92 +6,45 @@ Writes ``report.html`` (one file, pictures inside), ``contact-sheet.jpg``, ``rep
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
-from data.photos import read_style, to_tensor
-from export.placement import write_whole
+from data.photos import to_tensor
+from export.placement import PlacementError, make_folder, write_whole
 from export.runtime import ModelError, Stylizer
 from models.losses import PerceptualLoss
-from models.perceptual import PerceptualWeightsError, VGGFeatures
-from train.artefacts import THRESHOLDS
-from train.command import quiet_libraries
+from models.perceptual import PerceptualName, PerceptualWeightsError
+from train.command import INTERRUPTED, quiet_libraries
 from train.comparison import (
     CHECKPOINTS,
     STARTS,
-    TERMS,
     Curve,
     compare_photo,
     describe_picture,
     judge_picture,
-    spread,
+    summarise,
     trace,
 )
 from train.memory import keep_freed_memory
+from train.objective import describe_kinship, is_same_network, read_objective
 from train.pixels import make_noise
-from train.precision import PrecisionName
+from train.precision import BFLOAT16, PrecisionName, best_precision
 from train.report_page import arrange_pictures, build_page, list_artefacts
 from train.run_folder import RunError
-from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 Picture = NDArray[np.uint8]
 
-
-@dataclass(frozen=True)
-class Objective:
-    """The loss that fast and slow share.
-
-    Args:
-        settings: Layers and weights of ``PerceptualLoss``.
-        style_size: Short side at which the painting is looked at.
-        perceptual: The frozen network.
-    """
-
-    settings: dict[str, Any]
-    style_size: int | None
-    perceptual: str
-
-    def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
-        """Build the loss on a network's features, with its style set."""
-        layers = [*self.settings["content_layers"], *self.settings["style_layers"]]
-        loss = PerceptualLoss(VGGFeatures(network, layers, weights), **self.settings)  # type: ignore[arg-type]
-        loss.set_style([read_style(style, self.style_size)])
-        return loss
-
-
-def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
-    """Find out by what a network was trained.
-
-    Args:
-        stylizer: An exported network.
-
-    Returns:
-        Its objective and a sentence on where that was found; a foreign file gets the defaults.
-    """
-    model: dict[str, Any] = {}
-    if stylizer.card is not None:
-        loaded = yaml.safe_load(stylizer.card.training_config) or {}
-        model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
-    settings = {
-        "content_layers": model.get("content_layers", CONTENT_LAYERS),
-        "style_layers": model.get("style_layers", STYLE_LAYERS),
-        "content_weight": model.get("content_weight", 1.0),
-        "style_weight": model.get("style_weight", 1.0),
-        "tv_weight": model.get("tv_weight", 1.0),
-    }
-    found = f"as '{stylizer.path.name}' was trained" if model else "the defaults, for the file does not say its own"
-    return Objective(settings, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
+WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
 
 
 def read_photos(folder: Path, count: int, size: int) -> dict[str, Picture]:
@@ -125,18 +78,21 @@ def compare(
         precision: Of the slow optimisation; what is reported of pictures is judged in float32.
 
     Returns:
-        For each photo its name, pictures, curves, and results by network.
+        For each photo its name, pictures, curves, and results by network; after Ctrl-C for those that were finished.
     """
     kept = [count for count in CHECKPOINTS if count <= iterations]
-    rows = []
-    with tqdm(total=len(photos) * len(STARTS), desc="slow", unit="run", disable=None) as bar:
+    rows: list[dict[str, Any]] = []
+    # A photo takes minutes to hours: after Ctrl-C those that are done are worth a report.
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tqdm(total=len(photos) * len(STARTS) * iterations, desc="slow", unit="it", disable=None) as bar,
+    ):
         for name, photo in photos.items():
             tensor = to_tensor(photo)
             curves: dict[str, Curve] = {}
             for start in STARTS:
                 first = make_noise(tuple(tensor.shape), seed) if start == "noise" else tensor
-                curves[start] = trace(loss, tensor, first, iterations, kept, precision)
-                bar.update()
+                curves[start] = trace(loss, tensor, first, iterations, kept, precision, bar.update)
             slow = {
                 str(count): {
                     **judge_picture(loss, tensor, to_tensor(curves["photo"].pictures[count])),
@@ -147,31 +103,6 @@ def compare(
             fast = compare_photo(stylizers, photo, loss, other, iterations, curves)
             rows.append({"photo": name, "before": photo, "curves": curves, "fast": fast, "slow": slow})
     return rows
-
-
-def summarise(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
-    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
-    summary: dict[str, Any] = {"fast": {}, "slow": {}}
-    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
-    for model in rows[0]["fast"]:
-        results = [row["fast"][model] for row in rows]
-        summary["fast"][model] = {
-            "equivalent": {
-                start: {
-                    term: spread([result["equivalent"][start][term] for result in results], iterations)
-                    for term in results[0]["equivalent"][start]
-                }
-                for start in STARTS
-            },
-            "speedup": {
-                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
-            },
-            **{name: spread([result[name] for result in results], 0) for name in plain},
-        }
-    for count in rows[0]["slow"]:
-        results = [row["slow"][count] for row in rows]
-        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
-    return summary
 
 
 def tabulate(summary: Mapping[str, Any], iterations: int) -> str:
@@ -205,7 +136,11 @@ def strip(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.compare",
+        description="Hold trained networks against the slow optimisation that they approximate.",
+        epilog="example: python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/",
+    )
     parser.add_argument("--model", type=Path, nargs="+", required=True, help="ONNX files of one style")
     parser.add_argument("--style", type=Path, required=True, help="the painting")
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos that were not trained on")
@@ -221,7 +156,7 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("--perceptual-weights", default="default", help="weights of the network trained with")
     parser.add_argument(
-        "--other", choices=("vgg16", "vgg19", "vgg_small"), default="vgg16", help="another network to judge by"
+        "--other", choices=get_args(PerceptualName), default="vgg16", help="another network to judge by"
     )
     parser.add_argument("--other-weights", default="default", help="its weights")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
@@ -230,40 +165,80 @@ def main(args: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         report, page, sheet, table = run(options)
-    except (ImageError, ModelError, PerceptualWeightsError, RunError) as error:
+        # First of all, so that nothing is lost to a disk that has filled up meanwhile.
+        print(table)
+        write(options.output, report, page, sheet)
+    except (ImageError, ModelError, PerceptualWeightsError, PlacementError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    options.output.mkdir(parents=True, exist_ok=True)
-    write_whole(options.output / "report.json", json.dumps(report, indent=1) + "\n")
-    write_whole(options.output / "report.html", page)
-    encode(from_array(sheet), options.output / "contact-sheet.jpg")
-    print(f"{table}\nthe whole report, with pictures: {options.output / 'report.html'}")
+    except KeyboardInterrupt:
+        print("stopped before a photo was finished; no report was written", file=sys.stderr)
+        return INTERRUPTED
+    print(f"the whole report, with pictures: {options.output / 'report.html'}")
+    done, asked = report["setting"]["photos"], report["setting"]["photos_asked"]
+    if done < asked:
+        print(f"stopped: the report is of the {done} of {asked} photos that were finished", file=sys.stderr)
+        return INTERRUPTED
     return 0
+
+
+def name_precision(precision: PrecisionName) -> str:
+    """Return what ``auto`` comes to where the slow optimisation runs, which is the CPU; other names as they are."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if best_precision("cpu") == BFLOAT16 else "float32"
+
+
+def write(folder: Path, report: Mapping[str, Any], page: str, sheet: Picture) -> None:
+    """Write the report, its page and its contact sheet; RunError if the folder does not take them."""
+    try:
+        write_whole(folder / WRITTEN[0], json.dumps(report, indent=1) + "\n")
+        write_whole(folder / WRITTEN[1], page)
+    except OSError as error:
+        raise RunError(f"'{folder}' does not take the report ({error.strerror or error}); make room there") from error
+    encode(from_array(sheet), folder / WRITTEN[2])
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]:
     """Compare as the command line asks; returns the report, its page, its contact sheet and its table."""
     if options.count < 1 or options.iterations < 1 or options.size < 64:
         raise RunError("--count and --iterations must be at least 1, --size at least 64")
-    if (options.output / "report.json").exists() and not options.overwrite:
+    if any((options.output / name).exists() for name in WRITTEN) and not options.overwrite:
         raise RunError(f"'{options.output}' already holds a report; choose another --output, or say --overwrite")
-    stylizers = {path.stem: Stylizer(path) for path in options.model}
+    # As many as the optimisation has: the speed-up is that of the way, not of the cores.
+    stylizers = {path.stem: Stylizer(path, threads=torch.get_num_threads()) for path in options.model}
     if len(stylizers) < len(options.model):
         raise RunError("two of --model have the same name; rename one of the files")
     objective, origin = read_objective(next(iter(stylizers.values())))
     loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
     other = objective.build(options.other, options.other_weights, options.style)
+    if is_same_network(loss, other):
+        raise RunError(
+            f"--other {options.other} is the very network that fast and slow are judged by, where another is needed; "
+            f"choose another of {', '.join(get_args(PerceptualName))}"
+        )
     photos = read_photos(options.photos, options.count, options.size)
+    make_folder(options.output)
+    # A network that refuses pictures of this size does so now, and not after the first hour.
+    for stylizer in stylizers.values():
+        stylizer(next(iter(photos.values())))
     rows = compare(stylizers, photos, loss, other, options.iterations, precision=options.precision)
+    if not rows:
+        raise KeyboardInterrupt
     summary = summarise(rows, options.iterations)
     setting = {
         "size": options.size,
         "iterations": options.iterations,
-        "photos": len(photos),
+        "photos": len(rows),
+        "photos_asked": len(photos),
         "objective": origin,
         "perceptual": objective.perceptual,
         "other": options.other,
+        "kinship": describe_kinship(
+            {objective.perceptual: options.perceptual_weights, options.other: options.other_weights}
+        ),
         "precision": options.precision,
+        "slow_precision": name_precision(options.precision),
         "threads": torch.get_num_threads(),
     }
     painting = to_array(scale_short_side(decode(options.style), options.size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from data.photos import to_tensor
 from export.runtime import Stylizer
 from models.losses import LossTerms, PerceptualLoss
-from train.artefacts import measure_artefacts
+from train.artefacts import THRESHOLDS, measure_artefacts
 from train.callbacks import to_bytes
 from train.pixels import Pixels
 from train.precision import PrecisionName, lower_precision
@@ -74,6 +74,7 @@ def trace(
     iterations: int,
     kept: Sequence[int],
     precision: PrecisionName = "auto",
+    progress: Callable[[], object] | None = None,
 ) -> Curve:
     """Optimise with L-BFGS and note everything.
 
@@ -87,6 +88,7 @@ def trace(
         iterations: How many.
         kept: Iterations whose pictures are kept.
         precision: Of the optimisation.
+        progress: Called after every iteration.
 
     Returns:
         The curve.
@@ -106,6 +108,8 @@ def trace(
         _note(losses, terms)
         if number in kept:
             pictures[number] = to_bytes(pixels.picture[0])
+        if progress:
+            progress()
     with torch.no_grad():
         _note(losses, judge(pixels.values.detach()))
     return Curve(losses, seconds, pictures)
@@ -194,3 +198,28 @@ def spread(values: Sequence[float | None], beyond: float) -> dict[str, float]:
     """Return median, smallest and largest; None counts as ``beyond``, the end of what was tried."""
     numbers = sorted(beyond if value is None else value for value in values)
     return {"median": float(np.median(numbers)), "min": numbers[0], "max": numbers[-1]}
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
+    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
+    summary: dict[str, Any] = {"fast": {}, "slow": {}}
+    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
+    for model in rows[0]["fast"]:
+        results = [row["fast"][model] for row in rows]
+        summary["fast"][model] = {
+            "equivalent": {
+                start: {
+                    term: spread([result["equivalent"][start][term] for result in results], iterations)
+                    for term in results[0]["equivalent"][start]
+                }
+                for start in STARTS
+            },
+            "speedup": {
+                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
+            },
+            **{name: spread([result[name] for result in results], 0) for name in plain},
+        }
+    for count in rows[0]["slow"]:
+        results = [row["slow"][count] for row in rows]
+        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
+    return summary

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from torch import Tensor
 
 from data.images import ImageError, contact_sheet, encode, from_array, list_images
 from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, read_style, to_unit
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, require_absent, write_whole
 from models.losses import PerceptualLoss
 from models.network import StyleNetwork
 from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
 from models.weights import StyleFileError, load_style
 from train.callbacks import to_bytes
+from train.command import INTERRUPTED
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
+from train.run_folder import RunError
 from train.step import build_step
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
@@ -36,6 +38,8 @@ STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
 
 SIDE_STEPS = 150
 """Length of the trainings for the other paintings, at half the size: their pictures are only ranked."""
+
+WRITTEN = ("report.json", "pupils.png")
 
 Frozen = tuple[PerceptualName, str]
 """Name of a perceptual network and where its weights are."""
@@ -153,10 +157,20 @@ def measure_cost(pupils: Pupils, painting: Tensor, rounds: int = 7) -> dict[str,
 
 
 def examine(
-    pupils: Pupils, paintings: Sequence[Path], kept: Sequence[Path], minutes: float, folder: Path
+    pupils: Pupils, pictures: Mapping[str, Tensor], kept: Sequence[StyleNetwork], minutes: float, folder: Path
 ) -> dict[str, Any]:
-    """Answer the three questions; pictures go into ``folder``."""
-    pictures = {path.stem: read_style(path, 384) for path in paintings}
+    """Answer the three questions.
+
+    Args:
+        pupils: Who trains and judges.
+        pictures: Paintings by name, RGB in [0, 1], shape (1, 3, H, W); towards the first one pupils are trained.
+        kept: Trained styles, whose pictures are ranked, too.
+        minutes: Training time of each pupil.
+        folder: Where the pupils' pictures go.
+
+    Returns:
+        The figures, ready for JSON.
+    """
     first, *others = pictures
     report: dict[str, Any] = {"size": pupils.size, "batch": pupils.batch}
     cost = measure_cost(pupils, pictures[first])
@@ -181,11 +195,11 @@ def examine(
         report["pupils"][label] = {"steps": count, "seconds": spent, **terms}
         print(f"{label}: {count} steps, {spent:.0f} s, judged by the large network {terms['loss']:.3f}", flush=True)
         sheet.append([to_bytes(picture) for picture in painted[first][-1][:6]])
-        encode(from_array(contact_sheet(sheet)), folder / "pupils.png")
+        encode(from_array(contact_sheet(sheet)), folder / WRITTEN[1])
     for name in others:
         stages, _ = pupils.train("large", pictures[name], SIDE_STEPS, pupils.size // 2)
         painted[name] += [pupils.paint(network) for network in stages]
-    elsewhere = [pupils.paint(load_style(path)[0]) for path in kept]
+    elsewhere = [pupils.paint(network) for network in kept]
     report["rank_correlation"] = {}
     for name, painting in pictures.items():
         everything = [pupils.held_out, *painted[name], *elsewhere]
@@ -225,7 +239,11 @@ def describe(report: dict[str, Any]) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.fidelity", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.fidelity",
+        description="Examine how faithful the small perceptual network is to the large one.",
+        epilog="example: python -m train.fidelity --photos folder --paintings one.jpg two.jpg --minutes 5",
+    )
     parser.add_argument("--teacher", choices=("vgg19", "vgg16"), default="vgg19", help="the large network")
     parser.add_argument("--teacher-weights", default="default", help="its weights (default: torchvision's)")
     parser.add_argument("--weights", default="default", help="the small network's file (default: the kept one)")
@@ -238,22 +256,44 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
     parser.add_argument("--batch", type=int, default=4, help="photos per step (default: 4)")
     parser.add_argument("--no-compile", action="store_true", help="for very short trainings")
-    parser.add_argument("--output", type=Path, default=Path("runs/fidelity"), help="folder to write to")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/fidelity"), help="folder to write to (default: runs/fidelity)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
     options = parser.parse_args(args)
     keep_freed_memory()
     try:
-        large: Frozen = (options.teacher, options.teacher_weights)
-        small: Frozen = ("vgg_small", options.weights)
-        pupils = Pupils(large, small, options.photos, options.size, options.batch, not options.no_compile)
-        options.output.mkdir(parents=True, exist_ok=True)
-        report = examine(pupils, options.paintings, options.styles, options.minutes, options.output)
-    except (ImageError, PerceptualWeightsError, StyleFileError) as error:
+        report = run(options)
+    except (ImageError, PerceptualWeightsError, PlacementError, RunError, StyleFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_whole(options.output / "report.json", json.dumps(report, indent=1) + "\n")
+    except KeyboardInterrupt:
+        print("stopped: no report was written", file=sys.stderr)
+        return INTERRUPTED
     print(describe(report))
+    try:
+        write_whole(options.output / WRITTEN[0], json.dumps(report, indent=1) + "\n")
+    except OSError as error:
+        print(f"error: the report cannot be written to '{options.output}' ({error}); make room", file=sys.stderr)
+        return 2
     print(f"the pupils' pictures: {options.output / 'pupils.png'}; the figures: {options.output / 'report.json'}")
     return 0
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Read and check everything that the command line names, and only then train."""
+    if not options.minutes > 0 or options.batch < 1 or options.size < 64:
+        raise RunError("--minutes must be above 0, --batch at least 1, --size at least 64")
+    require_absent([options.output / name for name in WRITTEN], options.overwrite)
+    pictures = {path.stem: read_style(path, 384) for path in options.paintings}
+    if len(pictures) < len(options.paintings):
+        raise RunError("two of --paintings have the same name; rename one of the files")
+    kept = [load_style(path)[0] for path in options.styles]
+    large: Frozen = (options.teacher, options.teacher_weights)
+    small: Frozen = ("vgg_small", options.weights)
+    pupils = Pupils(large, small, options.photos, options.size, options.batch, not options.no_compile)
+    make_folder(options.output)
+    return examine(pupils, pictures, kept, options.minutes, options.output)
 
 
 if __name__ == "__main__":

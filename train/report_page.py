@@ -47,13 +47,9 @@ def build_page(
         HTML that refers to no other file.
     """
     title = "Fast against slow: " + ", ".join(summary["fast"])
-    told = (
-        f"{setting['photos']} photos at {setting['size']} px; L-BFGS up to {setting['iterations']} iterations; loss: "
-        f"{setting['objective']} ({setting['perceptual']}); the other network: {setting['other']}; "
-        f"{setting['threads']} threads."
-    )
     parts = [
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(told)}</p>",
+        f"<h1>{html.escape(title)}</h1><p>{html.escape(describe_setting(setting))}</p>",
+        f"<p>{html.escape(setting['kinship'])}</p>" if setting["kinship"] else "",
         "<h2>Pictures</h2>",
         _contact_sheet(rows, painting),
         "<h2>L-BFGS iterations that reach the network's loss</h2>",
@@ -72,6 +68,19 @@ def build_page(
     )
     body = "".join(parts)
     return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE_SHEET}</style></head><body>{body}</body></html>\n"
+
+
+def describe_setting(setting: Mapping[str, Any]) -> str:
+    """Say in a line what was compared, and how."""
+    auto = " (auto)" if setting["precision"] == "auto" else ""
+    done, asked = setting["photos"], setting["photos_asked"]
+    photos = f"{done} photos" if done == asked else f"{done} of {asked} photos, for it was stopped,"
+    return (
+        f"{photos} at {setting['size']} px; L-BFGS up to {setting['iterations']} iterations; loss: "
+        f"{setting['objective']} ({setting['perceptual']}); the other network: {setting['other']}; "
+        f"{setting['threads']} threads for either; the slow curves are computed in {setting['slow_precision']}{auto}, "
+        "the losses of networks and pictures in float32."
+    )
 
 
 def describe_shortfall(summary: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from export.equalisation import equalise, observe
 from export.gates import GATES, Difference, compare_pictures, find_photos, split_photos
 from export.integers import to_integers
 from export.manifest import describe_file, describe_folder, describe_model
-from export.placement import replace_folder
+from export.placement import PlacementError, make_folder, replace_folder
 from export.precision import to_bytes, to_float16, to_weights8
 from export.snippets import write_readme
 from export.targets import convert_to_ort, count_partitions
@@ -110,6 +110,10 @@ def check_folder(output: Path, overwrite: bool) -> None:
         raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another output")
     if output.exists() and not output.is_dir():
         raise ExportError(f"'{output}' is a file; name a folder")
+    try:
+        make_folder(output.parent)
+    except PlacementError as error:
+        raise ExportError(str(error)) from error
     if not output.exists() or not any(output.iterdir()):
         return
     if not overwrite:

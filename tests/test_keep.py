@@ -1,5 +1,6 @@
 """A kept style is the trained one in half the bytes."""
 
+import pytest
 import torch
 
 from models.network import NetworkConfig, StyleNetwork
@@ -28,3 +29,13 @@ def test_a_kept_style_is_not_overwritten(tmp_path, capsys):
 def test_an_absent_run_is_named(tmp_path, capsys):
     assert main([str(tmp_path / "missing"), str(tmp_path / "out.safetensors")]) == 2
     assert "missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["afile/out.safetensors", "."])
+def test_an_output_that_cannot_be_is_refused_with_nothing_left(tmp_path, monkeypatch, output, capsys):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    (tmp_path / "afile").write_text("precious")
+    monkeypatch.chdir(tmp_path)
+    assert main([".", output, "--overwrite"]) == 2
+    assert "is a f" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["afile", "style.safetensors"]

@@ -5,7 +5,7 @@ import pytest
 from tests.errors import one_error
 from tests.slow_command import slow, write_photo
 from train.dream import main as dream
-from train.output_files import SlowFiles, prepare_folder, require_output
+from train.output_files import SlowFiles, require_output
 from train.run_folder import RunError
 
 
@@ -34,11 +34,6 @@ def test_another_name_of_a_picture_that_is_read_is_recognised(tmp_path):
     (tmp_path / "link.png").symlink_to("photo.png")
     with pytest.raises(RunError, match="is read"):
         require_output(tmp_path / "link.png", [tmp_path / "photo.png"], overwrite=True)
-
-
-def test_folder_is_created_and_left_empty(tmp_path):
-    prepare_folder(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_an_earlier_picture_is_not_overwritten(photo, capsys):

@@ -66,3 +66,10 @@ def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wro
     assert main(arguments(finished, name="absent", **wrong)) == 2
     one_error(capsys)
     assert not (finished / "runs" / "absent").exists()
+
+
+def test_a_runs_folder_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "runs").write_text("precious")
+    assert main(arguments(tmp_path, steps=2)) == 2
+    assert "--runs" in one_error(capsys)
+    assert (tmp_path / "runs").read_text() == "precious"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from data.images import ImageError
 from export.convert import ExportError, convert
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError
 from models.weights import StyleCard, StyleFileError, save_style
 from train.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
@@ -31,7 +31,7 @@ from train.style_training import StyleTraining, should_compile
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
-USER_ERRORS = (RunError, ImageError, StyleFileError, PerceptualWeightsError, ExportError)
+USER_ERRORS = (RunError, ImageError, StyleFileError, PerceptualWeightsError, PlacementError, ExportError)
 """Errors that carry one sentence for the user; every other one is a bug and keeps its traceback."""
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -149,6 +149,7 @@ class StyleCLI(TrainingCLI):
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()
+            make_folder(self.folder.path.parent, "--runs")
         elif checkpoint is None:
             config.ckpt_path = self._choose_judged(config.model.start_from)
         if config.trainer.precision is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data.images import ImageError, contact_sheet, decode, encode, from_array, to_array
 from data.samples import SAMPLES, SHOWN, sample_photo
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from export.runtime import ModelError, Stylizer
 from train import command
 from train.run_folder import RunFolder
@@ -23,7 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(args: list[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.demo", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m train.demo",
+        description="Train a style, export it, and repaint a photo with it, without any download.",
+        epilog="example: python -m train.demo --style painting.jpg --photos ~/Pictures --photo me.jpg",
+    )
     parser.add_argument("--style", type=Path, help="a painting in place of the drawn one")
     parser.add_argument("--photos", type=Path, help="folder of photos to train on, in place of samples and scenes")
     parser.add_argument("--photo", type=Path, help=f"photo to repaint, in place of the sample '{SHOWN}'")
@@ -34,6 +38,7 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(args)
     try:
         before = to_array(decode(options.photo.expanduser() if options.photo else sample_photo(SHOWN)))
+        make_folder(options.output)
         run = RunFolder(options.output / (options.style.stem if options.style else "flowing_strokes"))
         start = time.perf_counter()
         code = train_style(run, options)
@@ -46,7 +51,7 @@ def main(args: list[str] | None = None) -> int:
         painted = time.perf_counter()
         encode(from_array(after), options.output / "painted.jpg")
         encode(from_array(contact_sheet([[before, after]])), options.output / "before-after.png")
-    except (ImageError, ModelError) as error:
+    except (ImageError, ModelError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     height, width = before.shape[:2]

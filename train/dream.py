@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from data.images import ImageError, decode, encode, fit_within, from_array, to_array
 from data.photos import to_tensor
-from models.perceptual import PerceptualName, VGGFeatures
+from export.placement import PlacementError, make_folder
+from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
-from train.output_files import prepare_folder, require_output
+from train.output_files import require_output
 from train.pixels import resize
 from train.run_folder import RunError, require_at_least
 from train.slow import ExamplesFormatter, spell_flags
@@ -122,9 +123,11 @@ def run(config: DreamConfig) -> Path:
         raise RunError(f"--step is {config.step}; it must be above 0, 0.01 say")
     output = Path(config.output)
     require_output(output, [Path(config.content)], config.overwrite)
-    prepare_folder(output.parent)
+    make_folder(output.parent)
     try:
         features = VGGFeatures(config.perceptual, config.layers, config.perceptual_weights)
+    except PerceptualWeightsError as error:
+        raise RunError(str(error.with_flag("--perceptual_weights"))) from error
     except ValueError as error:
         raise RunError(str(error)) from error
     image = decode(Path(config.content))
@@ -164,7 +167,7 @@ def main(args: list[str] | None = None) -> int:
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
     try:
         print(f"wrote {run(DreamConfig(**values))}")
-    except (RunError, ImageError) as error:
+    except (RunError, ImageError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

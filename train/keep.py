@@ -11,13 +11,18 @@ from pathlib import Path
 
 import torch
 
+from export.placement import PlacementError, make_folder
 from models.weights import StyleFileError, load_style, save_style
 from train.run_folder import RunFolder
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.keep", description="Store a trained style as float16.")
+    parser = argparse.ArgumentParser(
+        prog="python -m train.keep",
+        description="Store a trained style as float16.",
+        epilog="example: python -m train.keep runs/wave models/pretrained/wave.safetensors",
+    )
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
@@ -25,12 +30,15 @@ def main(args: list[str] | None = None) -> int:
     if options.output.exists() and not options.overwrite:
         print(f"error: '{options.output}' exists; choose another name or say --overwrite", file=sys.stderr)
         return 2
+    if options.output.is_dir():
+        print(f"error: '{options.output}' is a folder; name the .safetensors file to write", file=sys.stderr)
+        return 2
     try:
+        make_folder(options.output.parent, "output")
         network, card = load_style(RunFolder(options.run).weights)
-    except StyleFileError as error:
+    except (PlacementError, StyleFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     save_style(options.output, network, card, torch.float16)
     print(f"wrote '{options.output}': {options.output.stat().st_size:,} bytes")
     return 0

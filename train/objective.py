@@ -83,7 +83,7 @@ def describe_kinship(networks: dict[str, str]) -> str | None:
     if "vgg_small" not in networks or len(networks) < 2:
         return None
     path = SMALL_WEIGHTS if networks["vgg_small"] == "default" else Path(networks["vgg_small"])
-    header = {}
+    header: dict[str, str] = {}
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}

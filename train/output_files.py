@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,15 +104,6 @@ def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, besid
     if existing and not overwrite:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise RunError(f"'{existing[0]}'{more} would be overwritten; choose another --output, or say --overwrite")
-
-
-def prepare_folder(folder: Path) -> None:
-    """Create a folder if need be, and make sure that files can be written there; RunError if not."""
-    with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        # Permissions do not tell: a disk may be read-only, and /proc has folders in which nobody can write.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
 
 
 @contextlib.contextmanager

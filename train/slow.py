@@ -25,12 +25,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.images import ImageError, encode, fit_within, from_array
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
-from train.output_files import SlowFiles, prepare_folder
+from train.output_files import SlowFiles
 from train.pixels import Iterate, Pixels, Saturation, resize
 from train.precision import lower_precision
 from train.run_folder import RunError
@@ -161,7 +161,7 @@ def run(config: SlowConfig) -> list[Path]:
         ImageError: If a picture cannot be read or written.
     """
     config.check()
-    prepare_folder(Path(config.output).parent)
+    make_folder(Path(config.output).parent)
     task = Task(config)
     record = Record(config.files, config.save_every)
     total = config.iterations * len(task.sizes)
@@ -229,7 +229,7 @@ def main(args: list[str] | None = None) -> int:
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
     try:
         written = run(SlowConfig(**values))
-    except (RunError, ImageError) as error:
+    except (RunError, ImageError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -20,11 +20,10 @@ import yaml
 from tqdm import tqdm
 
 from data.images import ImageError
-from export.placement import write_whole
+from export.placement import PlacementError, make_folder, write_whole
 from models.perceptual import PerceptualWeightsError
 from train.comparison import judge_picture
 from train.memory import keep_freed_memory
-from train.output_files import prepare_folder
 from train.pixels import resize
 from train.run_folder import RunError
 from train.slow import optimise
@@ -85,7 +84,7 @@ def main(args: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         figures = run(options)
-    except (RunError, ImageError, PerceptualWeightsError) as error:
+    except (RunError, ImageError, PerceptualWeightsError, PlacementError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("loss after" + "".join(f"{second:>9.4g} s" for second in figures["seconds"]))
@@ -101,7 +100,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not 0 < options.seconds < math.inf:
         raise RunError(f"--seconds is {options.seconds}; it must be above 0, 240 say")
     if options.output:
-        prepare_folder(options.output.parent)
+        make_folder(options.output.parent)
         if options.output.is_dir():
             raise RunError(f"output '{options.output}' is a folder; name a JSON file with --output")
     settings: dict[str, Any] = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from data.images import decode, fit_within, to_array
 from data.photos import to_tensor
 from models.losses import PerceptualLoss
-from models.perceptual import PerceptualName, PoolingName, VGGFeatures
+from models.perceptual import PerceptualName, PerceptualWeightsError, PoolingName, VGGFeatures
 from train.output_files import SlowFiles
 from train.pixels import LEARNING_RATES, LEAST_SIDE, OptimizerName, make_noise, plan_sizes, resize
 from train.precision import PrecisionName
@@ -170,6 +170,8 @@ class Task:
             self.loss = PerceptualLoss(
                 features, config.content_layers, config.style_layers, content_weight, style_weight, config.tv_weight
             )
+        except PerceptualWeightsError as error:
+            raise RunError(str(error.with_flag("--perceptual_weights"))) from error
         except ValueError as error:
             raise RunError(str(error)) from error
         self.loss.to(self.device)

@@ -33,6 +33,38 @@ def test_lbfgs_never_goes_up():
     assert losses == sorted(losses, reverse=True)
 
 
+def test_line_search_that_rounding_blinds_goes_on_in_full_precision():
+    torch.manual_seed(0)
+    target, evaluations = torch.rand(1, 3, 8, 8), []
+    exact = towards(target)
+
+    def blinded(picture):
+        # Every look adds more than a step can gain.
+        evaluations.append(None)
+        terms = exact(picture)
+        return terms._replace(total=terms.total + float(len(evaluations)))
+
+    pixels = Pixels(torch.rand(1, 3, 8, 8), blinded, "lbfgs", exact=exact)
+    losses = [float(terms.total) for terms in pixels.run(20)]
+    assert pixels.exact_from is not None
+    assert len(evaluations) < 30
+    after = losses[pixels.exact_from :]
+    assert after == sorted(after, reverse=True)
+    assert (pixels.picture - target).abs().mean() < 1e-4
+
+
+def test_full_precision_is_not_asked_while_the_line_search_sees_its_way():
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 8, 8)
+
+    def never(picture):
+        raise AssertionError
+
+    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(target), "lbfgs", exact=never)
+    assert len(list(pixels.run(6))) == 6
+    assert pixels.exact_from is None
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
     with pytest.raises(ValueError, match="above 0"):

@@ -20,7 +20,7 @@ from models.losses import LossTerms, PerceptualLoss
 from train.artefacts import THRESHOLDS, measure_artefacts
 from train.callbacks import to_bytes
 from train.pixels import Pixels
-from train.precision import PrecisionName, lower_precision
+from train.precision import PrecisionName, is_lowered, lower_precision
 
 TERMS = ("loss", "content", "style")
 
@@ -99,7 +99,10 @@ def trace(
         with lower_precision(precision, picture.device):
             return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
 
-    pixels = Pixels(start, judge, "lbfgs")
+    def judge_exactly(picture: Tensor) -> LossTerms:
+        return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+
+    pixels = Pixels(start, judge, "lbfgs", exact=judge_exactly if is_lowered(precision, photo.device) else None)
     losses: dict[str, list[float]] = {name: [] for name in TERMS}
     seconds, pictures = [0.0], {}
     began = time.perf_counter()

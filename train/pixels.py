@@ -34,6 +34,9 @@ LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
 AVERAGING = 0.99
 """Decay of the average over Adam's iterates, which is smoother than any of them."""
 
+LINE_SEARCH_LIMIT = 12
+"""Evaluations within one iteration of L-BFGS beyond which rounding is taken to hide the descent; 1 to 4 are usual."""
+
 Judge = Callable[[Tensor], LossTerms]
 """From a picture, RGB in [0, 1], shape (1, 3, H, W), to its losses."""
 
@@ -64,6 +67,12 @@ class Pixels:
         optimizer: ``lbfgs`` or ``adam``.
         learning_rate: L-BFGS's first trial step, or Adam's step on values in [0, 1]; None for 1 and 0.02.
         carried: Adam's state at the size before, which is enlarged.
+        exact: The same loss in full precision where ``judge`` is in a lower one. Near its end L-BFGS gains less by a
+            step than bfloat16 rounds away; its line search would then try up to 25 lengths at every iteration, and
+            choose by chance.
+
+    Attributes:
+        exact_from: Iteration from which on ``exact`` was the judge; None if it never was.
 
     Raises:
         ValueError: If the learning rate is not above 0.
@@ -74,6 +83,7 @@ class Pixels:
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float | None = None
     carried: dict[str, Tensor] | None = None
+    exact: Judge | None = None
 
     def __post_init__(self) -> None:
         rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
@@ -84,6 +94,7 @@ class Pixels:
         self._weight = 0.0
         self._newest = self._best = self.start
         self._lowest = math.inf
+        self.exact_from: int | None = None
         if self.optimizer == "lbfgs":
             self._steps: torch.optim.Optimizer = torch.optim.LBFGS(
                 [self.values],
@@ -105,19 +116,25 @@ class Pixels:
 
     def run(self, iterations: int) -> Iterator[LossTerms]:
         """Take steps, one for each item drawn; the losses are those at the beginning of the step."""
-        for _ in range(iterations):
+        for number in range(1, iterations + 1):
             first: list[LossTerms] = []
+            tried: list[float] = []
             before = self._newest
 
-            def evaluate(first: list[LossTerms] = first) -> float:
+            def evaluate(first: list[LossTerms] = first, tried: list[float] = tried) -> float:
                 self._steps.zero_grad()
                 terms = self.judge(self.values.expand(-1, 3, -1, -1))
                 terms.total.backward()  # type: ignore[no-untyped-call]
                 if not first:
                     first.append(LossTerms(*(term.detach() for term in terms)))
-                return float(terms.total.detach())
+                tried.append(float(terms.total.detach()))
+                return tried[-1]
 
             self._steps.step(evaluate)
+            if self.optimizer == "lbfgs" and self.exact is not None:
+                lost = min(tried) >= tried[0]
+                if lost or len(tried) > LINE_SEARCH_LIMIT:
+                    self._go_on_with(self.exact, before if lost else self.values, number)
             if self.optimizer == "adam":
                 with torch.no_grad():
                     self.values.clamp_(0, 1)
@@ -128,6 +145,13 @@ class Pixels:
             if float(first[0].total) < self._lowest:
                 self._lowest, self._best = float(first[0].total), before
             yield first[0]
+
+    def _go_on_with(self, judge: Judge, values: Tensor, number: int) -> None:
+        with torch.no_grad():
+            self.values.copy_(values)
+        # The differences of gradients that it remembers are rounded, too.
+        self._steps.state.clear()
+        self.judge, self.exact, self.exact_from = judge, None, number
 
     @property
     def picture(self) -> Tensor:

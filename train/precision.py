@@ -33,6 +33,14 @@ def lower_precision(precision: PrecisionName, device: torch.device) -> torch.aut
     return autocast(chosen, device)
 
 
+def is_lowered(precision: PrecisionName, device: torch.device) -> bool:
+    """Tell whether ``auto`` means bfloat16 here, so that a computation may go over to float32 where that is too coarse.
+
+    Who asks for bfloat16 gets nothing else.
+    """
+    return precision == "auto" and best_precision(device.type) == BFLOAT16
+
+
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context that Lightning computes in, for code that runs without it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BFLOAT16)

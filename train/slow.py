@@ -32,7 +32,7 @@ from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
 from train.output_files import SlowFiles
 from train.pixels import Iterate, Pixels, Saturation, resize
-from train.precision import lower_precision
+from train.precision import is_lowered, lower_precision
 from train.run_folder import RunError
 from train.slow_config import SlowConfig, Task
 
@@ -134,13 +134,21 @@ def optimise(task: Task) -> Iterator[Iterate]:
             with lower_precision(config.precision, pixels.device):
                 return task.loss(pixels, content)  # type: ignore[no-any-return]
 
-        pixels = Pixels(resize(picture, size), judge, config.optimizer, config.learning_rate, carried)
-        saturation = Saturation(config.patience)
+        def judge_exactly(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
+            return task.loss(pixels.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+
+        first = resize(picture, size)
+        exact = judge_exactly if is_lowered(config.precision, first.device) else None
+        pixels = Pixels(first, judge, config.optimizer, config.learning_rate, carried, exact)
+        saturation, announced = Saturation(config.patience), False
         for terms in pixels.run(config.iterations):
             iteration += 1
             loss = float(terms.total)
             if not math.isfinite(loss):
                 raise RunError(f"the loss became {loss} at iteration {iteration}; lower --learning_rate or the weights")
+            if pixels.exact_from is not None and not announced:
+                announced = True
+                tqdm.write(f"iteration {iteration}: bfloat16 rounds away what a step still gains; going on in float32")
             yield Iterate(iteration, pixels.picture, terms, pixels)
             if saturation.reached(loss):
                 break

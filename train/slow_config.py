@@ -51,7 +51,8 @@ class SlowConfig:
         style_weight: Strength of the style; 0.5 is half as strong.
         tv_weight: Smoothness: total variation; 0 switches it off.
         preserve_color: Change the luminance only, and keep the photo's colours.
-        precision: float32, bfloat16, or auto: bfloat16 where the hardware has it, which halves the time.
+        precision: float32, bfloat16, or auto: bfloat16 where the hardware has it, which halves the time,
+            until L-BFGS gains less by a step than it rounds away.
         patience: Iterations without a fall of the loss by 0.2 % after which a size is done; 0 never stops early.
         save_every: Iterations between two pictures of the way; 0 keeps none, and makes no GIF.
         seed: Fixes the noise.

@@ -1,6 +1,7 @@
 """The slow mode makes the picture it is asked for, shows its work, and refuses what cannot work in one sentence."""
 
 import csv
+import functools
 import os
 import signal
 import subprocess
@@ -214,7 +215,10 @@ def test_flags_may_have_dashes_and_no_value():
 def test_control_c_keeps_the_picture_so_far(photo):
     flags = ["--content", photo, "--style", DRAWING, "--output", photo.parent / "out.png", "--size", "64"]
     flags += ["--iterations", "100000", "--perceptual", "vgg_small", "--save-every", "1"]
-    process = subprocess.Popen([sys.executable, "-m", "train.slow", *map(str, flags)], cwd=ROOT, stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "train.slow", *map(str, flags)]
+    # Where the tests run in the background of a shell, Ctrl-C is switched off, and programs inherit that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=heard)  # noqa: PLW1509
     for _ in range(600):
         if (photo.parent / "out-steps" / "00002.png").exists():
             break

@@ -224,7 +224,10 @@ def test_control_c_keeps_the_picture_so_far(photo):
             break
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 0, said
     assert decode(photo.parent / "out.png").size == (64, 48)
     assert len(read_losses(photo.parent / "out-curve.csv")) >= 2

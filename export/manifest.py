@@ -15,7 +15,7 @@ import onnxruntime
 from export.benchmark import Measurement
 from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, contract_of
 from export.gates import GATES, Difference
-from models.network import StyleNetwork
+from models.network import StyleNetwork, count_parameters
 from models.weights import StyleCard
 
 
@@ -36,7 +36,7 @@ def describe_folder(
         "licence": card.licence,
         "project_version": card.project_version,
         "network": network.config.to_dict(),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": count_parameters(network),
         "steps": card.steps,
         "held_out_loss": card.held_out_loss,
         "target": target,

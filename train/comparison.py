@@ -19,8 +19,8 @@ from export.runtime import Stylizer
 from models.losses import LossTerms, PerceptualLoss
 from train.artefacts import THRESHOLDS, measure_artefacts
 from train.callbacks import to_bytes
-from train.pixels import Pixels
-from train.precision import PrecisionName, is_lowered, lower_precision
+from train.pixels import Pixels, make_judges
+from train.precision import PrecisionName
 
 TERMS = ("loss", "content", "style")
 
@@ -95,14 +95,8 @@ def trace(
     """
     content = loss.describe_content(photo)
 
-    def judge(picture: Tensor) -> LossTerms:
-        with lower_precision(precision, picture.device):
-            return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
-
-    def judge_exactly(picture: Tensor) -> LossTerms:
-        return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
-
-    pixels = Pixels(start, judge, "lbfgs", exact=judge_exactly if is_lowered(precision, photo.device) else None)
+    judge, exact = make_judges(loss, content, precision, photo.device)
+    pixels = Pixels(start, judge, "lbfgs", exact=exact)
     losses: dict[str, list[float]] = {name: [] for name in TERMS}
     seconds, pictures = [0.0], {}
     began = time.perf_counter()

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.losses import LossTerms
+from models.losses import LossTerms, PerceptualLoss
+from train.precision import PrecisionName, is_lowered, lower_precision
 
 OptimizerName = Literal["lbfgs", "adam"]
 
@@ -39,6 +40,28 @@ LINE_SEARCH_LIMIT = 12
 
 Judge = Callable[[Tensor], LossTerms]
 """From a picture, RGB in [0, 1], shape (1, 3, H, W), to its losses."""
+
+
+def make_judges(
+    loss: PerceptualLoss, content: Mapping[str, Tensor], precision: PrecisionName, device: torch.device
+) -> tuple[Judge, Judge | None]:
+    """Return what judges pixels, and the same in full precision where they may go over to it (see ``Pixels``).
+
+    Args:
+        loss: With its style set.
+        content: What it said of the photo.
+        precision: Of the first judge.
+        device: Where the pixels are.
+    """
+
+    def judge_exactly(pixels: Tensor) -> LossTerms:
+        return loss(pixels.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+
+    def judge(pixels: Tensor) -> LossTerms:
+        with lower_precision(precision, pixels.device):
+            return judge_exactly(pixels)
+
+    return judge, judge_exactly if is_lowered(precision, device) else None
 
 
 class Iterate(NamedTuple):

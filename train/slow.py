@@ -19,20 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-import torch
 from jsonargparse import DefaultHelpFormatter
-from torch import Tensor
 from tqdm import tqdm
 
 from data.images import ImageError, encode, fit_within, from_array
 from export.placement import PlacementError, make_folder, write_whole
-from models.losses import LossTerms
 from train.callbacks import to_bytes
 from train.command import StyleArgumentParser, quiet_libraries
 from train.memory import keep_freed_memory
 from train.output_files import SlowFiles
-from train.pixels import Iterate, Pixels, Saturation, resize
-from train.precision import is_lowered, lower_precision
+from train.pixels import Iterate, Pixels, Saturation, make_judges, resize
 from train.run_folder import RunError
 from train.slow_config import SlowConfig, Task
 
@@ -129,16 +125,8 @@ def optimise(task: Task) -> Iterator[Iterate]:
     for size in task.sizes:
         content = task.prepare(size)
 
-        def judge(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            with lower_precision(config.precision, pixels.device):
-                return task.loss(pixels, content)  # type: ignore[no-any-return]
-
-        def judge_exactly(pixels: Tensor, content: dict[str, Tensor] = content) -> LossTerms:
-            return task.loss(pixels.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
-
         first = resize(picture, size)
-        exact = judge_exactly if is_lowered(config.precision, first.device) else None
+        judge, exact = make_judges(task.loss, content, config.precision, first.device)
         pixels = Pixels(first, judge, config.optimizer, config.learning_rate, carried, exact)
         saturation, announced = Saturation(config.patience), False
         for terms in pixels.run(config.iterations):

@@ -35,7 +35,7 @@ fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PH
 
 $(INSTALLED): pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check ".[dev,samples]"
+	$(PY) -m pip install --quiet --disable-pip-version-check ".[dev,samples,judge]"
 	rm -rf build onestroke.egg-info
 	touch $(INSTALLED)
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.judge import EfficientNetFeatures
 from models.perceptual import VGGFeatures
 
 STYLE_BALANCE = 2.0
@@ -180,7 +181,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(
         self,
-        features: VGGFeatures,
+        features: VGGFeatures | EfficientNetFeatures,
         content_layers: Mapping[str, float],
         style_layers: Mapping[str, float],
         content_weight: float = 1.0,

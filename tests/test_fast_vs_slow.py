@@ -123,6 +123,7 @@ def test_missing_files_get_one_sentence(trained, tmp_path, capsys, flag, value):
         "--style": str(DRAWING),
         "--photos": str(trained / "photos"),
         "--output": str(tmp_path / "report"),
+        "--other": "vgg16",
         "--other-weights": str(trained / "vgg16.safetensors"),
     } | {flag: value}
     assert main([word for pair in flags.items() for word in pair]) == 2

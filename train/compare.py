@@ -22,6 +22,7 @@ from data.images import ImageError, contact_sheet, decode, encode, from_array, l
 from data.photos import to_tensor
 from export.placement import PlacementError, make_folder, write_whole
 from export.runtime import ModelError, Stylizer
+from models.judge import JudgeName
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualName, PerceptualWeightsError
 from train.command import INTERRUPTED, quiet_libraries
@@ -43,6 +44,8 @@ from train.report_page import arrange_pictures, build_page, list_artefacts
 from train.run_folder import RunError
 
 Picture = NDArray[np.uint8]
+
+OTHERS: tuple[str, ...] = (*get_args(JudgeName), *get_args(PerceptualName))
 
 WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
 
@@ -156,7 +159,10 @@ def main(args: list[str] | None = None) -> int:
     )
     parser.add_argument("--perceptual-weights", default="default", help="weights of the network trained with")
     parser.add_argument(
-        "--other", choices=get_args(PerceptualName), default="vgg16", help="another network to judge by"
+        "--other",
+        choices=OTHERS,
+        default=OTHERS[0],
+        help=f"another network to judge by (default: {OTHERS[0]}, which is none of VGG's kin)",
     )
     parser.add_argument("--other-weights", default="default", help="its weights")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
@@ -215,7 +221,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]
     if is_same_network(loss, other):
         raise RunError(
             f"--other {options.other} is the very network that fast and slow are judged by, where another is needed; "
-            f"choose another of {', '.join(get_args(PerceptualName))}"
+            f"choose another of {', '.join(OTHERS)}"
         )
     photos = read_photos(options.photos, options.count, options.size)
     make_folder(options.output)

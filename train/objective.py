@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -12,8 +12,9 @@ from safetensors import safe_open
 
 from data.photos import read_style
 from export.runtime import Stylizer
+from models.judge import JUDGE_CONTENT_LAYERS, JUDGE_STYLE_LAYERS, EfficientNetFeatures, JudgeName
 from models.losses import PerceptualLoss
-from models.perceptual import SMALL_WEIGHTS, VGGFeatures
+from models.perceptual import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 
@@ -32,9 +33,16 @@ class Objective:
     perceptual: str
 
     def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
-        """Build the loss on a network's features, with its style set."""
-        layers = [*self.settings["content_layers"], *self.settings["style_layers"]]
-        loss = PerceptualLoss(VGGFeatures(network, layers, weights), **self.settings)  # type: ignore[arg-type]
+        """Build the loss on a network's features, with its style set; one that is no VGG looks at layers of its own."""
+        settings = self.settings
+        if network in get_args(JudgeName):
+            if weights != "default":
+                raise PerceptualWeightsError(f"{network} comes with its weights, and takes no others")
+            settings = settings | {"content_layers": JUDGE_CONTENT_LAYERS, "style_layers": JUDGE_STYLE_LAYERS}
+            loss = PerceptualLoss(EfficientNetFeatures(), **settings)
+        else:
+            layers = [*settings["content_layers"], *settings["style_layers"]]
+            loss = PerceptualLoss(VGGFeatures(network, layers, weights), **settings)  # type: ignore[arg-type]
         loss.set_style([read_style(style, self.style_size)])
         return loss
 

@@ -11,6 +11,7 @@ from tests.errors import one_error
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train.fidelity import main, rank_correlation
+from train.pupils import Pupils
 
 
 def test_rank_correlation_looks_at_order_alone():
@@ -46,8 +47,6 @@ def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
 
 
 def test_examining_a_network_against_itself_finds_no_difference(pictures):
-    from train.fidelity import Pupils
-
     pupils = Pupils(("vgg_small", "default"), ("vgg_small", str(SMALL_WEIGHTS)), pictures / "photos", 64, 2)
     painting = torch.rand(1, 3, 64, 64)
     large, small = (pupils.judge(kind, painting, pupils.held_out) for kind in ("large", "small"))
@@ -66,6 +65,7 @@ def test_examining_a_network_against_itself_finds_no_difference(pictures):
         ("--output", "earlier", "--overwrite"),
         ("--output", "painted", "--overwrite"),
         ("--minutes", "0", "--minutes"),
+        ("--learning-rate", "0", "--learning-rate"),
     ],
 )
 def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, capsys, flag, value, sentence):

@@ -10,7 +10,8 @@ from data.images import list_images
 from data.photos import HeldOutPhotos, collate, hold_out, read_style, to_unit
 from models.weights import load_style
 from tests.small_run import ROOT
-from train.fidelity import build_loss, rank_correlation
+from train.fidelity import rank_correlation
+from train.pupils import build_loss
 
 NEEDED = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")
 

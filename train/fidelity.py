@@ -10,127 +10,30 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from data.images import ImageError, contact_sheet, encode, from_array, list_images
-from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, read_style, to_unit
+from data.images import ImageError, contact_sheet, encode, from_array
+from data.photos import read_style
 from export.placement import PlacementError, make_folder, require_absent, write_whole
-from models.losses import PerceptualLoss
 from models.network import StyleNetwork
-from models.perceptual import PerceptualName, PerceptualWeightsError, VGGFeatures
+from models.perceptual import PerceptualWeightsError
 from models.weights import StyleFileError, load_style
 from train.callbacks import to_bytes
 from train.command import INTERRUPTED
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
+from train.pupils import LEARNING_RATE, Frozen, Pupils, build_loss
 from train.run_folder import RunError
-from train.step import build_step
-from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
-
-STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
-"""Shares of a training after which its pictures are looked at."""
 
 SIDE_STEPS = 150
 """Length of the trainings for the other paintings, at half the size: their pictures are only ranked."""
 
 WRITTEN = ("report.json", "pupils.png")
-
-Frozen = tuple[PerceptualName, str]
-"""Name of a perceptual network and where its weights are."""
-
-
-class Pupils:
-    """Train style networks with either loss, and judge what they paint.
-
-    Args:
-        large: The network that is right by definition.
-        small: The network that is examined.
-        photos: Folder of photos; those that training holds out are painted and judged.
-        size: Side of the pictures in pixels.
-        batch: Photos per step.
-        compiled: Compile the pupils, as trainings of this length do.
-    """
-
-    def __init__(
-        self, large: Frozen, small: Frozen, photos: Path, size: int, batch: int, compiled: bool = True
-    ) -> None:
-        self.frozen = {"large": large, "small": small}
-        self.size, self.batch, self.compiled = size, batch, compiled
-        self.training, held_out = hold_out(list_images(photos), 16, photos)
-        held = HeldOutPhotos(held_out, size)
-        self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos)
-
-    def _batches(self, size: int) -> Iterator[Tensor]:
-        stream = PhotoStream(self.training, size, seed=0)
-        number = 0
-        while True:
-            samples = [stream[number + index] for index in range(self.batch)]
-            yield to_unit(collate(samples).photos)
-            number += self.batch
-
-    def time_step(self, kind: str, painting: Tensor, rounds: int = 6) -> float:
-        """Return the median seconds of a whole training step, after three that are not counted."""
-        name, weights = self.frozen[kind]
-        step, _ = build_step(
-            "ours", weights, self.size, 100, painting=painting, perceptual=name, compiled=self.compiled
-        )
-        batches, seconds = self._batches(self.size), []
-        for _ in range(rounds + 3):
-            start = time.perf_counter()
-            step(next(batches))
-            seconds.append(time.perf_counter() - start)
-        return sorted(seconds[3:])[rounds // 2]
-
-    def train(
-        self, kind: str, painting: Tensor, steps: int, size: int | None = None
-    ) -> tuple[list[StyleNetwork], float]:
-        """Train one pupil; return copies of it at each stage, and the seconds that its steps took."""
-        name, weights = self.frozen[kind]
-        size = size or self.size
-        compiled = self.compiled and size == self.size
-        step, network = build_step("ours", weights, size, steps, painting=painting, perceptual=name, compiled=compiled)
-        due = {max(1, round(share * steps)) for share in STAGES}
-        stages: list[StyleNetwork] = []
-        batches = self._batches(size)
-        spent = 0.0
-        for number in range(1, steps + 1):
-            start = time.perf_counter()
-            loss = step(next(batches))
-            # The first step compiles, which takes either pupil the same minute.
-            spent += time.perf_counter() - start if number > 1 else 0
-            if number in due:
-                stages.append(deepcopy(network))  # type: ignore[arg-type]
-                print(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}", flush=True)
-        return stages, spent
-
-    @torch.no_grad()
-    def paint(self, network: StyleNetwork) -> Tensor:
-        """Paint the held-out photos, RGB in [0, 1]."""
-        return torch.cat([network(photo[None]).clamp(0, 1) for photo in self.held_out])
-
-    @torch.no_grad()
-    def judge(self, kind: str, painting: Tensor, pictures: Tensor) -> dict[str, Tensor]:
-        """Return loss, content and style of each picture, in float32, each of shape (B,)."""
-        loss = build_loss(self.frozen[kind], painting)
-        found = []
-        for picture, photo in zip(pictures, self.held_out, strict=True):
-            found.append(torch.stack(list(loss(picture[None], loss.describe_content(photo[None]))[:3])))
-        return dict(zip(("loss", "content", "style"), torch.stack(found).unbind(1), strict=True))
-
-
-def build_loss(frozen: Frozen, painting: Tensor) -> PerceptualLoss:
-    """Build the default loss towards a painting on features of one of the networks."""
-    loss = PerceptualLoss(
-        VGGFeatures(frozen[0], [*CONTENT_LAYERS, *STYLE_LAYERS], frozen[1]), CONTENT_LAYERS, STYLE_LAYERS
-    )
-    loss.set_style([painting])
-    return loss
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:
@@ -172,7 +75,7 @@ def examine(
         The figures, ready for JSON.
     """
     first, *others = pictures
-    report: dict[str, Any] = {"size": pupils.size, "batch": pupils.batch}
+    report: dict[str, Any] = {"size": pupils.size, "batch": pupils.batch, "learning_rate": pupils.learning_rate}
     cost = measure_cost(pupils, pictures[first])
     report["cost"] = {**cost, "ratio": cost["small"] / cost["large"]}
     print(f"loss, forward and backward: {cost['small']:.3f} s against {cost['large']:.3f} s", flush=True)
@@ -255,6 +158,12 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10, help="training time of each pupil (default: 10)")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
     parser.add_argument("--batch", type=int, default=4, help="photos per step (default: 4)")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=LEARNING_RATE,
+        help=f"of either training (default: {LEARNING_RATE:g}, better for both than 2e-3 at this length)",
+    )
     parser.add_argument("--no-compile", action="store_true", help="for very short trainings")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/fidelity"), help="folder to write to (default: runs/fidelity)"
@@ -282,8 +191,8 @@ def main(args: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Read and check everything that the command line names, and only then train."""
-    if not options.minutes > 0 or options.batch < 1 or options.size < 64:
-        raise RunError("--minutes must be above 0, --batch at least 1, --size at least 64")
+    if not options.minutes > 0 or options.batch < 1 or options.size < 64 or not options.learning_rate > 0:
+        raise RunError("--minutes and --learning-rate must be above 0, --batch at least 1, --size at least 64")
     require_absent([options.output / name for name in WRITTEN], options.overwrite)
     pictures = {path.stem: read_style(path, 384) for path in options.paintings}
     if len(pictures) < len(options.paintings):
@@ -291,7 +200,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     kept = [load_style(path)[0] for path in options.styles]
     large: Frozen = (options.teacher, options.teacher_weights)
     small: Frozen = ("vgg_small", options.weights)
-    pupils = Pupils(large, small, options.photos, options.size, options.batch, not options.no_compile)
+    compiled = not options.no_compile
+    pupils = Pupils(large, small, options.photos, options.size, options.batch, compiled, options.learning_rate)
     make_folder(options.output)
     return examine(pupils, pictures, kept, options.minutes, options.output)
 

@@ -260,7 +260,7 @@ def main(args: list[str] | None = None) -> int:
             PhotoData,
             args=args,
             parser_class=StyleArgumentParser,
-            parser_kwargs={"description": "Train one style, and export it."},
+            parser_kwargs={"prog": "python -m train", "description": "Train one style, and export it."},
             trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
             save_config_callback=RunConfigCallback,
             save_config_kwargs={"save_to_log_dir": False},

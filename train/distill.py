@@ -93,7 +93,10 @@ def main(args: list[str] | None = None) -> int:
             args=args,
             run=False,
             parser_class=StyleArgumentParser,
-            parser_kwargs={"description": "Distil a small perceptual network from VGG."},
+            parser_kwargs={
+                "prog": "python -m train.distill",
+                "description": "Distil a small perceptual network from VGG.",
+            },
             trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
             save_config_callback=None,
             seed_everything_default=0,

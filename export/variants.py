@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+from tqdm import tqdm
 
 from export.benchmark import SIDES, measure_model
 from export.builder import LEAN, Form
@@ -85,8 +86,12 @@ def export_variants(
         folder = Path(name) / output.name
         folder.mkdir()
         maker = _Maker(network, card, request, judges, others)
-        for variant in request.variants:
-            announce(maker.add(folder, variant, manifest))
+        with tqdm(request.variants, unit="variant", disable=None, leave=False) as bar:
+            for variant in bar:
+                bar.set_description(variant)
+                said = maker.add(folder, variant, manifest)
+                with bar.external_write_mode():
+                    announce(said)
         if not manifest["files"]:
             raise ExportError(f"no variant passed its gate, so '{output}' was not written; train the style anew")
         if request.ort:

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 from data.images import ImageError, list_images
 from data.photos import PhotoStream, collate, to_unit
@@ -77,18 +78,21 @@ def measure_speed(weights: str, size: int, batch: int, rounds: int, endurance: i
     def turn(kind: str) -> dict[str, float]:
         try:
             pipes[kind].send(True)
-            return dict(pipes[kind].recv())
+            answer = dict(pipes[kind].recv())
         except (EOFError, OSError) as error:
             raise RunError(f"the process that takes {kind} steps died; try a smaller --batch-size") from error
+        bar.update()
+        return answer
 
-    turns: dict[str, list[dict[str, float]]] = {kind: [turn(kind) for _ in range(2)] for kind in pipes}
-    warm = turns["ours"][-1]
-    for _ in range(rounds):
-        for kind in pipes:
-            turns[kind].append(turn(kind))
-    last = turns["ours"][-1]
-    for _ in range(endurance):
-        last = turn("ours")
+    with tqdm(total=2 * (rounds + 2) + endurance, desc="speed", unit="step", disable=None, leave=False) as bar:
+        turns: dict[str, list[dict[str, float]]] = {kind: [turn(kind) for _ in range(2)] for kind in pipes}
+        warm = turns["ours"][-1]
+        for _ in range(rounds):
+            for kind in pipes:
+                turns[kind].append(turn(kind))
+        last = turns["ours"][-1]
+        for _ in range(endurance):
+            last = turn("ours")
     for kind, worker in zip(pipes, workers, strict=True):
         pipes[kind].send(False)
         worker.join()
@@ -156,7 +160,7 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
     losses = {}
     for kind in ("reference", "ours"):
         step, trained = build_step(kind, weights, size, steps, seed)
-        for number in range(steps):
+        for number in tqdm(range(steps), desc=kind, unit="step", disable=None, leave=False):
             samples = [stream[number * batch + index] for index in range(batch)]
             step(to_unit(collate(samples).photos).contiguous())
         judged = ReferenceNetwork()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from data.images import list_images
 from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, to_unit
@@ -99,14 +100,14 @@ class Pupils:
         stages: list[StyleNetwork] = []
         batches = self._batches(size)
         spent = 0.0
-        for number in range(1, steps + 1):
+        for number in tqdm(range(1, steps + 1), desc=kind, unit="step", disable=None, leave=False):
             start = time.perf_counter()
             loss = step(next(batches))
             # The first step compiles, which takes either pupil the same minute.
             spent += time.perf_counter() - start if number > 1 else 0
             if number in due:
                 stages.append(deepcopy(network))  # type: ignore[arg-type]
-                print(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}", flush=True)
+                tqdm.write(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}")
         return stages, spent
 
     @torch.no_grad()

@@ -67,7 +67,7 @@ class RunConfigCallback(SaveConfigCallback):
     replaced_events: Sequence[Path] = ()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write nothing yet: a painting or weights may still turn out to be missing."""
+        """Write nothing yet: the checkpoint to go on from may still turn out not to fit."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the run folder, now that everything was found."""
@@ -186,7 +186,9 @@ class StyleCLI(TrainingCLI):
         return trainer
 
     def before_fit(self) -> None:
-        """Say what is going to happen."""
+        """Read what the run needs, while nothing is written yet, and say what is going to happen."""
+        self.datamodule.setup("fit")
+        self.model.prepare()
         trainer, config = self.trainer, self.config[self.subcommand]
         if trainer.is_global_zero:
             compiled = ", compiled (the first step takes a minute)"

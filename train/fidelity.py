@@ -27,7 +27,7 @@ from train.callbacks import to_bytes
 from train.command import INTERRUPTED
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
-from train.pupils import LEARNING_RATE, Frozen, Pupils, build_loss
+from train.pupils import PUPIL_LEARNING_RATE, Frozen, Pupils, build_loss
 from train.run_folder import RunError
 
 SIDE_STEPS = 150
@@ -161,8 +161,8 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         "--learning-rate",
         type=float,
-        default=LEARNING_RATE,
-        help=f"of either training (default: {LEARNING_RATE:g}, better for both than 2e-3 at this length)",
+        default=PUPIL_LEARNING_RATE,
+        help=f"peak for all pupils (default: {PUPIL_LEARNING_RATE:g}, in ten minutes better for both than 2e-3)",
     )
     parser.add_argument("--no-compile", action="store_true", help="for very short trainings")
     parser.add_argument(

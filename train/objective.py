@@ -37,7 +37,7 @@ class Objective:
         settings = self.settings
         if network in get_args(JudgeName):
             if weights != "default":
-                raise PerceptualWeightsError(f"{network} comes with its weights, and takes no others")
+                raise PerceptualWeightsError(f"{network} takes no weights but its own; leave them out, or choose a VGG")
             settings = settings | {"content_layers": JUDGE_CONTENT_LAYERS, "style_layers": JUDGE_STYLE_LAYERS}
             loss = PerceptualLoss(EfficientNetFeatures(), **settings)
         else:
@@ -73,10 +73,13 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:
     """Tell whether two losses look through the very same network, whatever its weights' files are called."""
-    if one.features.network != other.features.network:
+    mine, theirs = one.features, other.features
+    if mine.network != theirs.network:
         return False
-    weights = dict(other.features.named_buffers())
-    return all(torch.equal(value, weights[name]) for name, value in one.features.named_buffers())
+    if not (isinstance(mine, VGGFeatures) and isinstance(theirs, VGGFeatures)):
+        return True  # a judge has but one set of weights
+    weights = dict(theirs.named_buffers())
+    return all(torch.equal(value, weights[name]) for name, value in mine.named_buffers())
 
 
 def describe_kinship(networks: dict[str, str]) -> str | None:

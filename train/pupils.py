@@ -22,8 +22,8 @@ from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
 """Shares of a training after which its pictures are looked at."""
 
-LEARNING_RATE = 1e-3
-"""Of either training: at this length better for both than twice as much, and much better for the small one."""
+PUPIL_LEARNING_RATE = 1e-3
+"""Peak of the learning rate of all pupils: in trainings of minutes better for both than 2e-3."""
 
 Frozen = tuple[PerceptualName, str]
 """Name of a perceptual network and where its weights are."""
@@ -39,7 +39,7 @@ class Pupils:
         size: Side of the pictures in pixels.
         batch: Photos per step.
         compiled: Compile the pupils, as trainings of this length do.
-        learning_rate: Peak of either training's.
+        learning_rate: Its peak, for all pupils.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Pupils:
         size: int,
         batch: int,
         compiled: bool = True,
-        learning_rate: float = LEARNING_RATE,
+        learning_rate: float = PUPIL_LEARNING_RATE,
     ) -> None:
         self.frozen = {"large": large, "small": small}
         self.size, self.batch, self.compiled, self.learning_rate = size, batch, compiled, learning_rate
@@ -107,7 +107,8 @@ class Pupils:
             spent += time.perf_counter() - start if number > 1 else 0
             if number in due:
                 stages.append(deepcopy(network))  # type: ignore[arg-type]
-                tqdm.write(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}")
+                with tqdm.external_write_mode():
+                    print(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}", flush=True)
         return stages, spent
 
     @torch.no_grad()

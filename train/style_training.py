@@ -30,7 +30,7 @@ LEARNING_RATE = 2e-3
 """Peak of the learning rate unless told."""
 
 SMALL_LEARNING_RATE = 1e-3
-"""The same with vgg_small, whose gradients lead astray sooner: twice as much leaves VGG-19's loss a tenth higher."""
+"""The same with vgg_small, whose gradients lead astray sooner: with 2e-3 VGG-19's loss comes out a tenth higher."""
 
 COMPILE_PAYS_AFTER = 200
 """Steps below which compiling, about a minute on two cores, takes longer than it saves."""
@@ -55,7 +55,7 @@ class StyleTraining(pl.LightningModule):
         start_from: A trained style (``.safetensors``) to start from in place of random weights.
         turned: Judge pictures mirrored and turned, another way at each step; ``auto`` does so with vgg_small, whose
             blind spots a network would else learn to use.
-        learning_rate: Peak of the one-cycle schedule of Adam; unless told 2e-3, and 1e-3 with vgg_small.
+        learning_rate: Peak of Adam's one-cycle schedule; by default 2e-3, or 1e-3 with vgg_small.
         compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
     """
 

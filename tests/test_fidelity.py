@@ -11,7 +11,7 @@ from tests.errors import one_error
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train.fidelity import main, rank_correlation
-from train.pupils import PUPIL_LEARNING_RATE, Pupils
+from train.pupils import Pupils
 
 
 def test_rank_correlation_looks_at_order_alone():
@@ -54,20 +54,6 @@ def test_examining_a_network_against_itself_finds_no_difference(pictures):
     assert large["content"].abs().max() == 0
 
 
-def test_pupils_learn_at_the_rate_that_was_asked_for(pictures, monkeypatch):
-    asked = []
-
-    def note(*given, **options):
-        asked.append(options["learning_rate"])
-        return lambda photos: torch.zeros(()), torch.nn.Identity()
-
-    monkeypatch.setattr("train.pupils.build_step", note)
-    frozen = ("vgg_small", "default")
-    for rate in ({}, {"learning_rate": 0.5}):
-        Pupils(frozen, frozen, pictures / "photos", 64, 2, **rate).train("small", torch.rand(1, 3, 64, 64), 1)
-    assert asked == [PUPIL_LEARNING_RATE, 0.5]
-
-
 @pytest.mark.parametrize(
     ("flag", "value", "sentence"),
     [
@@ -79,7 +65,6 @@ def test_pupils_learn_at_the_rate_that_was_asked_for(pictures, monkeypatch):
         ("--output", "earlier", "--overwrite"),
         ("--output", "painted", "--overwrite"),
         ("--minutes", "0", "--minutes"),
-        ("--learning-rate", "0", "--learning-rate"),
     ],
 )
 def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, capsys, flag, value, sentence):

@@ -20,7 +20,7 @@ from data.photos import Failures, PhotoBatch, to_unit
 from train.photo_data import PhotoData
 from train.precision import FLOAT32
 from train.run_folder import RunError, RunFolder, require_at_least
-from train.style_training import LEARNING_RATE, SMALL_LEARNING_RATE
+from train.style_training import LEARNING_RATE
 
 CORRUPT_SHARE = 0.05
 """A folder of which more than this share cannot be read is not what the user believes it to be."""
@@ -110,8 +110,8 @@ class LossGuard(Callback):
         if self.must_fall and step >= self.patience and not self.has_fallen:
             raise RunError(
                 f"the loss was {self.first_loss:.4g} at the start and is {loss:.4g} after {step} steps: it does "
-                f"not fall; try another --model.learning_rate ({LEARNING_RATE:g} suits most styles, "
-                f"{SMALL_LEARNING_RATE:g} vgg_small) and look at the previews"
+                f"not fall; try another --model.learning_rate ({LEARNING_RATE:g} suits most styles) "
+                "and look at the previews"
             )
         if self.path is not None and trainer.is_global_zero:
             rate = trainer.optimizers[0].param_groups[0]["lr"]

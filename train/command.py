@@ -26,7 +26,7 @@ from train.memory import keep_freed_memory
 from train.photo_data import PhotoData
 from train.precision import best_precision
 from train.run_folder import RunError, RunFolder, describe_file, project_version
-from train.style_training import StyleTraining, choose_learning_rate, should_compile
+from train.style_training import StyleTraining, should_compile
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -154,7 +154,6 @@ class StyleCLI(TrainingCLI):
             config.ckpt_path = self._choose_judged(config.model.start_from)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
-        config.model.learning_rate = choose_learning_rate(config.model.learning_rate, config.model.perceptual)
 
     def _choose_judged(self, start_from: str | None) -> str | None:
         """Return the run's checkpoint, or None for the style that it would start from: random weights are no style."""

@@ -27,7 +27,7 @@ from train.callbacks import to_bytes
 from train.command import INTERRUPTED
 from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
-from train.pupils import PUPIL_LEARNING_RATE, Frozen, Pupils, build_loss
+from train.pupils import Frozen, Pupils, build_loss
 from train.run_folder import RunError
 
 SIDE_STEPS = 150
@@ -75,7 +75,7 @@ def examine(
         The figures, ready for JSON.
     """
     first, *others = pictures
-    report: dict[str, Any] = {"size": pupils.size, "batch": pupils.batch, "learning_rate": pupils.learning_rate}
+    report: dict[str, Any] = {"size": pupils.size, "batch": pupils.batch}
     cost = measure_cost(pupils, pictures[first])
     report["cost"] = {**cost, "ratio": cost["small"] / cost["large"]}
     print(f"loss, forward and backward: {cost['small']:.3f} s against {cost['large']:.3f} s", flush=True)
@@ -158,12 +158,6 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10, help="training time of each pupil (default: 10)")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
     parser.add_argument("--batch", type=int, default=4, help="photos per step (default: 4)")
-    parser.add_argument(
-        "--learning-rate",
-        type=float,
-        default=PUPIL_LEARNING_RATE,
-        help=f"peak for all pupils (default: {PUPIL_LEARNING_RATE:g}, in ten minutes better for both than 2e-3)",
-    )
     parser.add_argument("--no-compile", action="store_true", help="for very short trainings")
     parser.add_argument(
         "--output", type=Path, default=Path("runs/fidelity"), help="folder to write to (default: runs/fidelity)"
@@ -191,8 +185,8 @@ def main(args: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Read and check everything that the command line names, and only then train."""
-    if not options.minutes > 0 or options.batch < 1 or options.size < 64 or not options.learning_rate > 0:
-        raise RunError("--minutes and --learning-rate must be above 0, --batch at least 1, --size at least 64")
+    if not options.minutes > 0 or options.batch < 1 or options.size < 64:
+        raise RunError("--minutes must be above 0, --batch at least 1, --size at least 64")
     require_absent([options.output / name for name in WRITTEN], options.overwrite)
     pictures = {path.stem: read_style(path, 384) for path in options.paintings}
     if len(pictures) < len(options.paintings):
@@ -200,8 +194,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     kept = [load_style(path)[0] for path in options.styles]
     large: Frozen = (options.teacher, options.teacher_weights)
     small: Frozen = ("vgg_small", options.weights)
-    compiled = not options.no_compile
-    pupils = Pupils(large, small, options.photos, options.size, options.batch, compiled, options.learning_rate)
+    pupils = Pupils(large, small, options.photos, options.size, options.batch, not options.no_compile)
     make_folder(options.output)
     return examine(pupils, pictures, kept, options.minutes, options.output)
 

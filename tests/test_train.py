@@ -104,25 +104,6 @@ def test_a_run_that_cannot_start_removes_nothing_even_when_it_may_overwrite(fini
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_run_that_cannot_start_leaves_nothing(tmp_path, capsys):
-    for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
-        assert main(arguments(tmp_path, steps=4, **wrong)) == 2
-        assert "missing" in capsys.readouterr().err
-    assert main(arguments(tmp_path, steps=4, ckpt_path="missing.ckpt")) == 2
-    assert "'missing.ckpt' does not exist" in capsys.readouterr().err
-    assert not (tmp_path / "runs" / "small").exists()
-
-
-def test_ctrl_c_before_the_first_step_is_no_traceback(tmp_path, monkeypatch, capsys):
-    def interrupt(data, stage):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(PhotoData, "setup", interrupt)
-    assert main(arguments(tmp_path, steps=4)) == 130
-    assert "stopped before the first step" in capsys.readouterr().err
-    assert not (tmp_path / "runs" / "small").exists()
-
-
 def test_an_earlier_run_is_replaced_when_told(tmp_path):
     assert main(arguments(tmp_path, steps=4)) == 0
     assert main(arguments(tmp_path, steps=2, overwrite="true")) == 0

@@ -8,7 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from data.images import list_images
@@ -16,7 +16,7 @@ from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, to_unit
 from models.losses import PerceptualLoss
 from models.network import StyleNetwork
 from models.perceptual import PerceptualName, VGGFeatures
-from train.step import build_step
+from train.step import Step, build_step
 from train.style_training import CONTENT_LAYERS, STYLE_LAYERS
 
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
@@ -39,13 +39,7 @@ class Pupils:
     """
 
     def __init__(
-        self,
-        large: Frozen,
-        small: Frozen,
-        photos: Path,
-        size: int,
-        batch: int,
-        compiled: bool = True,
+        self, large: Frozen, small: Frozen, photos: Path, size: int, batch: int, compiled: bool = True
     ) -> None:
         self.frozen = {"large": large, "small": small}
         self.size, self.batch, self.compiled = size, batch, compiled
@@ -61,12 +55,14 @@ class Pupils:
             yield to_unit(collate(samples).photos)
             number += self.batch
 
+    def _build_step(self, kind: str, painting: Tensor, size: int, steps: int) -> tuple[Step, nn.Module]:
+        name, weights = self.frozen[kind]
+        compiled = self.compiled and size == self.size
+        return build_step("ours", weights, size, steps, painting=painting, perceptual=name, compiled=compiled)
+
     def time_step(self, kind: str, painting: Tensor, rounds: int = 6) -> float:
         """Return the median seconds of a whole training step, after three that are not counted."""
-        name, weights = self.frozen[kind]
-        step, _ = build_step(
-            "ours", weights, self.size, 100, painting=painting, perceptual=name, compiled=self.compiled
-        )
+        step, _ = self._build_step(kind, painting, self.size, 100)
         batches, seconds = self._batches(self.size), []
         for _ in range(rounds + 3):
             start = time.perf_counter()
@@ -78,18 +74,8 @@ class Pupils:
         self, kind: str, painting: Tensor, steps: int, size: int | None = None
     ) -> tuple[list[StyleNetwork], float]:
         """Train one pupil; return copies of it at each stage, and the seconds that its steps took."""
-        name, weights = self.frozen[kind]
         size = size or self.size
-        compiled = self.compiled and size == self.size
-        step, network = build_step(
-            "ours",
-            weights,
-            size,
-            steps,
-            painting=painting,
-            perceptual=name,
-            compiled=compiled,
-        )
+        step, network = self._build_step(kind, painting, size, steps)
         due = {max(1, round(share * steps)) for share in STAGES}
         stages: list[StyleNetwork] = []
         batches = self._batches(size)

@@ -27,10 +27,10 @@ bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality)
 
 slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
-	$(PY) -m train.slow_bench --content "$(CONTENT)" --style "$(STYLE)" $(if $(VGG19),--perceptual-weights "$(VGG19)")
+	$(PY) -m train.slow.benchmark --content "$(CONTENT)" --style "$(STYLE)" $(if $(VGG19),--perceptual-weights "$(VGG19)")
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
-	$(PY) -m train.fidelity --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/wave.safetensors models/pretrained/starry_night.safetensors \
+	$(PY) -m train.distill.evaluate --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/wave.safetensors models/pretrained/starry_night.safetensors \
 	  $(if $(VGG19),--teacher-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
 
 $(INSTALLED): pyproject.toml

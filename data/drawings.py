@@ -29,7 +29,7 @@ JEWELS = ("#7a0f1d", "#c0271f", "#e8952b", "#f3d36b", "#1d6b4a", "#2f9c95", "#1b
 
 
 def draw_flowing_strokes(side: int = 768, seed: int = 7) -> Image.Image:
-    """Draw brush strokes that follow a swirling flow, large ones first, in the colours of dusk.
+    """Draw brush strokes that follow a swirling flow, large ones first, in the colors of dusk.
 
     Args:
         side: Width and height in pixels.
@@ -50,21 +50,21 @@ def draw_flowing_strokes(side: int = 768, seed: int = 7) -> Image.Image:
             path = _follow(angle, x, y, length * draw.uniform(0.6, 1.3), step=8)
             middle = path[len(path) // 2]
             place = hue[_clip(middle[1], size), _clip(middle[0], size)] * 7 + draw.normal(0, 0.45)
-            colour = _blend(palette, place) + draw.normal(0, 9)
+            color = _blend(palette, place) + draw.normal(0, 9)
             # A dark and a light edge: paint lies thick.
             for offset, light in ((width * 0.22, -38), (-width * 0.18, 26), (0, 0)):
                 shifted = [(px + offset * 0.7, py + offset) for px, py in path]
                 thick = max(2, int(width * (1 if offset == 0 else 0.9)))
-                brush.line(shifted, fill=_colour(colour + light), width=thick, joint="curve")
+                brush.line(shifted, fill=_color(color + light), width=thick, joint="curve")
             if width > 10:
                 for streak in draw.uniform(-0.35, 0.35, 2):
                     shifted = [(px + streak * width, py + streak * width) for px, py in path]
-                    brush.line(shifted, fill=_colour(colour + draw.normal(0, 24)), width=2)
+                    brush.line(shifted, fill=_color(color + draw.normal(0, 24)), width=2)
     return canvas.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def draw_stained_glass(side: int = 768, seed: int = 3) -> Image.Image:
-    """Draw panes of coloured glass between leads, with streaks and bubbles in the glass.
+    """Draw panes of colored glass between leads, with streaks and bubbles in the glass.
 
     Args:
         side: Width and height in pixels.
@@ -77,20 +77,20 @@ def draw_stained_glass(side: int = 768, seed: int = 3) -> Image.Image:
     size = side * SUPERSAMPLING
     rows, columns = np.mgrid[0:size, 0:size] / size
     warped = np.stack([rows + 0.12 * (_smooth(draw, size, 3)), columns + 0.12 * _smooth(draw, size, 3)], -1)
-    centres = draw.uniform(-0.1, 1.1, (130, 2))
+    centers = draw.uniform(-0.1, 1.1, (130, 2))
     nearest = np.zeros((size, size), np.int32)
     first, second = np.full((size, size), np.inf), np.full((size, size), np.inf)
-    for number, centre in enumerate(centres):
-        distance = np.hypot(warped[..., 0] - centre[0], warped[..., 1] - centre[1])
+    for number, center in enumerate(centers):
+        distance = np.hypot(warped[..., 0] - center[0], warped[..., 1] - center[1])
         closer = distance < first
         second = np.where(closer, first, np.minimum(second, distance))
         nearest[closer] = number
         first = np.where(closer, distance, first)
     hue = _spread(_smooth(draw, size, 2.8))
-    at = [hue[_clip(y * size, size), _clip(x * size, size)] for y, x in centres]
+    at = [hue[_clip(y * size, size), _clip(x * size, size)] for y, x in centers]
     palette = _parse(JEWELS)
     picks = np.array([int(value * 8.99 + draw.normal(0, 1.2)) % len(palette) for value in at])
-    glass = palette[picks][nearest] + draw.normal(0, 12, (len(centres), 1))[nearest]
+    glass = palette[picks][nearest] + draw.normal(0, 12, (len(centers), 1))[nearest]
     light = 1 + 0.22 * fractal_noise(draw, size, 1.4) + 0.25 * _smooth(draw, size, 2.4)
     edge = np.clip((second - first) / 0.035, 0, 1) ** 0.5
     glass = glass * light[..., None] * (0.55 + 0.5 * edge[..., None])
@@ -133,8 +133,8 @@ def _clip(value: float, size: int) -> int:
     return min(max(int(value), 0), size - 1)
 
 
-def _parse(colours: tuple[str, ...]) -> Floats:
-    return np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours], float)
+def _parse(colors: tuple[str, ...]) -> Floats:
+    return np.array([[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in colors], float)
 
 
 def _blend(palette: Floats, place: float) -> Floats:
@@ -144,7 +144,7 @@ def _blend(palette: Floats, place: float) -> Floats:
     return blended
 
 
-def _colour(values: Floats) -> tuple[int, int, int]:
+def _color(values: Floats) -> tuple[int, int, int]:
     red, green, blue = np.clip(values, 0, 255).astype(int)
     return int(red), int(green), int(blue)
 

@@ -1,6 +1,6 @@
 """Picture files in and out: decoding, encoding, scaling, and arrays of bytes; knows Pillow and NumPy, never torch.
 
-A decoded picture is upright 8-bit RGB whatever the file held. Embedded colour profiles are ignored: every file is taken
+A decoded picture is upright 8-bit RGB whatever the file held. Embedded color profiles are ignored: every file is taken
 for sRGB, as the photos are that perceptual networks were trained with. Metadata, a phone's position say, is dropped.
 """
 
@@ -121,7 +121,7 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
     Args:
         image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
         path: Where to, in the format of its ending; an existing file is replaced.
-        quality: Of JPEG, whose colours keep their full resolution, and of WebP; 1 to 100.
+        quality: Of JPEG, whose colors keep their full resolution, and of WebP; 1 to 100.
 
     Raises:
         ImageError: If the ending or the quality is none of ours, or the file cannot be written.
@@ -152,20 +152,20 @@ def check_writable_format(path: Path) -> str:
 def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
     """Turn any mode into RGB laid on white, or into RGBA if ``keep_alpha`` is set and a pixel is transparent.
 
-    Grey of 16 bits has white at 65535, and so has mode I. Mode F has it at the first of 1, 255 and 65535 that no pixel
+    Gray of 16 bits has white at 65535, and so has mode I. Mode F has it at the first of 1, 255 and 65535 that no pixel
     exceeds, for files of all three kinds exist and none says which it is.
 
     Raises:
-        ValueError: If grey values exceed 65535 or are not a number.
+        ValueError: If gray values exceed 65535 or are not a number.
     """
     if image.mode == "F" or image.mode.startswith("I"):
-        image = _shallow_grey(image)
+        image = _shallow_gray(image)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    # Pillow has no direct way from premultiplied grey.
+    # Pillow has no direct way from premultiplied gray.
     image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     alpha = image.getchannel("A")
     if alpha.getextrema() == (255, 255):
@@ -217,7 +217,7 @@ def contact_sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], gap: int = 4) -> 
 
     Args:
         rows: Pictures of shape (H, W, 3), row by row; sizes may differ and rows may be of different length.
-        gap: White pixels between neighbouring cells.
+        gap: White pixels between neighboring cells.
 
     Returns:
         Shape (H, W, 3); a smaller picture stands in the upper left corner of its cell.
@@ -268,17 +268,17 @@ def _load(file: BufferedReader, keep_alpha: bool, at_least: int | None, max_pixe
     return picture
 
 
-def _shallow_grey(image: PIL.Image.Image) -> PIL.Image.Image:
+def _shallow_gray(image: PIL.Image.Image) -> PIL.Image.Image:
     values = np.asarray(image)
     whites = (1, 255, 65535) if image.mode == "F" else (65535,)
     white = next((white for white in whites if values.max() <= white), None)
     if white is None:
-        raise ValueError(f"grey values up to {values.max():g}, where at most 65535 is known to be white")
-    grey = PIL.Image.fromarray(round_to_bytes(values.astype(np.float32) * np.float32(255 / white)))
+        raise ValueError(f"gray values up to {values.max():g}, where at most 65535 is known to be white")
+    gray = PIL.Image.fromarray(round_to_bytes(values.astype(np.float32) * np.float32(255 / white)))
     key = image.info.get("transparency")
     if not isinstance(key, int):
-        return grey
-    return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+        return gray
+    return PIL.Image.merge("LA", (gray, PIL.Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
 
 
 def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:

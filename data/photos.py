@@ -279,5 +279,10 @@ def _name_below(path: Path, root: Path) -> bytes:
 
 def mix_seed(purpose: str, seed: int, number: int) -> int:
     """Return 64 bits that depend on all three: what sample ``number`` of a run draws for one purpose."""
-    # A hash, so that neighbouring seeds share nothing: seed + n would give run 1 the crops of run 0, one sample later.
+    # A hash, so that neighboring seeds share nothing: seed + n would give run 1 the crops of run 0, one sample later.
     return int.from_bytes(hashlib.blake2b(f"{purpose} {seed} {number}".encode(), digest_size=8).digest(), "big")
+
+
+def to_uint8(picture: Tensor) -> NDArray[np.uint8]:
+    """Turn RGB in [0, 1], shape (3, H, W), into bytes, shape (H, W, 3)."""
+    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -53,7 +53,7 @@ def draw_scene(side: int, seed: int) -> NDArray[np.uint8]:
     count = int(MOST_LEAVES * draw.random() ** 2)
     shapes = _lay_out(side, count, draw)
     hue = draw.random()
-    colours = np.array([_pick_colour(draw, hue) for _ in range(count + 1)])
+    colors = np.array([_pick_color(draw, hue) for _ in range(count + 1)])
     across, down = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side))
     # Shading and texture of each object, looked up by the object that each pixel shows; number 0 is the sky.
     tilt = draw.normal(0, 0.18, (count + 1, 2))
@@ -64,7 +64,7 @@ def draw_scene(side: int, seed: int) -> NDArray[np.uint8]:
     kind[0], rough[0] = 2, draw.uniform(0, 0.3)
     texture = np.take_along_axis(textures, kind[shapes][None], axis=0)[0]
     light = 1 + tilt[shapes, 0] * across + tilt[shapes, 1] * down + rough[shapes] * texture
-    picture = colours[shapes] * light[..., None]
+    picture = colors[shapes] * light[..., None]
     # A cast of light over the whole, as a sun or a lamp gives.
     picture = picture * (1 + 0.25 * draw.normal() * across + 0.25 * draw.normal() * down)[..., None]
     scene: NDArray[np.uint8] = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -94,8 +94,8 @@ def _lay_out(side: int, count: int, draw: np.random.Generator) -> NDArray[np.int
     return np.asarray(canvas, dtype=np.int32)
 
 
-def _pick_colour(draw: np.random.Generator, hue: float) -> tuple[float, float, float]:
-    """Pick a colour near a scene's own hue, or seldom far from it, seldom saturated, at any brightness."""
+def _pick_color(draw: np.random.Generator, hue: float) -> tuple[float, float, float]:
+    """Pick a color near a scene's own hue, or seldom far from it, seldom saturated, at any brightness."""
     own = hue + (draw.normal(0, 0.08) if draw.random() < 0.7 else draw.random())
     return colorsys.hsv_to_rgb(own % 1, draw.beta(1.5, 2.5), draw.beta(1.6, 1.3))
 

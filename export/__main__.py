@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.contract import FILES
+from export.errors import ExportError
 
 TARGETS = ("cpu", "web", "coreml", "nnapi", "qnn")
 
@@ -29,11 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{flag} is for folders of variants; add --variants all")
     # Here, so that --help does not wait for torch.
     from data.images import ImageError
-    from export.convert import ExportError, convert
-    from export.session import ModelError
-    from export.targets import TargetError, choose_form
-    from export.variants import Request, export_variants
-    from models.weights import StyleFileError
+    from export.graph.convert import convert
+    from export.graph.targets import choose_form
+    from export.variants.export import Request, export_variants
+    from models.errors import ModelFileError
 
     output = options.output or default_output(options.style, options.variants is not None)
     try:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.variants, options.photos, form, options.target, options.ort, overwrite=options.overwrite
         )
         manifest = export_variants(options.style, output, request)
-    except (ExportError, StyleFileError, ImageError, ModelError, TargetError) as error:
+    except (ExportError, ModelFileError, ImageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

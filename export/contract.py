@@ -101,7 +101,7 @@ def seal(content: bytes) -> bytes:
     The seal shows accidents and careless edits; it is no signature, since whoever edits on purpose can seal again.
 
     Args:
-        content: A serialised model whose last metadata entry is ``onestroke.sha256`` with 64 characters of any value.
+        content: A serialized model whose last metadata entry is ``onestroke.sha256`` with 64 characters of any value.
 
     Returns:
         The same bytes with the digest in place.

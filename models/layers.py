@@ -110,7 +110,7 @@ class InstanceNorm(nn.Module):
 
 
 def fuse_upsampling(weight: Tensor) -> Tensor:
-    """Rearrange a 3x3 kernel that follows nearest-neighbour x2 into a 2x2 kernel that precedes depth to space.
+    """Rearrange a 3x3 kernel that follows nearest-neighbor x2 into a 2x2 kernel that precedes depth to space.
 
     Of the nine pixels under the kernel at most four differ, so their weights can be added beforehand: 16 products per
     low-resolution pixel and channel pair in place of 36.
@@ -129,13 +129,13 @@ def fuse_upsampling(weight: Tensor) -> Tensor:
 
 
 class UpsampledConv(Conv):
-    """Double the resolution: nearest-neighbour x2 and a 3x3 convolution, or a 3x3 convolution and a pixel shuffle.
+    """Double the resolution: nearest-neighbor x2 and a 3x3 convolution, or a 3x3 convolution and a pixel shuffle.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         padding: How borders are continued.
-        shuffle: Learn the four output pixels apart (Shi et al. 2016); starts out as nearest-neighbour does
+        shuffle: Learn the four output pixels apart (Shi et al. 2016); starts out as nearest-neighbor does
             (Aitken et al. 2017), so that no checkerboard stands at the beginning.
     """
 
@@ -165,7 +165,7 @@ class UpsampledConv(Conv):
 def split_phases(weight: Tensor, phases: int) -> Tensor:
     """Rearrange a kernel into one of stride ``phases`` that precedes depth to space.
 
-    Convolutions to very few channels leave most of a vector unit idle; here ``phases`` squared neighbouring outputs
+    Convolutions to very few channels leave most of a vector unit idle; here ``phases`` squared neighboring outputs
     become channels of one.
 
     Args:

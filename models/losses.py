@@ -13,6 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CONTENT_LAYERS = {"relu3_3": 1.0}
+"""Layers that hold the photo's content unless told, each with its share."""
+
+STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
+"""Layers that hold the style unless told, each with its share."""
+
 STYLE_BALANCE = 2.0
 """What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
 
@@ -113,13 +119,13 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """Sum the squared differences of neighbours, down and to the right (Johnson et al. 2016, section 3.2).
+    """Sum the squared differences of neighbors, down and to the right (Johnson et al. 2016, section 3.2).
 
     Args:
         pictures: Shape (B, C, H, W).
 
     Returns:
-        Shape (B,), float32: the sum over the (H - 1) x (W - 1) pixels that have both neighbours.
+        Shape (B,), float32: the sum over the (H - 1) x (W - 1) pixels that have both neighbors.
     """
     pictures = pictures.float()
     corner = pictures[:, :, :-1, :-1]
@@ -133,7 +139,7 @@ def grid_energy(pictures: Tensor, cell: int) -> Tensor:
 
     Where nothing repeats, the pixels at one place of all cells of a region have the same mean as those at any other
     place (phase). How far the means differ is the grid; perceptual losses do not see it, for fine structure anywhere
-    may be the painting's (Odena et al. 2016 describe the artefact).
+    may be the painting's (Odena et al. 2016 describe the artifact).
 
     Args:
         pictures: Shape (B, C, H, W), sides of at least ``GRID_WINDOW * cell``; rows and columns beyond the last whole
@@ -240,7 +246,7 @@ class PerceptualLoss(nn.Module):
         """Judge pictures.
 
         Args:
-            pictures: Stylised, RGB in [0, 1], shape (B, 3, H, W).
+            pictures: Stylized, RGB in [0, 1], shape (B, 3, H, W).
             content: What ``describe_content`` said of their photos.
 
         Returns:

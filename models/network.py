@@ -1,7 +1,7 @@
 """The style network: Johnson's residual image transformation network (Johnson et al. 2016, supplement, table 1).
 
 Two departures from the paper's figure, both in common use since: instance norm in place of batch norm (Ulyanov et al.
-2016) and nearest-neighbour upsampling followed by a convolution in place of transposed convolution (Odena et al. 2016).
+2016) and nearest-neighbor upsampling followed by a convolution in place of transposed convolution (Odena et al. 2016).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NetworkConfig:
         width: Channels after the first convolution; 32 is Johnson's, 16 and 8 serve small devices.
         residual_blocks: Number of residual blocks at a quarter of the resolution.
         padding: How borders are continued: ``reflect``, ``replicate`` or ``zero``.
-        upsampling: ``nearest`` (nearest-neighbour, then 3x3 convolution) or ``pixel_shuffle`` (3x3 convolution to four
+        upsampling: ``nearest`` (nearest-neighbor, then 3x3 convolution) or ``pixel_shuffle`` (3x3 convolution to four
             times the channels, then depth to space).
 
     Raises:
@@ -106,7 +106,7 @@ class StyleNetwork(nn.Module):
             photo: RGB in [0, 1], shape (B, 3, H, W), H and W at least 16.
 
         Returns:
-            Stylised pictures, RGB, shape (B, 3, H, W), float32, in [-0.1, 1.1]: the range is a little wider than
+            Stylized pictures, RGB, shape (B, 3, H, W), float32, in [-0.1, 1.1]: the range is a little wider than
             [0, 1] so that black and white are reached; whoever shows or stores them clamps.
 
         Raises:

@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from models.perceptual import LAYOUTS, name_layers
+from models.vgg import LAYOUTS, name_layers
 
 SHALLOW_CONTENT = {"relu2_1": 1.0}
 SHALLOW_STYLE = {"relu1_1": 1.0, "relu2_1": 1.0}
 
 
 def random_state(network: str = "vgg19", deepest: str = "relu2_1", scale: float = 1.0) -> dict[str, torch.Tensor]:
-    """Draw He-initialised kernels up to ``deepest``; ``scale`` multiplies every activation."""
+    """Draw He-initialized kernels up to ``deepest``; ``scale`` multiplies every activation."""
     generator = torch.Generator().manual_seed(1)
     channels = [entry for entry in LAYOUTS[network] if entry != "M"]
     names = name_layers(network)

@@ -24,9 +24,9 @@ def noise(width: int = 48, height: int = 32, seed: int = 0) -> NDArray[np.uint8]
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def flat(colour: tuple[int, int, int], width: int = 48, height: int = 32) -> NDArray[np.uint8]:
-    """Return one colour everywhere, shape (H, W, 3)."""
-    return np.full((height, width, 3), colour, np.uint8)
+def flat(color: tuple[int, int, int], width: int = 48, height: int = 32) -> NDArray[np.uint8]:
+    """Return one color everywhere, shape (H, W, 3)."""
+    return np.full((height, width, 3), color, np.uint8)
 
 
 # How a camera stores an upright picture, by the value of the orientation tag (Exif 2.32, section 4.6.4).
@@ -55,7 +55,7 @@ def write(path: Path, pixels: NDArray[np.uint8], orientation: int = 1) -> Path:
 
 
 def write_photos(folder: Path, count: int, width: int = 48, height: int = 32) -> list[Path]:
-    """Write photos ``000.png`` and on, each of one grey level of its own, so that a crop tells which photo it is."""
+    """Write photos ``000.png`` and on, each of one gray level of its own, so that a crop tells which photo it is."""
     return [write(folder / f"{i:03}.png", flat((i, i, i), width, height)) for i in range(count)]
 
 

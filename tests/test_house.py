@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_run import ROOT
+from tests.train.small_run import ROOT
 
 PACKAGES = ("data", "models", "export", "train")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

@@ -2,7 +2,7 @@
 
 import sys
 
-from train.command import main
+from train.fit.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

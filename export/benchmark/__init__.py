@@ -1,0 +1,1 @@
+"""The command that measures exported files on this machine."""

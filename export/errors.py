@@ -1,0 +1,9 @@
+"""What the exporter, the runtime and the page refuse; standard library only."""
+
+
+class ExportError(ValueError):
+    """A model, a folder or a page cannot be made or used; the message is one sentence for the user."""
+
+
+class ModelError(ExportError):
+    """A model cannot be read or run; the message is one sentence for the user."""

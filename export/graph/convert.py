@@ -1,0 +1,233 @@
+"""From a style file to one ONNX file that has been compared with torch before it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+
+from data.files import write_whole
+from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
+from export.errors import ExportError
+from export.graph.builder import LEAN, Form
+from export.graph.network import build_graph
+from export.runtime.memory import bytes_per_pixel
+from export.runtime.session import first_line
+from models.network import StyleNetwork
+from models.style_file import StyleCard, load_style
+
+STYLE_FILE = "style.safetensors"
+"""Name of the style file in a run folder."""
+
+TOLERANCE = 0.05
+"""Largest difference from torch that an export may have, on the scale of 0 to 255."""
+
+CHECKED_SHAPES = ((1, 97, 131), (1, 16, 16), (1, 50, 83), (2, 61, 47))
+"""Pictures, height and width of each batch that ONNX Runtime and torch both stylize."""
+
+Pixels = npt.NDArray[np.float32]
+Change = Callable[[onnx.ModelProto], onnx.ModelProto]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how it compared.
+
+    Args:
+        path: The ONNX file.
+        size_bytes: Its size.
+        max_difference: Largest difference between ONNX Runtime and torch, on the scale of 0 to 255.
+        pictures: How many pictures were compared.
+        opset: Version of the ``ai.onnx`` operators.
+    """
+
+    path: Path
+    size_bytes: int
+    max_difference: float
+    pictures: int
+    opset: int = OPSET
+
+    def __str__(self) -> str:
+        return (
+            f"wrote '{self.path}': {self.size_bytes:,} bytes, opset {self.opset}, at most {self.max_difference:.4f} of "
+            f"255 from torch on {self.pictures} pictures"
+        )
+
+
+def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEAN) -> ExportReport:
+    """Write a style as one self-contained ONNX file, after comparing it with torch.
+
+    Args:
+        style: A ``.safetensors`` style file, or a run folder that holds ``style.safetensors``.
+        output: Where to; the name ends in ``.onnx``.
+        overwrite: Replace a file that exists.
+        form: How the graph is written down.
+
+    Returns:
+        What was written, and how far it is from torch.
+
+    Raises:
+        ModelFileError: If the style file cannot be read.
+        ExportError: If the output may not or cannot be written, or ONNX Runtime's pictures are not torch's.
+    """
+    check_output(output, overwrite)
+    network, card = load_style(find_style(style))
+    content = seal(serialize(network, card, form))
+    shapes = CHECKED_SHAPES if form.size is None else ((1, *form.size),)
+    difference = compare(content, network, shapes)
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"ONNX Runtime's pictures differ from torch's by up to {difference:.4g} of 255 where {TOLERANCE} is "
+            f"allowed, so '{output}' was not written; train anew if the weights hold huge values, else report this"
+        )
+    _write(output, content)
+    return ExportReport(output, len(content), difference, sum(shape[0] for shape in shapes))
+
+
+def find_style(style: Path) -> Path:
+    """Return the style file that a path names: the file itself, or ``style.safetensors`` in a run folder.
+
+    Raises:
+        ExportError: If a folder holds no such file.
+    """
+    if not style.is_dir():
+        return style
+    if not (style / STYLE_FILE).is_file():
+        raise ExportError(f"folder '{style}' holds no {STYLE_FILE}; name a finished run or a .safetensors file")
+    return style / STYLE_FILE
+
+
+def check_output(output: Path, overwrite: bool = False) -> None:
+    """Raise ExportError, before any work, if an ONNX file may not be written there."""
+    if output.suffix.lower() != ".onnx":
+        raise ExportError(f"output '{output}' does not end in .onnx; let it, as in wave.onnx")
+    if output.is_dir():
+        raise ExportError(f"output '{output}' is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another output")
+    if output.exists() and not overwrite:
+        raise ExportError(f"'{output}' exists; pass --overwrite to replace it or choose another output")
+
+
+def serialize(
+    network: StyleNetwork, card: StyleCard, form: Form = LEAN, precision: str = "float32", change: Change | None = None
+) -> bytes:
+    """Write a network and its card as an ONNX file with an empty seal; the same weights give the same bytes.
+
+    Args:
+        network: The network.
+        card: Where it came from.
+        form: How the graph is written down.
+        precision: Name of the variant.
+        change: What makes the variant's graph of the float32 one.
+
+    Raises:
+        ExportError: If ONNX's checker finds a fault in the graph.
+    """
+    model = build_graph(network, form)
+    if change is not None:
+        model = change(model)
+    config = network.config
+    entries = {
+        "format": FORMAT,
+        "style": card.name,
+        "license": card.license,
+        "training_config": card.training_config,
+        "project_version": card.project_version,
+        "perceptual_source": card.perceptual_source,
+        "steps": str(card.steps),
+        "network": json.dumps(config.to_dict(), sort_keys=True),
+        "precision": precision,
+        "contract": contract_json(precision, form.size),
+        "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
+    }
+    if card.held_out_loss is not None:
+        entries["held_out_loss"] = str(card.held_out_loss)
+    for key, value in entries.items():
+        model.metadata_props.add(key=PREFIX + key, value=value)
+    model.metadata_props.add(key=SEAL_KEY, value="0" * SEAL_LENGTH)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"ONNX's checker refuses the graph ({first_line(error)}); report this") from error
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, int, int]] = CHECKED_SHAPES) -> float:
+    """Stylize the same pictures with ONNX Runtime and with torch, both in float32 on the CPU.
+
+    Args:
+        content: The ONNX file.
+        network: The network that it was written from.
+        shapes: Pictures, height and width of each batch.
+
+    Returns:
+        The largest difference of a value, on the scale of 0 to 255; NaN if either gave a NaN.
+
+    Raises:
+        ExportError: If ONNX Runtime cannot run the file, or gives another size than the input's.
+    """
+    batches = [draw_pictures(*shape) for shape in shapes]
+    differences = [0.0]
+    for pictures, stylized in zip(batches, _stylize_in_onnxruntime(content, batches), strict=True):
+        if stylized.shape != pictures.shape:
+            raise ExportError(f"ONNX Runtime gave {stylized.shape} for pictures of {pictures.shape}; report this")
+        differences.append(np.abs(stylized - stylize_in_torch(network, pictures)).max())
+    return float(np.max(differences))
+
+
+def stylize_in_torch(network: StyleNetwork, pictures: Pixels) -> Pixels:
+    """Do what the exported file promises with torch: RGB in 0 to 255, shape (N, 3, H, W), to the same, clamped."""
+    with torch.inference_mode():
+        stylized: Pixels = network(torch.from_numpy(pictures) / 255).mul(255).clamp(0, 255).numpy()
+    return stylized
+
+
+def draw_pictures(count: int, height: int, width: int) -> Pixels:
+    """Draw pictures with what photos have: slow gradients, edges, texture and grain.
+
+    Args:
+        count: How many; each differs.
+        height: In pixels.
+        width: In pixels.
+
+    Returns:
+        Whole values of 0 to 255, shape (count, 3, height, width), the same for the same arguments.
+    """
+    random = np.random.default_rng([count, height, width])
+    down, right = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    pictures = np.empty((count, 3, height, width))
+    for plane in pictures.reshape(-1, height, width):
+        angle, frequency, level = random.uniform(0, 2 * np.pi), random.uniform(2, 12), random.uniform(0.3, 0.7)
+        along = down * np.sin(angle) + right * np.cos(angle)
+        texture = 0.15 * np.sin(2 * np.pi * frequency * (down - along)) + 0.05 * random.standard_normal(plane.shape)
+        plane[:] = 0.3 + 0.4 * along + 0.3 * (right > level) + texture
+    return np.rint(np.clip(255 * pictures, 0, 255)).astype(np.float32)
+
+
+def _stylize_in_onnxruntime(content: bytes, batches: list[Pixels]) -> list[Pixels]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return [session.run([OUTPUT], {INPUT: pictures})[0] for pictures in batches]
+    # ONNX Runtime's exceptions have no base class of their own.
+    except Exception as error:
+        raise ExportError(f"ONNX Runtime cannot run the graph ({first_line(error)}); report this") from error
+
+
+def _write(output: Path, content: bytes) -> None:
+    try:
+        write_whole(output, content)
+    except OSError as error:
+        raise ExportError(
+            f"'{output}' cannot be written ({error.strerror or error}); choose an output with room that you may write"
+        ) from error

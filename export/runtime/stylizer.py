@@ -1,0 +1,251 @@
+"""Run an exported style from Python: ``Stylizer("wave.onnx")(array) -> array``; needs ONNX Runtime and no torch."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, whole_cells
+from export.errors import ModelError
+from export.runtime.layout import Pixels, read_layout
+from export.runtime.memory import available_memory, bytes_per_pixel
+from export.runtime.session import CPU, SessionRunner, find_provider, read_model
+from export.runtime.tile_graph import TileGraphError
+from export.runtime.tiles import SIDES, SMALLEST_TILE, TilePainter, TilePlan, Watch
+
+__all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
+
+
+class MemoryBudgetError(ModelError):
+    """A picture needs more memory than there is; the message names the size that fits."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What an exported file says of itself.
+
+    Args:
+        style: The style's name.
+        license: Under what terms the network may be used.
+        training_config: The whole configuration of the run, as YAML.
+        project_version: The version of this program that trained it.
+        perceptual_source: Where the weights of the frozen perceptual network came from.
+        steps: Optimizer steps taken.
+        network: The architecture: width, residual blocks, padding, upsampling.
+        bytes_per_pixel: Bound of the memory that one pixel of a picture takes.
+        held_out_loss: The network's loss on photos held out from its training; None where it was not measured.
+    """
+
+    style: str
+    license: str
+    training_config: str
+    project_version: str
+    perceptual_source: str
+    steps: int
+    network: dict[str, Any]
+    bytes_per_pixel: int
+    held_out_loss: float | None = None
+
+
+class Stylizer:
+    """Repaint pictures in the style of an exported file.
+
+    Args:
+        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract.
+        threads: CPU threads for one picture; None for one per core.
+        provider: Where to compute: a name that ONNX Runtime lists, short (``cuda``) or long
+            (``CUDAExecutionProvider``); None for the CPU.
+        memory_limit: Bytes that one picture may take; None for nine tenths of what is free at the time (on the CPU
+            only, elsewhere unlimited). A picture that would take more is cut into tiles.
+        tile: Side, in pixels, of the tiles into which larger pictures are cut, whatever the memory; a multiple of 4
+            from 64 up. None cuts only what does not fit, into tiles of a side that does.
+
+    Raises:
+        ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
+            not at hand.
+        ValueError: If there is less than one thread, or the tile is none of those sides.
+
+    Attributes:
+        card: What the file says of itself; None for a file that this project did not write.
+        layout: Whether it takes float32 or bytes, and the one size that it may be fixed to.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        provider: str | None = None,
+        memory_limit: int | None = None,
+        tile: int | None = None,
+    ) -> None:
+        if tile is not None and (tile < SMALLEST_TILE or tile % CELL):
+            raise ValueError(f"tile is {tile}; it must be a multiple of {CELL} from {SMALLEST_TILE} up, or None")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
+        self.path = Path(path)
+        self.provider = find_provider(provider)
+        self.memory_limit = memory_limit
+        self.tile = tile
+        self._content = read_model(self.path)
+        self._runner = SessionRunner(self.path, self.provider, threads)
+        self._session = self._runner.open(self._content)
+        self.card = _read_card(self.path, self._content, self._session.get_modelmeta())
+        self.layout = read_layout(self.path, self._session)
+        self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
+
+    def __call__(self, picture: Pixels, watch: Watch | None = None) -> Pixels:
+        """Repaint a picture, in one piece or in tiles that share its norms' statistics.
+
+        Args:
+            picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are continued by their border inside.
+            watch: Called where the picture is cut, before the first tile and after each.
+
+        Returns:
+            The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
+
+        Raises:
+            TypeError: If the picture is no array of uint8.
+            ValueError: If its shape is not (H, W, 3) with at least one pixel.
+            MemoryBudgetError: If it needs more memory than there is.
+            ModelError: If ONNX Runtime fails, or gives values that are no picture.
+        """
+        _check_picture(picture)
+        height, width = picture.shape[:2]
+        below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
+        if below or right:
+            picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
+        self._check_size(picture)
+        budget = self._budget()
+        plan = self._plan(height, width, budget)
+        if plan:
+            return self._painter(picture, plan, watch)[:height, :width]
+        batch = self.layout.pack(picture)
+        # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
+        frugal = budget is not None and 4 * self.estimate_memory(height, width) > budget
+        (stylized,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch}, frugal)
+        if stylized.shape != batch.shape:
+            raise ModelError(
+                f"'{self.path}' gave {stylized.shape} for a picture of {batch.shape}, and needed is the same shape; "
+                "export it with python -m export"
+            )
+        try:
+            pixels = self.layout.unpack(stylized)
+        except ValueError as error:
+            raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
+        return np.ascontiguousarray(pixels[:height, :width])
+
+    def estimate_memory(self, height: int, width: int) -> int:
+        """Bound the bytes that a picture of this size takes beyond what the process holds already."""
+        return self._bytes_per_pixel * _cells(height) * _cells(width)
+
+    def largest_side(self, height: int, width: int, budget: int) -> int | None:
+        """Find how large a picture of this shape may be.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+            budget: Bytes.
+
+        Returns:
+            The long side, in pixels, to which the picture has to be scaled down; None if no size fits.
+        """
+        longest = max(height, width)
+        side = min(longest, int(longest * (budget / self.estimate_memory(height, width)) ** 0.5))
+        while side >= 1:
+            if self.estimate_memory(round(height * side / longest), round(width * side / longest)) <= budget:
+                return side
+            side -= 1
+        return None
+
+    def _budget(self) -> int | None:
+        if self.memory_limit is not None or self.provider != CPU:
+            return self.memory_limit
+        free = available_memory()
+        # A tenth is left to whoever else runs here.
+        return None if free is None else free * 9 // 10
+
+    def _plan(self, height: int, width: int, budget: int | None) -> TilePlan | None:
+        """Tell how a picture is to be cut, None for not at all; refuse what does not fit either way."""
+        forced = self.tile is not None and max(height, width) > self.tile
+        needed = self.estimate_memory(height, width)
+        if not forced and (budget is None or needed <= budget):
+            return None
+        try:
+            plans = list(self._painter.plans(height, width, (self.tile,) if forced and self.tile else SIDES))
+        except TileGraphError as error:
+            if forced:
+                raise ModelError(f"model '{self.path}' cannot be cut into tiles ({error}); leave out --tile") from error
+            plans = []
+        for plan in plans:
+            if budget is None or plan.memory(self._bytes_per_pixel) <= budget:
+                return plan
+        side = self.largest_side(height, width, budget or 0)
+        remedy = "free some memory first" if side is None else f"scale it down with --max-size {side}"
+        if forced:
+            needed = plans[-1].memory(self._bytes_per_pixel)
+            remedy = "choose a smaller --tile or free some memory first"
+        raise MemoryBudgetError(
+            f"a picture of {width} x {height} pixels needs about {_amount(needed)} of memory"
+            f"{' in tiles' if forced else ''} and may take {_amount(budget or 0)} here; {remedy}"
+        )
+
+    def _check_size(self, picture: Pixels) -> None:
+        if self.layout.size not in {None, picture.shape[:2]}:
+            height, width = self.layout.size or (0, 0)
+            raise ModelError(
+                f"'{self.path}' takes pictures of {width} x {height} pixels alone, and this one has {picture.shape[1]} "
+                f"x {picture.shape[0]}; scale it, or export without --size"
+            )
+
+    @functools.cached_property
+    def _painter(self) -> TilePainter:
+        if self.layout.is_bytes or self.layout.size:
+            raise TileGraphError("it takes bytes, or pictures of one size only")
+        network = self.card.network if self.card else {}
+        return TilePainter(self._runner, self._content, network)
+
+
+def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> ModelCard | None:
+    entries = dict(meta.custom_metadata_map)
+    if meta.producer_name != PRODUCER and not any(key.startswith(PREFIX) for key in entries):
+        return None
+    if not has_seal(content):
+        raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
+    found = entries.get(PREFIX + "format")
+    if found != FORMAT:
+        raise ModelError(f"model '{path}' has format {found!r}, and needed is {FORMAT!r}; export it again")
+    # Files from before version 0.2 spell it so.
+    entries.setdefault(PREFIX + "license", entries.get(PREFIX + "licence", ""))
+    texts = ("style", "license", "training_config", "project_version", "perceptual_source")
+    try:
+        return ModelCard(
+            **{key: entries[PREFIX + key] for key in texts},
+            steps=int(entries[PREFIX + "steps"]),
+            network=json.loads(entries[PREFIX + "network"]),
+            bytes_per_pixel=int(entries[PREFIX + "bytes_per_pixel"]),
+            held_out_loss=float(loss) if (loss := entries.get(PREFIX + "held_out_loss")) else None,
+        )
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
+
+
+def _check_picture(picture: Pixels) -> None:
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        kind = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
+        raise TypeError(f"the picture is {kind}; pass a NumPy array of uint8, RGB in 0 to 255")
+    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise ValueError(f"the picture has shape {picture.shape}; pass (H, W, 3) with at least one pixel")
+
+
+def _cells(side: int) -> int:
+    return whole_cells(max(side, SMALLEST_SIDE))
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,1 @@
+"""The command that repaints photo files with an exported style."""

@@ -1,0 +1,211 @@
+"""Repaint photo files with an exported style: ``python -m export.stylize wave.onnx photo.jpg --output out.jpg``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from data.files import OutputError, make_folder
+from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from export.cli import positive
+from export.contract import CELL
+from export.errors import ExportError, ModelError
+from export.runtime.stylizer import Stylizer
+from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
+from export.stylize.jobs import Job, plan
+
+
+def stylize_photo(
+    stylizer: Stylizer, job: Job, max_size: int | None = None, quality: int = 95, watch: Watch | None = None
+) -> tuple[int, int]:
+    """Repaint one photo file.
+
+    Args:
+        stylizer: The style.
+        job: The photo and the picture to write.
+        max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
+        quality: Of JPEG and WebP, 1 to 100.
+        watch: Told of a photo that is cut into tiles, and of their number that is done.
+
+    Returns:
+        Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
+
+    Raises:
+        ImageError: If the photo cannot be read or the picture not written.
+        ModelError: If the style fails on it, or it needs more memory than there is.
+    """
+    photo = decode(job.photo, keep_alpha=check_writable_format(job.output) != "JPEG")
+    if max_size is not None:
+        photo = fit_within(photo, max_size)
+    alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
+    pixels = to_array(photo if alpha is None else photo.convert("RGB"))
+    # A large photo is not kept in memory twice while it is stylized.
+    del photo
+    picture = from_array(stylizer(pixels, watch) if watch else stylizer(pixels))
+    if alpha is not None:
+        picture.putalpha(alpha)
+    try:
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(
+            f"folder '{job.output.parent}' cannot be created ({error.strerror}); choose another"
+        ) from error
+    encode(picture, job.output, quality)
+    return picture.size
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows ``python -m export.stylize``; the process's own if None.
+
+    Returns:
+        The exit code: 0; 1 if some photos of several failed; 2 for a mistake that one sentence on stderr explains; 130
+        after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    written: list[Path] = []
+    try:
+        jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
+        stylizer = Stylizer(
+            options.model,
+            threads=options.threads,
+            provider=options.provider,
+            memory_limit=options.memory,
+            tile=options.tile,
+        )
+        # Before any photo is painted for a folder that takes no picture.
+        make_folder(Path(options.output) if several else jobs[0].output.parent)
+        if several:
+            return _stylize_several(stylizer, jobs, options, written)
+        with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
+            width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
+    except (ExportError, ImageError, ModelError, OutputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"stopped: {len(written)} pictures were written, and none by half", file=sys.stderr)
+        return 130
+    print(f"wrote '{jobs[0].output}' ({width} x {height} pixels)")
+    return 0
+
+
+def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.Namespace, written: list[Path]) -> int:
+    failures: list[str] = []
+    # No bar where nobody watches it: in a log it would be noise.
+    with tqdm(jobs, unit="photo", disable=None) as bar:
+        for job in bar:
+            try:
+                with _TileBar(job.photo, announce=options.tile is None) as tiles:
+                    stylize_photo(stylizer, job, options.max_size, options.quality, tiles.show)
+                written.append(job.output)
+            except ImageError as error:
+                failures.append(str(error))
+            except ModelError as error:
+                failures.append(f"photo '{job.photo}': {error}")
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    print(f"wrote {len(written)} of {len(jobs)} pictures to '{options.output}'")
+    return 1 if failures else 0
+
+
+class _TileBar:
+    """Says that a photo is cut into tiles, where nobody asked for it, and shows how many are done."""
+
+    def __init__(self, photo: Path, announce: bool) -> None:
+        self._photo = photo
+        self._announce = announce
+        self._bar: tqdm[Any] | None = None
+
+    def show(self, plan: TilePlan, done: int) -> None:
+        if self._bar is None:
+            if self._announce:
+                tqdm.write(
+                    f"photo '{self._photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one "
+                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels",
+                    file=sys.stderr,
+                )
+            self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
+        else:
+            self._bar.update()
+
+    def __enter__(self) -> _TileBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.stylize",
+        description="Repaint photos with an exported style. Pictures come out upright and in the photo's size; "
+        "transparency is kept where the format has it.",
+        epilog="example: python -m export.stylize wave.onnx photo.jpg --output out.jpg",
+    )
+    parser.add_argument("model", type=Path, help="the .onnx file that python -m export wrote")
+    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
+    parser.add_argument(
+        "--output",
+        metavar="PATH",
+        help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
+        "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",
+    )
+    parser.add_argument(
+        "--max-size",
+        type=positive,
+        metavar="PIXELS",
+        help="scale photos down to this long side (default: as they are)",
+    )
+    parser.add_argument(
+        "--tile",
+        type=_tile,
+        metavar="PIXELS",
+        help="paint larger photos in tiles of this side, a multiple of 4, with statistics measured once per photo "
+        "(default: only photos that do not fit into memory in one piece, in tiles as large as fit)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="what one photo may take beside the loaded style, 900MB or 2GB say (default: nine tenths of what is free)",
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument(
+        "--provider", metavar="NAME", help="where to compute, of those that ONNX Runtime lists (default: cpu)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace pictures that exist; never a photo itself")
+    parser.add_argument(
+        "--quality", type=_quality, default=95, metavar="1-100", help="of JPEG and WebP (default: %(default)s)"
+    )
+    return parser
+
+
+def _tile(text: str) -> int:
+    if not text.isdecimal() or int(text) < SMALLEST_TILE or int(text) % CELL:
+        raise argparse.ArgumentTypeError(f"{text!r} is no multiple of {CELL} from {SMALLEST_TILE} up")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B?", text, re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write 900MB or 2GB, say")
+    return round(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()])
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 100")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The static web page that repaints photos in the browser."""

@@ -1,0 +1,122 @@
+// What the page tells: state, progress, device, errors, and which controls are there.
+
+export const element = (id) => document.getElementById(id);
+const stage = element("stage");
+
+/** Where phones begin to refuse. */
+const MUCH_MEMORY = 1.5e9;
+
+let ticking = 0;
+
+/** Offer the styles as cards, the first one chosen. */
+export function listStyles(styles) {
+  const cards = styles.map((style, index) => {
+    const card = document.createElement("label");
+    card.className = "style";
+    const input = Object.assign(document.createElement("input"), {
+      type: "radio", name: "style", value: style.id, checked: index === 0,
+    });
+    const picture = Object.assign(document.createElement("img"), { src: style.thumbnail, alt: "" });
+    const title = Object.assign(document.createElement("span"), { textContent: style.title });
+    card.append(input, picture, title);
+    return card;
+  });
+  element("styles").replaceChildren(...cards);
+}
+
+/** Return the chosen style's id. */
+export function chosenId() {
+  return document.querySelector("input[name=style]:checked").value;
+}
+
+/**
+ * Show what the page is doing.
+ *
+ * @param {string} state "idle", "working", "done" or "live"; the stage carries it for whoever looks from outside.
+ * @param {string|Array<string|Node>} message For the line below the picture.
+ * @param {number|null} expectedMs How long it will take, if that is known.
+ */
+export function showState(state, message = "", expectedMs = null) {
+  stage.dataset.state = state;
+  element("error").hidden = true;
+  element("status").replaceChildren(...(Array.isArray(message) ? message : [message]));
+  element("save").disabled = state !== "done";
+  // While idle the bar belongs to the downloads.
+  if (state !== "idle") {
+    showProgress(state === "working", expectedMs);
+  }
+}
+
+/** Show a time, and what it was for. */
+export function showTime(state, milliseconds, purpose) {
+  const time = Object.assign(document.createElement("strong"), { textContent: `${Math.round(milliseconds)} ms` });
+  showState(state, [time, ` ${purpose}`]);
+}
+
+/** Show one sentence on what went wrong and what to do. */
+export function showError(sentence) {
+  showState("error");
+  element("error").textContent = sentence;
+  element("error").hidden = false;
+}
+
+/** Show or hide the bar; with an expectation it fills, without one it sweeps. */
+export function showProgress(visible, expectedMs = null) {
+  const bar = element("progress");
+  clearInterval(ticking);
+  bar.hidden = !visible;
+  bar.removeAttribute("value");
+  if (visible && expectedMs > 1000) {
+    const started = performance.now();
+    // It never quite arrives: what is expected is not yet so.
+    ticking = setInterval(() => (bar.value = 1 - Math.exp((-2 * (performance.now() - started)) / expectedMs)), 200);
+  }
+}
+
+/** Show how far a download is. */
+export function showDownload({ what, loaded, total }) {
+  const bar = element("progress");
+  bar.hidden = false;
+  if (loaded === total) {
+    // What follows, compiling or painting, tells nothing of its progress.
+    bar.removeAttribute("value");
+    element("device").textContent = "";
+  } else {
+    bar.value = loaded / total;
+    element("device").textContent = `Loading ${what}, ${Math.round((100 * loaded) / total)} %`;
+  }
+}
+
+/** Show where the network computes. */
+export function showDevice({ device, threads, note = "" }) {
+  const kind = device === "webgpu" ? "WebGPU" : `WASM, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  element("device").textContent = note ? `${kind} (${note})` : kind;
+}
+
+/** Warn of much memory. */
+export function showMemory(memory, limit) {
+  const warning = element("warning");
+  warning.hidden = !(memory > MUCH_MEMORY && memory <= limit);
+  warning.textContent = `This size takes about ${(memory / 1e9).toFixed(1)} GB of memory; a phone may not have it.`;
+}
+
+/** Show under what terms the chosen style may be used. */
+export function showLicense(license) {
+  element("license").textContent = license;
+}
+
+/** Swap the controls of photos for those of the camera, or back. */
+export function showCamera(running) {
+  element("sources").hidden = running;
+  element("camera-controls").hidden = !running;
+  element("size-label").hidden = running;
+  element("live-size-label").hidden = !running;
+  // The button that was pressed is gone; keys go on from the one in its place.
+  element(running ? "snap" : "camera").focus({ focusVisible: false });
+}
+
+/** Tell that the page needs no network any more. */
+export function showOffline(kept) {
+  document.body.dataset.offline = kept;
+  element("offline").textContent = kept ? "This page now works offline." : "";
+}

@@ -1,0 +1,1 @@
+"""The command that compares folders of variants, so that an app can choose a width."""

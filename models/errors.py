@@ -1,0 +1,5 @@
+"""What files of weights are refused with; standard library only."""
+
+
+class ModelFileError(ValueError):
+    """A file of weights is absent, damaged, or of another kind; the message is one sentence for the user."""

@@ -1,0 +1,32 @@
+"""The kept style pictures are those that the script draws, and small enough to keep."""
+
+import numpy as np
+import pytest
+
+from data.drawings import DRAWINGS, draw_flowing_strokes, draw_stained_glass
+from data.images import decode, to_array
+from tests.train.small_run import ROOT
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_kept_drawings_are_small(name):
+    path = ROOT / "data" / "styles" / f"{name}.jpg"
+    assert path.stat().st_size <= 200_000
+    assert decode(path).size == (768, 768)
+
+
+@pytest.mark.parametrize("function", [draw_flowing_strokes, draw_stained_glass])
+def test_drawing_is_the_same_every_time_and_another_with_another_seed(function):
+    one, same, other = (np.asarray(function(96, seed)) for seed in (1, 1, 2))
+    assert one.shape == (96, 96, 3)
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert one.std() > 30
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_kept_drawing_is_what_the_script_draws(name):
+    kept = to_array(decode(ROOT / "data" / "styles" / f"{name}.jpg")).astype(float)
+    drawn = np.asarray(DRAWINGS[name]()).astype(float)
+    # But for what JPEG takes away.
+    assert np.abs(kept - drawn).mean() < 12

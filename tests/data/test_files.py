@@ -1,0 +1,70 @@
+"""What is finished takes its place in one step, and what fails leaves the former one there."""
+
+from pathlib import Path
+
+import pytest
+
+from data.files import OutputError, make_folder, replace_folder, require_absent, write_whole
+
+
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
+    for content in (b"first", b"second", "third, großé"):
+        write_whole(tmp_path / "style.onnx", content)
+        written = content.encode() if isinstance(content, str) else content
+        assert (tmp_path / "style.onnx").read_bytes() == written
+    assert [path.name for path in tmp_path.iterdir()] == ["style.onnx"]
+
+
+def test_a_file_that_cannot_be_written_whole_leaves_the_former_one(tmp_path, monkeypatch):
+    write_whole(tmp_path / "style.onnx", b"former")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "style.onnx", b"next")
+    assert [path.name for path in tmp_path.iterdir()] == ["style.onnx"]
+    assert (tmp_path / "style.onnx").read_bytes() == b"former"
+
+
+def make(folder, name):
+    folder.mkdir()
+    (folder / name).touch()
+    return folder
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    for name in ("first", "second"):
+        replace_folder(make(tmp_path / "finished", name), tmp_path / "wave")
+        assert [path.name for path in (tmp_path / "wave").iterdir()] == [name]
+    assert [path.name for path in tmp_path.iterdir()] == ["wave"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
+    make(tmp_path / "wave", "former")
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "absent", tmp_path / "wave")
+    assert [path.name for path in (tmp_path / "wave").iterdir()] == ["former"]
+    assert [path.name for path in tmp_path.iterdir()] == ["wave"]
+
+
+def test_a_folder_is_made_with_its_parents_and_stays_empty(tmp_path):
+    for _ in range(2):
+        make_folder(tmp_path / "new" / "report")
+    assert list((tmp_path / "new" / "report").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "reason"), [("file", "is a file"), ("file/report", "Not a directory")])
+def test_a_folder_that_takes_no_file_is_refused_in_a_sentence(tmp_path, name, reason):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=rf"{reason}.*choose another --json"):
+        make_folder(tmp_path / name, "--json")
+
+
+def test_what_exists_is_named_unless_it_may_be_replaced(tmp_path):
+    (tmp_path / "b").touch()
+    require_absent([tmp_path / "a"], overwrite=False)
+    require_absent([tmp_path / "b"], overwrite=True)
+    with pytest.raises(OutputError, match=r"b' exists.*--overwrite"):
+        require_absent([tmp_path / "a", tmp_path / "b"], overwrite=False)

@@ -1,0 +1,146 @@
+"""The command repaints any photo as the runtime does: upright, in its size, with its transparency, without torch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data.images import round_to_bytes
+from export.runtime.stylizer import Stylizer
+from export.stylize.command import main, stylize_photo
+from export.stylize.jobs import Job
+from models.network import NetworkConfig
+from tests.errors import one_error
+from tests.export.small_export import draw, export_style, make_network
+from tests.export.stylize.stylize_command import read, run, save_photo
+from tests.train.small_run import ROOT
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return export_style(tmp_path_factory.mktemp("run") / "wave.onnx", make_network(NetworkConfig(8, 0)))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_command_runs_without_torch(model, tmp_path):
+    save_photo(tmp_path / "photo.jpg")
+    (tmp_path / "none").mkdir()
+    for name in ("torch", "onnx", "torchvision", "safetensors"):
+        (tmp_path / "none" / f"{name}.py").write_text("raise ImportError('not here')")
+    arguments = [str(model), str(tmp_path / "photo.jpg"), "--output", str(tmp_path / "out.jpg")]
+    command = [sys.executable, "-m", "export.stylize", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env={"PYTHONPATH": str(tmp_path / "none")}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read(tmp_path / "out.jpg").size == (33, 24)
+
+
+def test_png_holds_exactly_the_stylizers_picture(model, folder):
+    photo = save_photo(folder / "photo.png")
+    assert run(model, photo, "--output", "out.png") == 0
+    np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), Stylizer(model, threads=1)(draw()))
+
+
+def test_values_are_rounded_not_truncated(folder):
+    def almost(picture):
+        return round_to_bytes(picture.astype(np.float32) + np.float32(0.6))
+
+    photo = save_photo(folder / "photo.png")
+    stylize_photo(almost, Job(photo, folder / "out.png"))
+    expected = np.minimum(draw().astype(int) + 1, 255)
+    np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_come_out_upright(model, folder, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    photo = save_photo(folder / "photo.jpg", exif=exif)
+    assert run(model, photo, "--output", "out.jpg") == 0
+    result = read(folder / "out.jpg")
+    assert result.size == ((33, 24) if orientation < 5 else (24, 33))
+    assert result.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize(("ending", "mode"), [("png", "RGBA"), ("webp", "RGBA"), ("jpg", "RGB")])
+def test_alpha_is_kept_where_the_format_has_it(model, folder, ending, mode):
+    alpha = np.tile(np.linspace(0, 255, 33).astype(np.uint8), (24, 1))
+    PIL.Image.fromarray(np.dstack([draw(), alpha])).save(folder / "photo.png")
+    assert run(model, "photo.png", "--output", f"out.{ending}") == 0
+    result = read(folder / f"out.{ending}")
+    assert result.mode == mode
+    if ending == "png":
+        np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
+        np.testing.assert_array_equal(np.asarray(result)[..., :3], Stylizer(model, threads=1)(draw()))
+
+
+def test_alpha_is_scaled_along(model, folder):
+    PIL.Image.fromarray(np.dstack([draw(), np.full((24, 33), 77, np.uint8)])).save(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.png", "--max-size", 20) == 0
+    result = read(folder / "out.png")
+    assert result.size == (20, 15)
+    assert np.unique(np.asarray(result)[..., 3]) == [77]
+
+
+@pytest.mark.parametrize(("max_size", "size"), [(20, (20, 15)), (33, (33, 24)), (500, (33, 24)), (1, (1, 1))])
+def test_max_size_scales_down_only(model, folder, max_size, size):
+    save_photo(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.png", "--max-size", max_size) == 0
+    assert read(folder / "out.png").size == size
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_a_picture(model, folder, mode):
+    photo = PIL.Image.fromarray(draw()[..., 0].astype(np.uint16) * 257) if mode == "I;16" else None
+    path = folder / ("photo.tif" if mode in {"CMYK", "I;16"} else "photo.png")
+    (photo or PIL.Image.fromarray(draw()).convert(mode)).save(path)
+    assert run(model, path, "--output", "out.jpg") == 0
+    assert read(folder / "out.jpg").size == (33, 24)
+
+
+def test_quality_is_95_unless_told(model, folder):
+    save_photo(folder / "photo.png", 64, 64)
+    for name, options in [("default", []), ("same", ["--quality", 95]), ("low", ["--quality", 30])]:
+        assert run(model, "photo.png", "--output", f"{name}.jpg", *options) == 0
+    assert (folder / "default.jpg").read_bytes() == (folder / "same.jpg").read_bytes()
+    assert (folder / "low.jpg").stat().st_size < (folder / "same.jpg").stat().st_size / 2
+
+
+@pytest.mark.parametrize(
+    "options", [["--quality", "0"], ["--quality", "high"], ["--max-size", "0"], ["--threads", "x"]]
+)
+def test_numbers_out_of_range_are_refused(model, folder, options, capsys):
+    save_photo(folder / "photo.jpg")
+    with pytest.raises(SystemExit) as caught:
+        main([str(model), "photo.jpg", *options])
+    assert caught.value.code == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_photo_that_does_not_fit_into_memory_stops_no_other(model, folder, capsys, monkeypatch):
+    save_photo(folder / "photos/small.png", 20, 20)
+    save_photo(folder / "photos/large.png", 200, 200)
+    monkeypatch.setattr("export.runtime.stylizer.available_memory", lambda: 2_000_000)
+    assert run(model, "photos", "--output", "out") == 1
+    assert [path.name for path in (folder / "out").iterdir()] == ["small.png"]
+    error = capsys.readouterr().err
+    assert "large.png" in error
+    assert "--max-size" in error
+    assert run(model, "photos/large.png", "--output", "one.png") == 2
+    side = int(one_error(capsys).rsplit(" ", 1)[1])
+    assert run(model, "photos/large.png", "--output", "one.png", "--max-size", side) == 0
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "python -m export.stylize wave.onnx photo.jpg --output out.jpg" in capsys.readouterr().out

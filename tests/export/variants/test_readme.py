@@ -1,0 +1,149 @@
+"""The lines to copy out of a folder's README do what they say: Python's for every file, JavaScript's in a browser."""
+
+import base64
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data.images import decode, to_array
+from export.errors import ExportError
+from export.graph.builder import Form
+from export.runtime.stylizer import Stylizer
+from export.web.onnxruntime_web import find_runtime
+from tests.export.small_export import draw, export_folder, make_network
+from tests.export.web.browser import Server, open_browser, wait
+from tests.pictures import write
+
+HEIGHT, WIDTH = 40, 60
+"""What the folder of a fixed size takes."""
+
+
+@pytest.fixture(scope="module")
+def any_size(tmp_path_factory):
+    return export_folder(tmp_path_factory.mktemp("any"), make_network(seed=2, spread=0.3), ort=True)
+
+
+@pytest.fixture(scope="module")
+def fixed_size(tmp_path_factory):
+    return export_folder(tmp_path_factory.mktemp("fixed"), make_network(), form=Form(size=(HEIGHT, WIDTH)))
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory):
+    return export_folder(tmp_path_factory.mktemp("floats"), make_network(), variants=("fp16", "w8"))
+
+
+FOLDERS = ["any_size", "fixed_size", "floats"]
+
+
+@pytest.fixture(scope="module")
+def folder(request):
+    return request.getfixturevalue(request.param)
+
+
+def find_blocks(folder, language):
+    return re.findall(rf"```{language}\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+
+
+def read_python_lines(folder):
+    """Return the lines of every model file that the README's Python section names."""
+    lines = {}
+    text = (folder / "README.md").read_text()
+    for names, code in re.findall(r"^For ([^\n]*):\n\n```python\n(.*?)```", text, re.MULTILINE | re.DOTALL):
+        shown, *others = re.findall(r"`([^`]+)`", names)
+        assert code.count(shown) == 1
+        lines |= {name: code.replace(shown, name) for name in (shown, *others)}
+    return lines
+
+
+@pytest.mark.parametrize("folder", FOLDERS, indirect=True)
+def test_python_lines_serve_every_file(folder, tmp_path):
+    lines = read_python_lines(folder)
+    assert set(lines) == {path.name for path in folder.iterdir() if path.suffix in {".onnx", ".ort"}}
+    for name in lines:
+        shutil.copy(folder / name, tmp_path)
+    # As phones store it: lying on its side.
+    write(tmp_path / "photo.jpg", draw(HEIGHT, WIDTH), orientation=6)
+    # The lines need no more than they say.
+    for name in ("torch", "onnx", "export"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')")
+    for name, code in lines.items():
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+        painted = to_array(decode(tmp_path / "stylized.png"))
+        expected = Stylizer(folder / name.replace(".ort", ".onnx"), threads=1)(to_array(decode(tmp_path / "photo.jpg")))
+        assert np.abs(painted.astype(int) - expected).max() <= (1 if ".int8." not in name else 8), name
+
+
+@pytest.mark.parametrize("folder", FOLDERS, indirect=True)
+def test_other_languages_have_lines_where_a_file_takes_bytes(folder):
+    expected = 1 if (folder / "style.u8.onnx").exists() else 0
+    for language in ("kotlin", "swift", "javascript"):
+        assert len(find_blocks(folder, language)) == expected
+    assert ("export the variant `u8`" in (folder / "README.md").read_text()) == (expected == 0)
+
+
+def test_sizes_that_a_file_takes_are_told(any_size, fixed_size):
+    for folder, told in ((any_size, "sides from 16 pixels up"), (fixed_size, "pictures of 60 x 40 pixels alone")):
+        text = (folder / "README.md").read_text()
+        # Once for float32 and once for bytes.
+        assert text.count(told) == 2
+        assert text.count("Scale the picture to 60 x 40 first.") == (3 if folder is fixed_size else 0)
+    assert all(".resize((60, 40))" in code for code in find_blocks(fixed_size, "python"))
+
+
+PAGE = """\
+<!doctype html>
+<script type="importmap">{"imports": {"onnxruntime-web": "./onnxruntime-web/ort.wasm.min.mjs"}}</script>
+<script type="module">
+  try {
+    const photo = new Image();
+    photo.src = "photo.png";
+    await photo.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [photo.width, photo.height];
+    const context = canvas.getContext("2d");
+    context.drawImage(photo, 0, 0);
+    const { stylize } = await import("./snippet.js");
+    context.putImageData(await stylize(context.getImageData(0, 0, canvas.width, canvas.height)), 0, 0);
+    window.painted = canvas.toDataURL();
+  } catch (error) {
+    window.painted = `failed: ${error}`;
+  }
+</script>
+"""
+
+
+@pytest.mark.parametrize("folder", ["any_size", "fixed_size"], indirect=True)
+def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, tmp_path):
+    try:
+        runtime = find_runtime()
+    except ExportError as error:
+        pytest.skip(str(error))
+    (code,) = find_blocks(folder, "javascript")
+    site = tmp_path / "site"
+    photo = draw(HEIGHT, WIDTH)
+    write(site / "photo.png", photo)
+    (site / "snippet.js").write_text(code)
+    (site / "index.html").write_text(PAGE)
+    (site / "onnxruntime-web").symlink_to(runtime.folder / "dist")
+    shutil.copy(folder / "style.u8.onnx", site)
+    with open_browser(tmp_path) as chromium, contextlib.ExitStack() as stack:
+        server = Server(site)
+        stack.callback(server.stop)
+        chromium.get(server.address)
+        found = wait(lambda: chromium.execute_script("return window.painted"), "the picture")
+    assert found.startswith("data:image/png;base64,"), found
+    with PIL.Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))) as image:
+        painted = np.asarray(image.convert("RGB")).astype(int)
+    for name in ("style.u8.onnx", "style.onnx"):
+        assert np.abs(painted - Stylizer(folder / name, threads=1)(photo)).max() <= 2
+    assert np.abs(painted - photo).max() > 20

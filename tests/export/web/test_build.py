@@ -1,0 +1,129 @@
+"""A site holds all it needs and nothing from elsewhere, replaces only sites, and explains a mistake in one sentence."""
+
+import hashlib
+import json
+import re
+import shutil
+
+import onnx
+import PIL.Image
+import pytest
+
+from export.errors import ExportError
+from export.web.build import PAGE, build_site, main
+from models.style_file import StyleCard
+from tests.errors import one_error
+from tests.export.small_export import export_style, make_network
+from tests.export.web.web_package import write_package
+from tests.pictures import ramp, write
+
+
+@pytest.fixture(scope="module")
+def wave(tmp_path_factory):
+    path = tmp_path_factory.mktemp("styles") / "wave" / "style.onnx"
+    return export_style(path, make_network(), StyleCard("wave", license="CC0 1.0")).parent
+
+
+@pytest.fixture(scope="module")
+def starry(tmp_path_factory):
+    path = tmp_path_factory.mktemp("styles") / "starry" / "style.onnx"
+    return export_style(path, make_network(seed=1), StyleCard("starry_night", license="CC0 1.0")).parent
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return write_package(tmp_path_factory.mktemp("package"))
+
+
+def read_index(site):
+    return json.loads((site / "styles.json").read_text())
+
+
+def test_site_holds_every_file_that_it_names(wave, starry, package, tmp_path):
+    build_site([wave, starry / "style.onnx"], tmp_path / "site", runtime=package)
+    index = read_index(tmp_path / "site")
+    for path in index["shell"]:
+        assert (tmp_path / "site" / path).exists(), path
+    for build in index["runtime"]["builds"].values():
+        for name in (build["script"], build["loader"], build["binary"]["path"]):
+            assert (tmp_path / "site" / index["runtime"]["folder"] / name).is_file()
+    for style, source in zip(index["styles"], (wave, starry), strict=True):
+        file = style["files"]["float32"]
+        content = (tmp_path / "site" / file["path"]).read_bytes()
+        assert content == (source / "style.onnx").read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert PIL.Image.open(tmp_path / "site" / style["thumbnail"]).size == (240, 160)
+    assert [(style["id"], style["title"]) for style in index["styles"]] == [
+        ("wave", "Wave"),
+        ("starry_night", "Starry night"),
+    ]
+    assert "Microsoft" in (tmp_path / "site/onnxruntime-web-1.2.3/LICENSE").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_page_imports_only_files_of_its_own():
+    for path in (*PAGE.glob("*.js"), *PAGE.glob("*.html"), *PAGE.glob("*.css")):
+        text = path.read_text()
+        assert not re.search(r"https?://(?!www\.w3\.org)", text), path
+        named = re.findall(r"""(?:from|import) "\./([^"]+)"|(?:src|href)="([\w.-]+)"|register\("([^"]+)"\)""", text)
+        for name in ("".join(groups) for groups in named):
+            assert (PAGE / name).is_file(), f"{path.name} names {name}"
+
+
+def test_folder_of_variants_brings_its_float16_file(wave, package, tmp_path):
+    shutil.copytree(wave, tmp_path / "variants")
+    shutil.copy(wave / "style.onnx", tmp_path / "variants/style.fp16.onnx")
+    build_site([tmp_path / "variants"], tmp_path / "site", runtime=package)
+    assert set(read_index(tmp_path / "site")["styles"][0]["files"]) == {"float32", "float16"}
+
+
+def test_variants_of_two_styles_in_one_folder_are_refused(wave, starry, package, tmp_path):
+    shutil.copytree(wave, tmp_path / "variants")
+    shutil.copy(starry / "style.onnx", tmp_path / "variants/style.fp16.onnx")
+    with pytest.raises(ExportError, match=r"style\.fp16\.onnx' is not of the style 'wave'"):
+        build_site([tmp_path / "variants"], tmp_path / "site", runtime=package)
+    assert not (tmp_path / "site").exists()
+
+
+def test_styles_of_one_name_are_told_apart(wave, package, tmp_path):
+    shutil.copy(wave / "style.onnx", tmp_path / "nano.onnx")
+    build_site([wave, tmp_path / "nano.onnx", tmp_path / "nano.onnx"], tmp_path / "site", runtime=package)
+    styles = read_index(tmp_path / "site")["styles"]
+    assert [style["id"] for style in styles] == ["wave-wave", "wave-nano", "wave-nano-no2"]
+
+
+def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys):
+    arguments = [str(wave), "--output", str(tmp_path / "site"), "--runtime", str(package)]
+    assert main(arguments) == 0
+    assert "python -m http.server -d" in capsys.readouterr().out
+    assert main(arguments) == 2
+    assert "pass --overwrite" in one_error(capsys)
+    (tmp_path / "site/old.txt").touch()
+    assert main([*arguments, "--overwrite"]) == 0
+    assert not (tmp_path / "site/old.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    write(tmp_path / "album/photo.png", ramp())
+    capsys.readouterr()
+    assert main([str(wave), "--output", str(tmp_path / "album"), "--runtime", str(package), "--overwrite"]) == 2
+    assert "is no site of this program" in one_error(capsys)
+    assert (tmp_path / "album/photo.png").is_file()
+
+
+def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    anonymous = onnx.load(wave / "style.onnx")
+    anonymous.producer_name = "someone"
+    del anonymous.metadata_props[:]
+    onnx.save(anonymous, tmp_path / "anonymous.onnx")
+    for style, message in (
+        (tmp_path / "empty", "holds no style.onnx"),
+        (tmp_path / "none.onnx", "cannot be read"),
+        (tmp_path / "anonymous.onnx", "does not name its style"),
+    ):
+        assert main([str(style), "--output", str(tmp_path / "site"), "--runtime", str(package)]) == 2
+        assert message in one_error(capsys)
+    assert main([str(wave), "--output", str(tmp_path / "no/site"), "--runtime", str(package)]) == 2
+    assert "does not exist; create it" in one_error(capsys)
+    assert main([str(wave), "--output", str(tmp_path / "site"), "--runtime", str(tmp_path / "empty")]) == 2
+    assert "holds no package.json" in one_error(capsys)
+    assert not (tmp_path / "site").exists()

@@ -1,0 +1,250 @@
+"""In a real browser the page gives Python's pictures, by keyboard, on a phone, from the camera and offline."""
+
+import io
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from export.errors import ExportError
+from export.runtime.stylizer import Stylizer
+from export.web.build import build_site
+from export.web.onnxruntime_web import find_runtime
+from models.style_file import StyleCard
+from tests.export.small_export import export_style, make_network
+from tests.export.web.browser import Server, open_browser, set_viewport, wait
+from tests.pictures import noise, ramp, write
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@pytest.fixture(scope="module")
+def wave(tmp_path_factory):
+    path = tmp_path_factory.mktemp("styles") / "wave" / "style.onnx"
+    return export_style(path, make_network(), StyleCard("wave", license="CC0 1.0")).parent
+
+
+@pytest.fixture(scope="module")
+def starry(tmp_path_factory):
+    path = tmp_path_factory.mktemp("styles") / "starry" / "style.onnx"
+    return export_style(path, make_network(seed=1), StyleCard("starry_night", license="CC0 1.0")).parent
+
+
+@pytest.fixture(scope="module")
+def site(wave, starry, tmp_path_factory):
+    try:
+        runtime = find_runtime().folder
+    except ExportError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("web") / "site"
+    build_site([wave, starry], folder, runtime=runtime)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = Server(site)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    with open_browser(tmp_path_factory.mktemp("browser")) as driver:
+        driver.downloads = tmp_path_factory.getbasetemp() / "saved"
+        driver.downloads.mkdir()
+        behavior = {"behavior": "allow", "downloadPath": str(driver.downloads)}
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
+        yield driver
+
+
+def find(driver, identity):
+    return driver.find_element("id", identity)
+
+
+def text(driver, identity):
+    return driver.execute_script("return document.getElementById(arguments[0]).textContent", identity)
+
+
+def state(driver):
+    return driver.execute_script("return document.getElementById('stage').dataset.state")
+
+
+def load(driver, address):
+    """Open the page and wait until all it needs is kept."""
+    driver.get(address)
+    wait(lambda: driver.execute_script("return document.body.dataset.offline === 'true'"), "the page to be kept")
+
+
+def forget_state(driver):
+    """Let nobody take the last picture's end for the next one's."""
+    driver.execute_script("document.getElementById('stage').dataset.state = 'asked'")
+
+
+def paint(driver, path):
+    forget_state(driver)
+    find(driver, "file").send_keys(str(path))
+    wait(lambda: state(driver) in {"done", "error"}, f"'{path.name}' to be painted")
+    assert state(driver) == "done", text(driver, "error")
+
+
+def save(driver, name):
+    find(driver, "save").click()
+    wait((driver.downloads / name).is_file, f"'{name}' to be saved")
+    with PIL.Image.open(driver.downloads / name) as image:
+        assert image.mode in {"RGB", "RGBA"}
+        return np.asarray(image.convert("RGB"))
+
+
+def differ(one, other):
+    assert one.shape == other.shape
+    return np.abs(one.astype(int) - other.astype(int)).max()
+
+
+UNTOUCHED = """
+  const value = (id) => document.getElementById(id)?.value;
+  return document.querySelector("input[name=style]")?.checked && value("size") === "768" && value("split") === "50";
+"""
+
+
+@pytest.fixture
+def page(chromium, address):
+    set_viewport(chromium, 1280, 800)
+    # Loading takes seconds, so a page that is as it was when loaded serves the next test, too.
+    if chromium.current_url != address or not chromium.execute_script(UNTOUCHED):
+        load(chromium, address)
+    return chromium
+
+
+def choose(driver, identity, value):
+    driver.execute_script(
+        "const select = document.getElementById(arguments[0]); select.value = arguments[1];"
+        "select.dispatchEvent(new Event('change', { bubbles: true }))",
+        identity,
+        value,
+    )
+
+
+# The second is smaller than the network takes.
+@pytest.mark.parametrize(("width", "height"), [(131, 97), (24, 10)])
+def test_saved_picture_is_pythons(page, wave, tmp_path, width, height):
+    pixels = (ramp(width, height) // 2 + noise(width, height) // 2).astype(np.uint8)
+    paint(page, write(tmp_path / f"photo{width}.png", pixels))
+    saved = save(page, f"photo{width}-wave.png")
+    expected = Stylizer(wave / "style.onnx", threads=1)(pixels)
+    assert differ(saved, expected) <= 2
+    assert differ(saved, pixels) > 20
+    assert re.fullmatch(rf"\d+ ms for {width} {TIMES} {height} pixels", text(page, "status"))
+
+
+def test_another_style_repaints_the_same_photo(page, starry, tmp_path):
+    paint(page, write(tmp_path / "other.png", ramp(64, 48)))
+    forget_state(page)
+    page.find_element("css selector", "input[value=starry_night]").send_keys(" ")
+    wait(lambda: state(page) == "done", "the other style")
+    saved = save(page, "other-starry_night.png")
+    assert differ(saved, Stylizer(starry / "style.onnx", threads=1)(ramp(64, 48))) <= 2
+
+
+def test_page_paints_in_several_threads(page):
+    assert page.execute_script("return crossOriginIsolated")
+    cores = page.execute_script("return navigator.hardwareConcurrency")
+    assert f"{min(cores, 4)} thread" in text(page, "device") or cores > 8
+
+
+def test_photo_of_a_turned_camera_comes_out_upright_and_no_larger_than_chosen(page, tmp_path):
+    choose(page, "size", "512")
+    paint(page, write(tmp_path / "turned.jpg", ramp(400, 600), orientation=6))
+    assert f"341 {TIMES} 512" in text(page, "status")
+    photo = page.execute_script(
+        "const c = document.getElementById('photo'); return [...c.getContext('2d').getImageData(330, 10, 1, 1).data]"
+    )
+    # Red rises to the right, green downwards.
+    assert photo[0] > 220
+    assert photo[1] < 40
+
+
+def test_what_is_no_picture_is_refused_in_one_sentence(page, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear reader")
+    forget_state(page)
+    find(page, "file").send_keys(str(tmp_path / "letter.jpg"))
+    wait(lambda: state(page) == "error", "the error")
+    assert text(page, "error") == (
+        "'letter.jpg' is no picture that this browser can read; choose a JPEG, PNG or WebP file."
+    )
+    paint(page, write(tmp_path / "after.png", ramp()))
+    assert not find(page, "error").is_displayed()
+
+
+def test_everything_is_reached_by_keys_and_the_arrows_move_the_slider(page, tmp_path):
+    from selenium.webdriver import ActionChains, Keys
+
+    paint(page, write(tmp_path / "photo.png", ramp()))
+    reached = []
+    page.execute_script("document.activeElement.blur()")
+    for _ in range(7):
+        ActionChains(page).send_keys(Keys.TAB).perform()
+        reached.append(page.switch_to.active_element.get_attribute("id") or "style")
+    assert reached == ["split", "file", "camera", "style", "size", "format", "save"]
+    split = find(page, "split")
+    split.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert split.get_attribute("value") == "53"
+    assert split.get_attribute("aria-valuetext").startswith("53 %")
+    edge = page.execute_script(
+        "const [d, f] = ['.divider', '#frame'].map((s) => document.querySelector(s).getBoundingClientRect());"
+        "return (d.left + d.width / 2 - f.left) / f.width"
+    )
+    assert edge == pytest.approx(0.53, abs=0.005)
+
+
+def test_every_control_has_a_name(page):
+    nameless = page.execute_script(
+        "return [...document.querySelectorAll('input, select, button')].filter((e) => !e.ariaLabel && "
+        "!e.labels?.[0]?.textContent.trim() && !e.textContent.trim()).map((e) => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_phone_shows_picture_and_controls_without_scrolling(page, tmp_path):
+    set_viewport(page, 390, 844, scale=2, phone=True)
+    paint(page, write(tmp_path / "photo.png", ramp(300, 200)))
+    assert page.execute_script("return document.documentElement.scrollWidth") == 390
+    for identity in ("frame", "styles", "size", "format", "save"):
+        box = page.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", identity)
+        assert box["left"] >= 0
+        assert box["right"] <= 391
+        assert box["top"] >= 0
+        assert box["bottom"] <= 844, identity
+    frame = find(page, "frame").rect
+    assert frame["width"] == pytest.approx(390, abs=1)
+    shot = np.asarray(PIL.Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB"))
+    assert shot.shape == (1688, 780, 3)
+    row = shot[int(2 * (frame["y"] + frame["height"] / 4))]
+    # Left of the divider lies the photo, whose red rises to the right as it was drawn.
+    assert differ(row[40:360:40, 0], np.arange(40, 360, 40) * 255 / 779) <= 4
+
+
+def test_camera_is_painted_live_and_its_picture_kept(page):
+    choose(page, "size", "512")
+    find(page, "camera").click()
+    wait(lambda: state(page) == "live", "the first frame")
+    assert re.fullmatch(r"\d+ ms a frame, [\d.]+ a second", text(page, "status"))
+    find(page, "snap").click()
+    wait(lambda: state(page) == "done", "the picture")
+    assert re.search(rf"512 {TIMES} \d+ pixels", text(page, "status"))
+    assert find(page, "camera").is_displayed()
+
+
+def test_page_paints_after_the_network_is_gone(chromium, site, wave, tmp_path):
+    server = Server(site)
+    set_viewport(chromium, 1280, 800)
+    load(chromium, server.address)
+    server.stop()
+    # Nor may the browser's own cache help out.
+    chromium.execute_cdp_cmd("Network.clearBrowserCache", {})
+    chromium.get(server.address)
+    wait(lambda: state(chromium) == "idle", "the page")
+    paint(chromium, write(tmp_path / "offline.png", ramp(80, 60)))
+    assert differ(save(chromium, "offline-wave.png"), Stylizer(wave / "style.onnx", threads=1)(ramp(80, 60))) <= 2
+    assert chromium.execute_script("return crossOriginIsolated")

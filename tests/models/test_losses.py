@@ -1,0 +1,212 @@
+"""The losses give the answers known on paper, and carry no unit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.losses import (
+    PerceptualLoss,
+    gram_matrix,
+    grid_energy,
+    relative_distance,
+    relative_error,
+    squared_error,
+    total_variation,
+)
+from models.vgg import VGGFeatures
+from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
+
+
+def published_arrays(*shapes):
+    """Draw the arrays of the tutorial that published its expected values; channels come last in it."""
+    np.random.seed(1)
+    arrays = [np.random.randn(*shape) for shape in shapes]
+    return [torch.from_numpy(array).reshape(-1, *array.shape[-3:]).permute(0, 3, 1, 2) for array in arrays]
+
+
+def test_squared_error_has_the_published_value():
+    base, output = published_arrays((10, 10, 3), (10, 10, 3))
+    assert squared_error(base, output).item() == pytest.approx(605.62190, abs=1e-3)
+
+
+def test_gram_matrix_has_the_published_values():
+    (features,) = published_arrays((10, 10, 3))
+    expected = [
+        [99.75722, -9.96186, -1.47405],
+        [-9.96186, 86.85433, -4.14111],
+        [-1.47405, -4.14111, 82.30107],
+    ]
+    torch.testing.assert_close(100 * gram_matrix(features.float())[0], torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_style_distance_has_the_published_value():
+    first, second = published_arrays((10, 10, 3), (10, 10, 3))
+    raw = [100 * gram_matrix(features.float()) for features in (first, second)]
+    assert squared_error(*raw).item() / (2 * 100) ** 2 == pytest.approx(0.0979916, abs=1e-6)
+
+
+def test_total_variation_has_the_published_value():
+    (picture,) = published_arrays((1, 10, 10, 3))
+    assert total_variation(picture).item() == pytest.approx(937.05374, abs=1e-2)
+
+
+def test_checkerboard_has_known_total_variation():
+    board = (torch.arange(6)[:, None] + torch.arange(8)) % 2
+    assert total_variation(board[None, None].float()).item() == 2 * 5 * 7
+
+
+def test_flat_picture_has_no_total_variation():
+    assert total_variation(torch.full((2, 3, 5, 5), 0.3)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (2, 3)])
+def test_dot_in_every_cell_has_known_grid_energy(corner):
+    picture = torch.zeros(2, 3, 64, 96)
+    picture[1, :, corner[0] :: 4, corner[1] :: 4] = 0.8
+    # One place of sixteen has the mean 0.8, the others 0: their variance.
+    assert grid_energy(picture, 4).tolist() == pytest.approx([0, 0.8**2 * (1 / 16 - 1 / 16**2)], rel=1e-5)
+
+
+def test_grid_that_changes_its_sign_between_regions_is_seen():
+    picture = torch.zeros(1, 1, 32, 64)
+    picture[..., ::4, :32:4], picture[..., ::4, 32::4] = 0.5, -0.5
+    assert grid_energy(picture, 4).item() == pytest.approx(0.5**2 * 15 / 256)
+
+
+def test_smooth_picture_and_other_periods_have_next_to_no_grid_energy():
+    ramp = torch.linspace(0, 1, 70).expand(1, 3, 33, 70)  # The last row and columns fill no window.
+    assert grid_energy(ramp, 4).item() < 1e-3
+    stripes = (torch.arange(96) % 3 == 0).float().expand(1, 1, 96, 96)
+    assert grid_energy(stripes, 4).item() < 0.02 * grid_energy((torch.arange(96) % 4 == 0).expand(1, 1, 96, 96), 4)
+
+
+@given(batch=st.integers(1, 2), channels=st.integers(1, 5), height=st.integers(1, 70), width=st.integers(1, 70))
+@settings(max_examples=25, deadline=None)
+def test_gram_matrix_is_symmetric_and_equals_the_double_precision_one(batch, channels, height, width):
+    features = torch.randn(batch, channels, height, width)
+    rows = features.double().flatten(2)
+    expected = (rows @ rows.transpose(1, 2) / (height * width)).float()
+    found = gram_matrix(features)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, found.transpose(1, 2))
+
+
+def test_low_precision_gram_matrix_is_float32_and_close():
+    features = torch.randn(2, 16, 61, 67).relu()
+    found = gram_matrix(features.bfloat16())
+    assert found.dtype == torch.float32
+    expected = gram_matrix(features)
+    assert (found - expected).norm() / expected.norm() < 2e-3
+
+
+def test_gram_matrix_of_large_activations_stays_finite():
+    assert gram_matrix(torch.full((1, 4, 64, 64), 2e4).bfloat16()).isfinite().all()
+
+
+def test_gram_matrix_has_the_right_gradient():
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 3, 3, dtype=torch.float64)
+    (found,) = torch.autograd.grad((gram_matrix(features) * weights).sum(), features)
+    rows = features.flatten(2)
+    (expected,) = torch.autograd.grad(((rows @ rows.transpose(1, 2) / 20) * weights).sum(), features)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_relative_error_is_zero_for_equality_and_one_for_nothing():
+    target = torch.randn(3, 4, 5)
+    assert relative_error(target, target).tolist() == [0, 0, 0]
+    torch.testing.assert_close(relative_error(torch.zeros(3, 4, 5), target), torch.ones(3))
+
+
+def test_relative_distance_is_the_root_and_smooth_at_equality():
+    target = torch.randn(3, 4, 5)
+    values = (1.5 * target).requires_grad_()
+    torch.testing.assert_close(relative_distance(values, target), torch.full((3,), 0.5), atol=0.01, rtol=0)
+    equal = target.clone().requires_grad_()
+    distance = relative_distance(equal, target).sum()
+    distance.backward()
+    assert distance.abs() < 1e-8
+    assert equal.grad.abs().max() == 0
+
+
+def build_loss(tmp_path, scale=1.0, style=SHALLOW_STYLE, **weights):
+    path = write_weights(tmp_path / f"weights-{scale}.safetensors", scale=scale)
+    loss = PerceptualLoss(VGGFeatures("vgg19", ["relu2_1"], str(path)), SHALLOW_CONTENT, style, **weights)
+    loss.set_style([torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(2))])
+    return loss
+
+
+def judge(loss, pictures, photos):
+    return loss(pictures, loss.describe_content(photos))
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_loss_and_gradient_do_not_depend_on_the_scale_of_the_activations(tmp_path, scale):
+    generator = torch.Generator().manual_seed(4)
+    pictures, photos = (torch.rand(2, 3, 32, 32, generator=generator) for _ in range(2))
+    found = []
+    for loss in (build_loss(tmp_path), build_loss(tmp_path, scale)):
+        leaf = pictures.clone().requires_grad_()
+        terms = judge(loss, leaf, photos)
+        terms.total.backward()
+        found.append((torch.stack([term.detach() for term in terms]), leaf.grad))
+    (terms, gradient), (scaled_terms, scaled_gradient) = found
+    torch.testing.assert_close(terms, scaled_terms, rtol=1e-3, atol=1e-7)
+    # In the norm: rounding may push one activation across the ReLU's kink, which changes single values.
+    assert (gradient - scaled_gradient).norm() < 0.01 * gradient.norm()
+
+
+def test_loss_is_the_mean_over_the_batch(tmp_path):
+    loss = build_loss(tmp_path)
+    pictures, photos = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
+    whole = judge(loss, pictures, photos).total
+    halves = [judge(loss, pictures[part], photos[part]).total for part in (slice(0, 2), slice(2, 4))]
+    torch.testing.assert_close(whole, torch.stack(halves).mean())
+
+
+def test_loss_does_not_depend_on_the_size_of_a_repeated_picture(tmp_path):
+    # Pictures made of one flat color look the same to every layer at any size, but for the border.
+    loss = build_loss(tmp_path, tv_weight=0)
+    values = []
+    for size in (64, 128):
+        color = torch.tensor([0.8, 0.3, 0.1]).view(1, 3, 1, 1).expand(1, 3, size, size)
+        values.append(judge(loss, color, 1 - color).total)
+    torch.testing.assert_close(values[0], values[1], rtol=0.05, atol=0)
+
+
+def test_number_of_layers_does_not_change_the_strength(tmp_path):
+    shares = build_loss(tmp_path, style={"relu1_1": 5.0, "relu2_1": 5.0}).style_layers
+    assert shares == {"relu1_1": 0.5, "relu2_1": 0.5}
+
+
+def test_half_the_style_weight_is_half_as_strong(tmp_path):
+    pictures, photos = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    totals = {
+        weight: judge(build_loss(tmp_path, style_weight=weight, content_weight=0, tv_weight=0), pictures, photos).total
+        for weight in (0.5, 1.0)
+    }
+    torch.testing.assert_close(2 * totals[0.5], totals[1.0])
+
+
+def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp_path):
+    loss = build_loss(tmp_path)
+    painting = torch.rand(1, 3, 40, 48)
+    loss.set_style([painting])
+    terms = judge(loss, painting, painting)
+    assert terms.content == 0
+    assert terms.style < 1e-6
+
+
+def test_content_is_described_without_gradient_and_no_deeper_than_needed(tmp_path):
+    loss = build_loss(tmp_path)
+    described = loss.describe_content(torch.rand(1, 3, 32, 32, requires_grad=True))
+    assert set(described) == {"relu2_1"}
+    assert not described["relu2_1"].requires_grad
+
+
+@pytest.mark.parametrize("wrong", [{"style_weight": -1.0}, {"content_weight": float("nan")}, {"style": {}}])
+def test_senseless_weights_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match=r"weight|style_layers"):
+        build_loss(tmp_path, **wrong)

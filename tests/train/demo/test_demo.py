@@ -1,0 +1,102 @@
+"""The demo trains, exports and repaints with nothing but what the repository and scikit-image hold."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from data.images import decode, encode, from_array, to_array
+from models.style_file import load_style
+from tests.pictures import noise, ramp, write
+from tests.train.small_run import ROOT
+from train.demo.__main__ import main
+from train.fit.datamodule import PhotoData
+from train.errors import TrainError
+
+pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
+
+QUICK = ["--steps", "2", "--", "--data.image_size", "64", "--data.workers", "0", "--trainer.accelerator", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    assert main(["--output", str(folder), *QUICK]) == 0
+    return folder
+
+
+def test_demo_trains_exports_and_shows_before_and_after(demo):
+    run = demo / "flowing_strokes"
+    _, card = load_style(run / "style.safetensors")
+    assert card.steps == 2
+    assert card.perceptual_source.startswith("vgg_small from vgg_small.safetensors, sha256")
+    assert (run / "style.onnx").is_file()
+    sheet, painted = decode(demo / "before-after.png"), decode(demo / "painted.jpg")
+    assert painted.size == (451, 300)
+    assert sheet.width > 2 * painted.width
+
+
+def test_demo_run_again_does_not_train_again(demo, capsys):
+    weights = demo / "flowing_strokes" / "style.safetensors"
+    before = weights.stat().st_mtime_ns
+    start = time.perf_counter()
+    assert main(["--output", str(demo), *QUICK]) == 0
+    assert time.perf_counter() - start < 60
+    assert weights.stat().st_mtime_ns == before
+    assert "trained already" in capsys.readouterr().out
+
+
+def test_interrupted_demo_goes_on(demo, tmp_path, capsys):
+    run = tmp_path / "flowing_strokes"
+    assert main(["--output", str(tmp_path), *QUICK]) == 0
+    (run / "style.onnx").unlink()
+    (run / "style.safetensors").unlink()
+    assert main(["--output", str(tmp_path), *QUICK]) == 0
+    assert "going on from" in capsys.readouterr().out
+    (one, _), (other, _) = (load_style(path / "style.safetensors") for path in (run, demo / "flowing_strokes"))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+    assert (run / "style.onnx").is_file()
+
+
+def test_demo_takes_the_users_own_pictures(tmp_path):
+    for index in range(3):
+        write(tmp_path / "photos" / f"{index}.png", noise(90, 80, seed=index))
+    encode(from_array(ramp(100, 90)), tmp_path / "my painting.jpg")
+    write(tmp_path / "me.png", noise(50, 40, seed=9))
+    own = ["--style", "my painting.jpg", "--photos", "photos", "--photo", "me.png"]
+    own = [str(tmp_path / word) if not word.startswith("--") else word for word in own]
+    assert main(["--output", str(tmp_path / "demo"), *own, *QUICK]) == 0
+    assert decode(tmp_path / "demo" / "painted.jpg").size == (50, 40)
+    config = yaml.safe_load((tmp_path / "demo" / "my painting" / "config.yaml").read_text())
+    assert config["data"]["photos"] == str(tmp_path / "photos")
+    assert config["license"] == ""
+    assert json.loads((tmp_path / "demo" / "my painting" / "demo.json").read_text())
+
+
+@pytest.mark.parametrize("flag", ["--photo", "--style", "--photos"])
+def test_demo_says_what_is_missing(tmp_path, capsys, flag):
+    assert main(["--output", str(tmp_path), flag, str(tmp_path / "nowhere.jpg"), *QUICK]) == 2
+    assert "nowhere.jpg" in capsys.readouterr().err
+
+
+def test_shown_photo_is_not_trained_on():
+    data = PhotoData("samples", scene_share=0.5)
+    data.setup("fit")
+    assert [path.stem for path in data.held_out_paths] == ["chelsea"]
+    assert "chelsea" not in [path.stem for path in data.training_paths]
+
+
+def test_impossible_scene_share_is_refused():
+    with pytest.raises(TrainError, match=r"--data\.scene_share is 1\.5"):
+        PhotoData("samples", scene_share=1.5)
+
+
+def test_demo_config_needs_no_download():
+    config = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
+    assert config["model"]["perceptual"] == "vgg_small"
+    assert (ROOT / config["model"]["style"]).is_file()
+    assert (ROOT / config["model"]["start_from"]).is_file()
+    assert np.ptp(to_array(decode(ROOT / config["model"]["style"]))) > 200

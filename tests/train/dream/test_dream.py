@@ -1,0 +1,49 @@
+"""Dreams raise what layers see, and refuse what cannot work in one sentence."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.images import decode, encode, from_array, to_array
+from models.vgg import VGGFeatures
+from tests.errors import one_error
+from tests.pictures import noise
+from tests.train.slow.slow_command import write_photo
+from train.dream.command import main as dream
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return write_photo(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--size", "-5"], ["--step", "0"], ["--step", "1e400"], ["--overwrite", "--output", "{photo}"]]
+)
+def test_dream_refuses_what_cannot_work(photo, capsys, flags):
+    fixed = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    assert dream([*fixed, *(flag.format(photo=photo) for flag in flags)]) == 2
+    assert "--" in one_error(capsys)
+    assert not (photo.parent / "dream.png").exists()
+
+
+def test_dream_refuses_a_photo_that_it_would_have_to_distort(photo, capsys):
+    encode(from_array(noise(5, 64)), photo)
+    assert dream(["--content", str(photo), "--output", str(photo.parent / "d.png"), "--perceptual", "vgg_small"]) == 2
+    assert "pixels" in one_error(capsys)
+
+
+def test_dream_raises_the_activations_and_keeps_the_size(photo):
+    flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    layers = ["relu3_1"]
+    assert dream([*flags, "--layers", "{relu3_1: 1}", "--octaves", "2", "--iterations", "4"]) == 0
+    features = VGGFeatures("vgg_small", layers)
+    before, after = (
+        torch.from_numpy(to_array(decode(path)).astype(np.float32) / 255).permute(2, 0, 1)[None]
+        for path in (photo, photo.parent / "dream.png")
+    )
+    assert before.shape == after.shape
+    energy = [float(features(picture, layers)["relu3_1"].square().mean()) for picture in (before, after)]
+    assert energy[1] > 1.5 * energy[0]
+    assert dream(flags) == 2
+    assert dream([*flags, "--overwrite", "--layers", "{relu9_1: 1}"]) == 2

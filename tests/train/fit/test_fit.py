@@ -1,0 +1,298 @@
+"""A run from the command line leaves what it promises, and a wrong one says what is wrong."""
+
+import csv
+import os
+from types import SimpleNamespace
+
+import onnxruntime
+import PIL.Image
+import pytest
+import torch
+import yaml
+
+from data.photos import hold_out
+from export.runtime.stylizer import Stylizer
+from models.style_file import load_style
+from tests.perceptual_weights import random_state
+from tests.pictures import noise, write, write_photos
+from tests.train.small_run import ROOT, arguments
+from train.fit.command import main
+from train.fit.datamodule import PhotoData
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    assert main(arguments(folder, steps=4, license="CC BY 4.0")) == 0
+    return folder / "runs" / "small"
+
+
+def test_run_folder_holds_everything(finished):
+    found = {path.name for path in finished.iterdir()}
+    expected = {"config.yaml", "last.ckpt", "style.safetensors", "style.onnx", "metrics.csv", "previews", "tensorboard"}
+    assert expected <= found
+    assert not [name for name in found if name.endswith(".tmp")]
+
+
+def test_preview_shows_before_and_after(finished):
+    sheets = sorted(path.name for path in (finished / "previews").iterdir())
+    assert sheets == ["step-000001.png", "step-000002.png", "step-000004.png"]
+    with PIL.Image.open(finished / "previews" / sheets[-1]) as sheet:
+        assert sheet.width > 2 * 64
+        assert sheet.height > 2 * 64
+
+
+def test_metrics_have_one_row_for_every_look(finished):
+    with (finished / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_weights_carry_card_and_config(finished):
+    network, card = load_style(finished / "style.safetensors")
+    assert network.config.width == 4
+    assert (card.name, card.license, card.steps) == ("small", "CC BY 4.0", 4)
+    assert "sha256" in card.perceptual_source
+    config = yaml.safe_load(card.training_config)
+    assert config["model"]["network"]["width"] == 4
+    assert config["trainer"]["max_steps"] == 4
+
+
+def test_weights_and_export_know_the_held_out_loss_of_the_last_step_only(finished, tmp_path):
+    _, card = load_style(finished / "style.safetensors")
+    assert card.held_out_loss > 0
+    assert Stylizer(finished / "style.onnx").card.held_out_loss == card.held_out_loss
+    assert main(arguments(tmp_path, steps=3)) == 0
+    assert load_style(tmp_path / "runs" / "small" / "style.safetensors")[1].held_out_loss is None
+    assert Stylizer(tmp_path / "runs" / "small" / "style.onnx").card.held_out_loss is None
+
+
+def test_exported_network_runs(finished):
+    session = onnxruntime.InferenceSession(str(finished / "style.onnx"))
+    (picture,) = session.run(None, {"image": 255 * torch.rand(1, 3, 33, 50).numpy()})
+    assert picture.shape == (1, 3, 33, 50)
+
+
+def test_checkpoint_is_safe_and_has_no_frozen_weights(finished):
+    checkpoint = torch.load(finished / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert all(name.startswith("network.") for name in checkpoint["state_dict"])
+
+
+def test_saved_config_trains_again_to_the_same_weights(finished, tmp_path):
+    assert main(["fit", "--config", str(finished / "config.yaml"), "--runs", str(tmp_path)]) == 0
+    first, _ = load_style(finished / "style.safetensors")
+    second, _ = load_style(tmp_path / "small" / "style.safetensors")
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+
+
+def test_an_earlier_run_is_not_overwritten(finished, capsys):
+    folder = finished.parent.parent
+    before = (finished / "style.safetensors").read_bytes()
+    assert main(arguments(folder, steps=4)) == 2
+    assert "--ckpt_path" in capsys.readouterr().err
+    assert (finished / "style.safetensors").read_bytes() == before
+
+
+def test_a_run_that_cannot_start_removes_nothing_even_when_it_may_overwrite(finished, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
+        assert main(arguments(finished.parent.parent, steps=4, overwrite="true", **wrong)) == 2
+        assert "missing" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_earlier_run_is_replaced_when_told(tmp_path):
+    assert main(arguments(tmp_path, steps=4)) == 0
+    assert main(arguments(tmp_path, steps=2, overwrite="true")) == 0
+    folder = tmp_path / "runs" / "small"
+    assert len(list((folder / "tensorboard").glob("events.*"))) == 1
+    assert not (folder / "previews" / "step-000004.png").exists()
+    assert (folder / "metrics.csv").read_text().count("\n") == 3
+    assert load_style(folder / "style.safetensors")[1].steps == 2
+
+
+def test_another_run_is_not_overwritten_by_resuming(finished, tmp_path, capsys):
+    folder = finished.parent.parent
+    assert main(arguments(folder, steps=4, name="other")) == 0
+    checkpoint = finished / "last.ckpt"
+    assert main(arguments(folder, steps=4, name="other", ckpt_path=checkpoint)) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_validation_runs_from_a_checkpoint(finished, capsys):
+    fit = arguments(finished.parent.parent, steps=4)
+    assert main(["validate", *fit[1:], f"--ckpt_path={finished / 'last.ckpt'}"]) == 0
+    assert "val_loss" in capsys.readouterr().out
+
+
+def test_a_trained_style_can_be_started_from(finished, tmp_path):
+    start = str(finished / "style.safetensors")
+    assert main(arguments(tmp_path, steps=1, model__start_from=start, model__learning_rate=1e-9)) == 0
+    first, _ = load_style(finished / "style.safetensors")
+    second, _ = load_style(tmp_path / "runs" / "small" / "style.safetensors")
+    torch.testing.assert_close(first.conv1.weight, second.conv1.weight, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"model.style_wieght": 3}, "style_wieght"),
+        ({"model.style_weight": "strong"}, "style_weight"),
+        ({"model.network.padding": "mirror"}, "padding"),
+        ({"model.network.width": 0}, "width"),
+        ({"model.style_weight": -1}, "style_weight"),
+        ({"model.style": "missing.jpg"}, "missing.jpg"),
+        ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),
+        ({"model.style_layers": "{relu3_1: 1}"}, "conv2_2"),
+        ({"model.perceptual": "vgg11"}, "perceptual"),
+        (
+            {"model.perceptual_weights": "missing.safetensors"},
+            "--model.perceptual_weights: perceptual weights 'missing",
+        ),
+        ({"model.learning_rate": 0}, "learning_rate"),
+        ({"model.start_from": "missing.safetensors"}, "missing.safetensors"),
+        ({"data.photos": "missing/train2017"}, "missing/train2017"),
+        ({"data.batch_size": 0}, "batch_size"),
+        ({"data.held_out": 12}, "12 photos"),
+        ({"data.crop_scale": "[0.9, 0.1]"}, "crop_scale"),
+        ({"trainer.max_epochs": 2}, "max_steps"),
+        ({"ckpt_path": "missing.ckpt"}, "missing.ckpt"),
+        ({"config": "missing.yaml"}, "missing.yaml"),
+    ],
+)
+def test_wrong_input_is_refused_with_one_sentence(tmp_path, capsys, wrong, named):
+    try:
+        code = main(arguments(tmp_path, **wrong))
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.err.startswith("error: ")
+    assert named in captured.err.strip().splitlines()[-1]
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "runs" / "small" / "style.safetensors").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=3, model__learning_rate=1e30)) == 2
+    said = capsys.readouterr().err
+    assert "loss is" in said
+    assert "start anew with a lower --model.learning_rate" in said
+    assert "--ckpt_path" not in said
+    checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
+    assert all(value.isfinite().all() for value in checkpoint["state_dict"].values())
+
+
+def test_a_run_whose_loss_is_no_number_in_bfloat16_is_told_to_go_on_in_float32_and_can(tmp_path, capsys):
+    options = {"steps": 3, "trainer.precision": "bf16-mixed", "model.learning_rate": 1e30}
+    assert main(arguments(tmp_path, **options)) == 2
+    assert "--ckpt_path last --trainer.precision 32-true" in capsys.readouterr().err
+    # The rate of the checkpoint stays, so that this run's loss is no number in float32 either; it has gone on, though.
+    assert main(arguments(tmp_path, **options | {"trainer.precision": "32-true", "ckpt_path": "last"})) == 2
+    assert "loss is" in capsys.readouterr().err
+
+
+def test_a_loss_that_does_not_fall_stops_the_run(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=20, model__learning_rate=1e-12, guard__patience=3)) == 2
+    assert "does not fall" in capsys.readouterr().err
+
+
+def test_a_loss_need_not_fall_from_that_of_a_finished_style(finished, tmp_path):
+    options = {"model.start_from": finished / "style.safetensors", "model.learning_rate": 1e-12, "guard.patience": 3}
+    assert main(arguments(tmp_path, steps=6, **options)) == 0
+
+
+def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
+    run = arguments(tmp_path, steps=30, photos=40)
+    (tmp_path / "photos" / "007.png").write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count("007.png") == 1
+
+
+def test_a_corrupt_held_out_photo_is_skipped_and_named_once(tmp_path, capsys):
+    run = arguments(tmp_path, steps=4)
+    photos = sorted((tmp_path / "photos").iterdir())
+    _, (first, second) = hold_out(photos, 2, tmp_path / "photos")
+    first.write_text("no picture")
+    assert main(run) == 0
+    assert capsys.readouterr().err.count(first.name) == 1
+    second.write_text("no picture")
+    assert main([*run, "--overwrite=true"]) == 2
+    assert "none of 2 held-out photos" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_every_process_keeps_a_held_out_photo(tmp_path):
+    data = PhotoData(str(tmp_path), image_size=64)
+    data.held_out_paths = write_photos(tmp_path, 4)
+    data.held_out_paths[1].write_text("no picture")
+    data.held_out_paths[3].write_text("no picture")
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert len(data.val_dataloader().dataset) == 1
+    assert [path for path, _ in data.held_out_failures] == [str(data.held_out_paths[n]) for n in (1, 3)]
+
+
+def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):
+    run = arguments(tmp_path, steps=30, photos=40)
+    for index in range(1, 8):
+        (tmp_path / "photos" / f"{index:03}.png").write_text("no picture")
+    assert main(run) == 2
+    assert "more than 5%" in capsys.readouterr().err
+
+
+def test_photos_of_every_kind_are_trained_on(tmp_path):
+    run = arguments(tmp_path, steps=8)
+    for index, mode in enumerate(("L", "P", "CMYK", "RGBA", "I;16")):
+        picture = PIL.Image.fromarray(noise(70, 66, seed=50 + index))
+        picture = picture.convert("I").convert("I;16") if mode == "I;16" else picture.convert(mode)
+        suffix = {"CMYK": ".jpg"}.get(mode, ".png")
+        picture.save(tmp_path / "photos" / f"mode-{index}{suffix}")
+    write(tmp_path / "photos" / "tiny.png", noise(1, 1))
+    write(tmp_path / "photos" / "turned.jpg", noise(70, 66), orientation=6)
+    assert main(run) == 0
+
+
+def test_weights_scaled_a_hundredfold_train_the_same(tmp_path):
+    from safetensors.torch import save_file
+
+    losses = []
+    for scale in (1.0, 100.0):
+        save_file(random_state(scale=scale), tmp_path / f"vgg-{scale}.safetensors")
+        options = {"model.perceptual_weights": tmp_path / f"vgg-{scale}.safetensors", "name": f"scale-{scale}"}
+        assert main(arguments(tmp_path, steps=6, **options)) == 0
+        with (tmp_path / "runs" / f"scale-{scale}" / "metrics.csv").open(newline="") as file:
+            losses.append([float(row["loss"]) for row in csv.DictReader(file)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+REAL_INPUT = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")
+
+
+@pytest.mark.skipif(
+    not all(name in os.environ for name in REAL_INPUT),
+    reason=f"set {', '.join(REAL_INPUT)} to VGG-19 weights, a folder of photos and one of paintings",
+)
+def test_real_weights_photos_and_painting_train_a_style(tmp_path):
+    weights, photos, paintings = (os.environ[name] for name in REAL_INPUT)
+    run = [
+        "fit",
+        f"--config={ROOT / 'configs' / 'wave.yaml'}",
+        f"--model.style={paintings}/wave.jpg",
+        f"--model.perceptual_weights={weights}",
+        f"--data.photos={photos}",
+        f"--runs={tmp_path}",
+        "--model.network.width=8",
+        "--model.style_size=128",
+        "--data.image_size=64",
+        "--data.held_out=4",
+        "--trainer.max_steps=40",
+        "--guard.every_n_steps=5",
+        "--trainer.val_check_interval=40",
+        "--trainer.accelerator=cpu",
+    ]
+    assert main(run) == 0
+    with (tmp_path / "wave" / "metrics.csv").open(newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.65 * losses[0]

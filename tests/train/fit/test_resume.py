@@ -1,0 +1,145 @@
+"""Resume means resume: a killed run ends bit for bit as one that was never interrupted."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from models.style_file import load_style
+from tests.train.small_run import ROOT, arguments, command, run
+from train.errors import TrainError
+from train.fit.checkpoint import AtomicCheckpointIO
+from train.fit.command import main
+
+STEPS = 24
+
+
+def weights(folder, name):
+    network, _ = load_style(folder / "runs" / name / "style.safetensors")
+    return network.state_dict()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    finished = run(arguments(folder, steps=STEPS, name="whole"))
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+def start(folder, name):
+    return subprocess.Popen(
+        command(arguments(folder, steps=STEPS, name=name)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read().decode()
+        assert time.monotonic() < end, "the run did not get there"
+        time.sleep(0.002)
+
+
+def resume(folder, name):
+    checkpoint = folder / "runs" / name / "last.ckpt"
+    return run([*arguments(folder, steps=STEPS, name=name), f"--ckpt_path={checkpoint}"])
+
+
+def step_of(checkpoint):
+    return torch.load(checkpoint, weights_only=True)["global_step"]
+
+
+def assert_same_end(folder, name):
+    expected = weights(folder, "whole")
+    for key, value in weights(folder, name).items():
+        assert torch.equal(value, expected[key]), key
+
+
+def test_a_killed_run_resumes_to_the_same_weights(reference):
+    checkpoint = reference / "runs" / "killed" / "last.ckpt"
+    process = start(reference, "killed")
+    wait_for(checkpoint.exists, process)
+    process.kill()
+    process.wait()
+    assert 0 < step_of(checkpoint) < STEPS
+    resumed = resume(reference, "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_end(reference, "killed")
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_weights(reference):
+    folder = reference / "runs" / "torn"
+    process = start(reference, "torn")
+    # A checkpoint is written at every step, so that its temporary file is soon caught in the making.
+    wait_for(lambda: (folder / "last.ckpt").exists() and (folder / "last.ckpt.tmp").exists(), process)
+    process.kill()
+    process.wait()
+    assert 0 < step_of(folder / "last.ckpt") < STEPS
+    assert resume(reference, "torn").returncode == 0
+    assert_same_end(reference, "torn")
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(reference):
+    folder = reference / "runs" / "stopped"
+    process = start(reference, "stopped")
+    wait_for((folder / "last.ckpt").exists, process)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 130, output
+    assert "--ckpt_path" in output
+    assert "Traceback" not in output
+    assert resume(reference, "stopped").returncode == 0
+    assert_same_end(reference, "stopped")
+
+
+def test_a_finished_run_resumes_to_itself(reference):
+    before = weights(reference, "whole")
+    assert resume(reference, "whole").returncode == 0
+    assert all(torch.equal(value, before[key]) for key, value in weights(reference, "whole").items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"trainer.max_steps": STEPS + 8}, "max_steps"),
+        ({"data.batch_size": 3}, "batch size"),
+        ({"seed_everything": 7}, "seed"),
+        ({"data.held_out": 3}, "photo list"),
+    ],
+)
+def test_resuming_another_plan_is_refused(reference, capsys, changed, named):
+    options = {"steps": STEPS, "name": "whole", "ckpt_path": reference / "runs" / "whole" / "last.ckpt"}
+    assert main(arguments(reference, **options, **changed)) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_failed_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"random_state": torch.zeros(1)}, path)
+    before = path.read_bytes()
+
+    def fail(_, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("train.fit.checkpoint.torch.save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        AtomicCheckpointIO().save_checkpoint({}, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_damaged_checkpoints_are_refused(tmp_path, content):
+    path = tmp_path / "last.ckpt"
+    if content is None:
+        torch.save({"state_dict": {}}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(TrainError, match=r"last\.ckpt"):
+        AtomicCheckpointIO().load_checkpoint(path)

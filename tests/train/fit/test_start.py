@@ -1,0 +1,95 @@
+"""A run starts from what its flags say, or says in one sentence why it cannot."""
+
+import pytest
+import torch
+
+from models.style_file import load_style
+from tests.errors import one_error
+from tests.train.small_run import arguments
+from train.fit.command import main
+from train.fit.datamodule import PhotoData
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    assert main(arguments(folder, steps=2)) == 0
+    return folder
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_last_means_the_checkpoint_of_the_run_folder(finished):
+    style = finished / "runs" / "small" / "style.safetensors"
+    before = load_style(style)[0].state_dict()
+    assert main(arguments(finished, steps=2, ckpt_path="last", seed_everything=0)) == 0
+    after = load_style(style)[0].state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize(("word", "name"), [("last", "new"), ("best", "small"), ("hpc", "small")])
+def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, capsys, word, name):
+    before = snapshot(finished)
+    assert main(arguments(finished, steps=2, ckpt_path=word, name=name, overwrite="true")) == 2
+    assert "--ckpt_path" in one_error(capsys)
+    assert snapshot(finished) == before
+
+
+def test_validation_judges_the_latest_checkpoint_and_says_so(finished, capsys):
+    given = finished / "runs" / "small" / "last.ckpt"
+    said = []
+    for option in (None, given):
+        assert main(["validate", *arguments(finished, steps=2, ckpt_path=option)[1:]]) == 0
+        said.append(capsys.readouterr().out)
+    assert f"judging {given}\n" in said[0]
+    losses = [[line for line in text.splitlines() if "val_loss" in line] for text in said]
+    assert losses[0] == losses[1] != []
+
+
+def test_validation_does_not_judge_random_weights(finished, capsys):
+    assert main(["validate", *arguments(finished, steps=2, name="new")[1:]]) == 2
+    assert "--ckpt_path" in one_error(capsys)
+
+
+def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsys):
+    style = finished / "runs" / "small" / "style.safetensors"
+    assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
+    assert f"judging {style}" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    "wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}]
+)
+def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wrong):
+    assert main(arguments(finished, name="absent", **wrong)) == 2
+    one_error(capsys)
+    assert not (finished / "runs" / "absent").exists()
+
+
+def test_a_runs_folder_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "runs").write_text("precious")
+    assert main(arguments(tmp_path, steps=2)) == 2
+    assert "--runs" in one_error(capsys)
+    assert (tmp_path / "runs").read_text() == "precious"
+
+
+def test_a_run_that_cannot_start_leaves_nothing(tmp_path, capsys):
+    for wrong in ({"data.photos": "missing"}, {"model.style": "missing.jpg"}, {"model.perceptual_weights": "missing"}):
+        assert main(arguments(tmp_path, steps=4, **wrong)) == 2
+        assert "missing" in capsys.readouterr().err
+    assert main(arguments(tmp_path, steps=4, ckpt_path="missing.ckpt")) == 2
+    assert "'missing.ckpt' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_ctrl_c_before_the_first_step_is_no_traceback(tmp_path, monkeypatch, capsys):
+    def interrupt(data, stage):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PhotoData, "setup", interrupt)
+    assert main(arguments(tmp_path, steps=4)) == 130
+    assert "stopped before the first step" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "small").exists()

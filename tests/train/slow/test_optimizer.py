@@ -1,0 +1,138 @@
+"""Pixels are optimized: down the loss, from coarse to fine, the same way every time."""
+
+import pytest
+import torch
+
+from models.losses import LossTerms
+from train.slow.optimizer import Pixels, Saturation, plan_sizes, resize
+
+
+def towards(target):
+    def judge(picture):
+        error = (picture - target).square()
+        total = (error * torch.linspace(1, 5, error.shape[3])).sum()
+        return LossTerms(total, total, torch.zeros(()), torch.zeros(()))
+
+    return judge
+
+
+@pytest.mark.parametrize(("optimizer", "iterations", "left"), [("lbfgs", 12, 1e-4), ("adam", 400, 0.02)])
+def test_optimiser_reaches_a_known_minimum(optimizer, iterations, left):
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 12, 10)
+    pixels = Pixels(torch.rand(1, 3, 12, 10), towards(target), optimizer)
+    losses = [float(terms.total) for terms in pixels.run(iterations)]
+    assert losses[-1] < losses[0]
+    assert (pixels.picture - target).abs().mean() < left
+
+
+def test_lbfgs_never_goes_up():
+    torch.manual_seed(0)
+    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "lbfgs")
+    losses = [float(terms.total) for terms in pixels.run(10)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_line_search_that_rounding_blinds_goes_on_in_full_precision():
+    torch.manual_seed(0)
+    target, evaluations = torch.rand(1, 3, 8, 8), []
+    exact = towards(target)
+
+    def blinded(picture):
+        # Every look adds more than a step can gain.
+        evaluations.append(None)
+        terms = exact(picture)
+        return terms._replace(total=terms.total + float(len(evaluations)))
+
+    pixels = Pixels(torch.rand(1, 3, 8, 8), blinded, "lbfgs", exact=exact)
+    losses = [float(terms.total) for terms in pixels.run(20)]
+    assert pixels.exact_from is not None
+    assert len(evaluations) < 30
+    after = losses[pixels.exact_from :]
+    assert after == sorted(after, reverse=True)
+    assert (pixels.picture - target).abs().mean() < 1e-4
+
+
+def test_full_precision_is_not_asked_while_the_line_search_sees_its_way():
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 8, 8)
+
+    def never(picture):
+        raise AssertionError
+
+    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(target), "lbfgs", exact=never)
+    assert len(list(pixels.run(6))) == 6
+    assert pixels.exact_from is None
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
+    with pytest.raises(ValueError, match="above 0"):
+        Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam", learning_rate=rate)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", None), ("adam", 0.02), ("adam", 0.5)])
+@pytest.mark.parametrize("iterations", [1, 2, 30])
+def test_best_picture_is_no_worse_than_any_on_the_way(optimizer, rate, iterations):
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 8, 8)
+    judge = towards(target)
+    pixels = Pixels((target + 0.05 * torch.randn_like(target)).clamp(0, 1), judge, optimizer, rate)
+    seen = [float(terms.total) for terms in pixels.run(iterations)]
+    seen += [float(judge(pixels.picture).total), float(judge(pixels.values.detach().clamp(0, 1)).total)]
+    assert float(judge(pixels.choose_best()).total) <= min(seen) * 1.0001
+
+
+def test_step_cut_short_spoils_nothing():
+    start = torch.full((1, 3, 4, 4), 0.5)
+    pixels = Pixels(start, towards(start), "lbfgs")
+    list(pixels.run(1))
+    with torch.no_grad():
+        pixels.values.fill_(1)
+    assert torch.equal(pixels.choose_best(), start)
+
+
+def test_picture_of_luminance_alone_has_three_equal_channels():
+    pixels = Pixels(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
+    list(pixels.run(3))
+    assert pixels.picture.shape == (1, 3, 8, 8)
+    assert torch.equal(pixels.picture[:, 0], pixels.picture[:, 2])
+
+
+def test_averaged_iterate_is_unbiased_from_the_first_step_on():
+    start = torch.full((1, 3, 4, 4), 0.5)
+    pixels = Pixels(start, towards(start), "adam")
+    list(pixels.run(1))
+    torch.testing.assert_close(pixels.picture, start)
+
+
+def test_moments_are_carried_over_and_enlarged():
+    small = Pixels(torch.rand(1, 3, 8, 6), towards(torch.rand(1, 3, 8, 6)), "adam")
+    list(small.run(5))
+    large = Pixels(torch.rand(1, 3, 16, 12), towards(torch.rand(1, 3, 16, 12)), "adam", carried=small.state)
+    assert large.state["exp_avg"].shape == (1, 3, 16, 12)
+    assert float(large.state["step"]) == 5
+    list(large.run(1))
+    assert float(large.state["step"]) == 6
+
+
+def test_sizes_grow_by_the_square_root_of_two():
+    assert plan_sizes((300, 400), None) == [(300, 400)]
+    assert plan_sizes((256, 512), 128) == [(64, 128), (91, 181), (128, 256), (181, 362), (256, 512)]
+    assert plan_sizes((100, 100), 100) == [(100, 100)]
+
+
+def test_saturation_is_noticed_and_falling_is_not():
+    saturation = Saturation(patience=3)
+    assert not any(saturation.reached(0.9**step) for step in range(50))
+    assert [saturation.reached(1.0) for _ in range(3)] == [False, False, True]
+    assert not any(Saturation(patience=0).reached(1.0) for _ in range(50))
+
+
+def test_resizing_stays_within_the_range():
+    black_and_white = (torch.rand(1, 3, 20, 20) > 0.5).float()
+    resized = resize(black_and_white, (37, 31))
+    assert resized.shape == (1, 3, 37, 31)
+    assert resized.min() >= 0
+    assert resized.max() <= 1
+    assert resize(black_and_white, (20, 20)) is black_and_white

@@ -1,0 +1,94 @@
+"""The slow mode knows its files, and which of them it may touch."""
+
+import pytest
+
+from tests.errors import one_error
+from tests.train.slow.slow_command import slow, write_photo
+from train.dream.command import main as dream
+from train.errors import TrainError
+from train.slow.outputs import SlowFiles, require_output
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return write_photo(tmp_path)
+
+
+def test_files_share_the_pictures_stem(tmp_path):
+    files = SlowFiles(tmp_path / "a.b.png", with_way=True)
+    assert files.table.name == "a.b-curve.csv"
+    assert files.plot.name == "a.b-curve.png"
+    assert files.film.name == "a.b.gif"
+    assert files.step(7) == tmp_path / "a.b-steps" / "00007.png"
+
+
+def test_film_is_not_asked_for_where_none_is_made(tmp_path):
+    (tmp_path / "out.gif").write_text("mine")
+    SlowFiles(tmp_path / "out.png", with_way=False).require_free([], overwrite=False)
+    with pytest.raises(TrainError, match=r"out\.gif"):
+        SlowFiles(tmp_path / "out.png", with_way=True).require_free([], overwrite=False)
+
+
+def test_another_name_of_a_picture_that_is_read_is_recognized(tmp_path):
+    (tmp_path / "photo.png").write_text("photo")
+    (tmp_path / "link.png").symlink_to("photo.png")
+    with pytest.raises(TrainError, match="is read"):
+        require_output(tmp_path / "link.png", [tmp_path / "photo.png"], overwrite=True)
+
+
+def test_an_earlier_picture_is_not_overwritten(photo, capsys):
+    (photo.parent / "out.png").write_text("precious")
+    assert slow(photo) == 2
+    assert "--overwrite" in one_error(capsys)
+    assert (photo.parent / "out.png").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out-curve.csv", "out-curve.png", "out-steps/00001.png", "out-steps"])
+def test_nothing_beside_the_picture_is_overwritten(photo, capsys, name):
+    (photo.parent / name).parent.mkdir(exist_ok=True)
+    (photo.parent / name).write_text("precious")
+    assert slow(photo) == 2
+    assert name in one_error(capsys)
+    assert (photo.parent / name).read_text() == "precious"
+
+
+def test_pictures_that_are_read_are_never_replaced(photo, capsys):
+    (photo.parent / "out.gif").write_bytes(photo.read_bytes())
+    (photo.parent / "out-steps").mkdir()
+    (photo.parent / "out-steps" / "00300.png").write_bytes(photo.read_bytes())
+    for options in (
+        {"output": photo},
+        {"content": photo.parent / "out.gif"},
+        {"style": photo.parent / "out.gif"},
+        {"start": photo.parent / "out-steps" / "00300.png"},
+    ):
+        assert slow(photo, overwrite="true", **options) == 2
+        assert "is read" in one_error(capsys)
+    assert not (photo.parent / "out.png").exists()
+
+
+def test_overwriting_clears_the_earlier_way_and_nothing_else(photo):
+    steps = photo.parent / "out-steps"
+    steps.mkdir()
+    for name in ("00777.png", "mine.png"):
+        (steps / name).write_text("earlier")
+    assert slow(photo, overwrite="true", content="nowhere.jpg") == 2
+    assert (steps / "00777.png").exists()
+    assert slow(photo, overwrite="true") == 0
+    assert sorted(path.name for path in steps.iterdir()) == ["00001.png", "00003.png", "00006.png", "mine.png"]
+
+
+@pytest.mark.parametrize(
+    "output", ["photo.png/s.png", "/proc/nope/s.png", "/proc/s.png", "folder.png", "a" * 300 + ".png"]
+)
+@pytest.mark.parametrize("command", ["slow", "dream"])
+def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, monkeypatch, command, output):
+    monkeypatch.setattr("train.slow.command.Task", None)
+    monkeypatch.setattr("train.dream.command.VGGFeatures", None)
+    (photo.parent / "folder.png").mkdir()
+    place = photo.parent / output
+    if command == "slow":
+        assert slow(photo, output=place, overwrite="true") == 2
+    else:
+        assert dream(["--content", str(photo), "--output", str(place), "--overwrite"]) == 2
+    assert "--output" in one_error(capsys)

@@ -1,0 +1,272 @@
+"""The slow mode makes the picture it is asked for, shows its work, and refuses what cannot work in one sentence."""
+
+import csv
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import yaml
+
+from data.images import decode, encode, from_array, to_array
+from data.samples import sample_photo
+from models.vgg import VGGFeatures
+from tests.errors import one_error
+from tests.pictures import noise
+from tests.train.slow.slow_command import DRAWING, slow, write_photo
+from tests.train.small_run import ROOT
+from train.dream.command import main as dream
+from train.parser import spell_flags
+from train.slow.benchmark import main as slow_bench
+from train.slow.command import Record, main
+from train.slow.config import LUMINANCE, match_luminance, to_luminance
+
+CONFIGS = sorted((ROOT / "configs" / "slow").glob("*.yaml"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return write_photo(tmp_path)
+
+
+def read_losses(path):
+    with path.open(newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_line_search_does_not_stumble_over_bfloat16(photo):
+    for precision in ("float32", "bfloat16"):
+        assert slow(photo, f"{precision}.png", precision=precision, iterations=40, save_every=0) == 0
+    exact, rounded = (read_losses(photo.parent / f"{name}-curve.csv") for name in ("float32", "bfloat16"))
+    assert rounded[-1] < 1.1 * exact[-1]
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_loss_falls_and_the_way_is_shown(photo, optimizer):
+    assert slow(photo, optimizer=optimizer) == 0
+    folder = photo.parent
+    losses = read_losses(folder / "out-curve.csv")
+    assert len(losses) == 6
+    assert losses[-1] < 0.9 * losses[0]
+    assert decode(folder / "out.png").size == (48, 36)
+    assert sorted(path.name for path in (folder / "out-steps").iterdir()) == ["00001.png", "00003.png", "00006.png"]
+    with PIL.Image.open(folder / "out.gif") as film:
+        assert film.n_frames >= 3
+    assert decode(folder / "out-curve.png").width > 400
+
+
+def test_same_seed_same_picture(photo):
+    for name, seed in (("a.png", 1), ("b.png", 1), ("c.png", 2)):
+        assert slow(photo, name, start="noise", seed=seed) == 0
+    a, b, c = (to_array(decode(photo.parent / f"{name}.png")) for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_colors_are_preserved(photo):
+    assert slow(photo, "gray.png", preserve_color="true", iterations=10) == 0
+    after = to_array(decode(photo.parent / "gray.png")) / 255
+    small = np.asarray(decode(photo).resize((48, 36), PIL.Image.Resampling.LANCZOS)) / 255
+    chroma = [picture - (picture @ np.array(LUMINANCE))[..., None] for picture in (small, after)]
+    inside = ((after > 0.02) & (after < 0.98)).all(2)
+    assert inside.mean() > 0.3
+    assert np.abs(chroma[0] - chroma[1])[inside].mean() < 0.02
+
+
+def test_luminance_takes_the_photos_mean_and_spread():
+    painting, photo = torch.rand(1, 3, 20, 20), 0.4 + 0.2 * torch.rand(1, 3, 20, 20)
+    matched = match_luminance(to_luminance(painting), to_luminance(photo))
+    assert matched.mean() == pytest.approx(float(to_luminance(photo).mean()), abs=1e-3)
+    assert matched.std() == pytest.approx(float(to_luminance(photo).std()), rel=1e-2)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_runs(photo, path):
+    config = yaml.safe_load(path.read_text())
+    options = {"config": path, "size": 64, "iterations": 3, "smallest_size": 40 if "smallest_size" in config else None}
+    options["perceptual"] = "vgg_small"
+    if path.stem == "texture":
+        options["content"] = None
+    if path.stem == "reconstruction":
+        options["style"] = None
+    assert slow(photo, **options) == 0
+    losses = read_losses(photo.parent / "out-curve.csv")
+    assert losses[-1] < losses[0]
+
+
+def test_six_layer_sets_of_the_literature_ship():
+    sets = {"gatys", "keras_tutorial", "tensorflow_tutorial", "slides", "overview", "pytorch_tutorial"}
+    assert sets <= {path.stem for path in CONFIGS}
+
+
+def test_texture_is_made_without_a_photo(photo):
+    assert slow(photo, content=None, start="noise", size=40) == 0
+    assert decode(photo.parent / "out.png").size == (40, 40)
+
+
+def test_features_are_reconstructed_without_a_painting(photo):
+    assert slow(photo, style=None, start="noise", iterations=60, content_layers="{relu1_1: 1}", save_every=0) == 0
+    small = to_array(decode(photo).resize((48, 36), PIL.Image.Resampling.LANCZOS)).astype(float)
+    remembered = to_array(decode(photo.parent / "out.png")).astype(float)
+    assert np.corrcoef(small.ravel(), remembered.ravel())[0, 1] > 0.9
+    assert not (photo.parent / "out.gif").exists()
+
+
+def test_several_paintings_are_mixed_in_their_shares(photo):
+    encode(from_array(noise(60, 60)), photo.parent / "noise.png")
+    styles = f"[{DRAWING}, {photo.parent / 'noise.png'}]"
+    for name, shares in (("one.png", "[1, 0]"), ("other.png", "[0, 1]"), ("both.png", "[1, 1]")):
+        assert slow(photo, name, style=styles, style_shares=shares, iterations=8, save_every=0) == 0
+    assert slow(photo, "alone.png", iterations=8, save_every=0) == 0
+    pictures = {name: to_array(decode(photo.parent / f"{name}.png")) for name in ("one", "other", "both", "alone")}
+    assert np.array_equal(pictures["one"], pictures["alone"])
+    assert not np.array_equal(pictures["one"], pictures["other"])
+    assert not np.array_equal(pictures["both"], pictures["other"])
+
+
+def test_coarse_to_fine_goes_through_all_sizes(photo):
+    assert slow(photo, size=64, smallest_size=32, optimizer="adam", iterations=3) == 0
+    with (photo.parent / "out-curve.csv").open(newline="") as file:
+        widths = [int(row["width"]) for row in csv.DictReader(file)]
+    assert widths == [32] * 3 + [45] * 3 + [64] * 3
+
+
+def test_patience_ends_a_run_that_has_saturated(photo):
+    assert slow(photo, iterations=300, patience=2, start="content", style=None, save_every=0) == 0
+    assert len(read_losses(photo.parent / "out-curve.csv")) < 300
+
+
+@pytest.mark.skipif("ONESTROKE_VGG19" not in os.environ, reason="set ONESTROKE_VGG19 to a file of real VGG-19 weights")
+def test_average_pooling_keeps_the_size_of_activations():
+    pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
+    photo = to_array(decode(sample_photo("chelsea")))[50:274, 100:324].astype(np.float32) / 255
+    picture = torch.from_numpy(photo).permute(2, 0, 1)[None]
+    layers = ["relu2_1", "relu3_1", "relu4_1"]
+    largest, average = (
+        VGGFeatures("vgg19", layers, os.environ["ONESTROKE_VGG19"], pooling=kind)(picture, layers)
+        for kind in ("max", "average")
+    )
+    for layer in layers:
+        ratio = average[layer].square().mean().sqrt() / largest[layer].square().mean().sqrt()
+        assert 0.7 < ratio < 1.45, layer
+
+
+def test_unknown_pooling_is_refused():
+    with pytest.raises(ValueError, match="pooling"):
+        VGGFeatures("vgg_small", ["relu1_1"], pooling="median")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"content": "nowhere.jpg"}, "nowhere.jpg"),
+        ({"style": "nowhere.jpg"}, "nowhere.jpg"),
+        ({"content": None, "style": None}, "--content"),
+        ({"content": None}, "--start noise"),
+        ({"iterations": 0}, "--iterations"),
+        ({"learning_rate": -1}, "--learning_rate"),
+        ({"learning_rate": 0}, "--learning_rate"),
+        ({"learning_rate": "1e400"}, "--learning_rate"),
+        ({"style_scale": "1e400"}, "--style_scale"),
+        ({"style_weight": "1e400"}, "--learning_rate or the weights"),
+        ({"size": 8}, "--size"),
+        ({"style_shares": "[1, 2]"}, "--style_shares"),
+        ({"style_layers": "{relu9_9: 1}"}, "relu9_9"),
+        ({"perceptual_weights": "nowhere.pth"}, "nowhere.pth"),
+        ({"output": "out.xyz"}, "out.xyz"),
+        ({"pooling": "median"}, "pooling"),
+    ],
+)
+def test_wrong_input_gets_one_sentence(photo, capsys, options, named):
+    try:
+        code = slow(photo, **options)
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert named in said[-1]
+    assert not (photo.parent / "out.png").exists()
+
+
+def test_photo_too_small_for_the_layers_gets_one_sentence(photo, capsys):
+    encode(from_array(noise(5, 5)), photo)
+    assert slow(photo) == 2
+    assert "5 x 5 pixels" in one_error(capsys)
+
+
+@pytest.mark.parametrize(("command", "name"), [(main, "slow"), (dream, "dream"), (slow_bench, "slow_bench")])
+def test_help_ends_in_a_line_to_copy(capsys, command, name):
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    assert f"\n  python -m train.{name} --content photo.jpg " in capsys.readouterr().out.split("example")[-1]
+
+
+def test_flags_may_have_dashes_and_no_value():
+    assert spell_flags(
+        ["--save-every", "3", "--preserve-color", "--size=4", "--overwrite", "true", "--output=a-b.png"]
+    ) == [*("--save_every", "3", "--preserve_color=true", "--size=4", "--overwrite", "true", "--output=a-b.png")]
+
+
+def test_control_c_keeps_the_picture_so_far(photo):
+    flags = ["--content", photo, "--style", DRAWING, "--output", photo.parent / "out.png", "--size", "64"]
+    flags += ["--iterations", "100000", "--perceptual", "vgg_small", "--save-every", "1"]
+    command = [sys.executable, "-m", "train.slow", *map(str, flags)]
+    # Where the tests run in the background of a shell, Ctrl-C is switched off, and programs inherit that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=heard)  # noqa: PLW1509
+    for _ in range(600):
+        if (photo.parent / "out-steps" / "00002.png").exists():
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert decode(photo.parent / "out.png").size == (64, 48)
+    assert len(read_losses(photo.parent / "out-curve.csv")) >= 2
+
+
+def stop_after(monkeypatch, iterations):
+    add = Record.add
+
+    def add_and_stop(self, now):
+        add(self, now)
+        if now.iteration == iterations:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Record, "add", add_and_stop)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_control_c_keeps_the_best_picture_though_the_loss_has_risen(photo, monkeypatch, precision):
+    stop_after(monkeypatch, 4)
+    # From the photo and without a style every step leads away from the best picture, which is the photo.
+    options = {"style": None, "tv_weight": 0, "optimizer": "adam", "learning_rate": 0.5, "precision": precision}
+    encode(from_array(noise(64, 64)), photo)
+    near = np.clip(to_array(decode(photo)).astype(int) + 3, 0, 255).astype(np.uint8)
+    encode(from_array(near), photo.parent / "near.png")
+    assert slow(photo, size=64, start=photo.parent / "near.png", **options) == 0
+    losses = read_losses(photo.parent / "out-curve.csv")
+    assert len(losses) == 4
+    assert losses[-1] > losses[0]
+    assert np.array_equal(to_array(decode(photo.parent / "out.png")), near)
+
+
+def test_control_c_keeps_the_best_of_the_size_at_hand(photo, monkeypatch):
+    stop_after(monkeypatch, 5)
+    assert slow(photo, size=64, smallest_size=32, iterations=3, optimizer="adam") == 0
+    assert decode(photo.parent / "out.png").size == (45, 34)
+
+
+def test_run_that_ends_by_itself_keeps_its_last_picture(photo):
+    assert slow(photo, optimizer="adam") == 0
+    last = decode(photo.parent / "out-steps" / "00006.png")
+    assert np.array_equal(to_array(decode(photo.parent / "out.png")), to_array(last))

@@ -1,0 +1,1 @@
+"""The training step measured against the reference."""

@@ -1,0 +1,1 @@
+"""Fast against slow, in numbers and pictures."""

@@ -1,0 +1,1 @@
+"""How training computes on this machine: precision and memory."""

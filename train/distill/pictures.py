@@ -1,0 +1,231 @@
+"""Pictures such as a perceptual loss meets in training: stylized, noisy, faded, half learned, half optimized."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from models.network import StyleNetwork
+
+POOL_SIZE = 24
+"""Pictures that are being optimized at any time; each batch takes a quarter of its photos from them."""
+
+POOL_AGE = 40
+"""Steps after which an optimized picture is done and another begins."""
+
+PUPIL_AGES = (250, 700)
+"""Steps after which each of the two pupils is done and another begins: the sketches and the finished pictures."""
+
+PHOTO_SHARE = 0.3
+"""Share of photos among what is painted like: textures that no painting at hand has."""
+
+PUPIL_RATE = 1e-3
+"""Learning rate of the pupils."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From pictures, their photos and one painting, all (B, 3, S, S) in [0, 1], to a loss."""
+
+Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From pictures, their photos and paintings, all (B, 3, S, S) in [0, 1], to a loss's gradient by the pictures."""
+
+
+class Variations(NamedTuple):
+    """A batch and what became of it.
+
+    Args:
+        photos: Shape (B, 3, S, S), RGB in [0, 1].
+        varied: The same photos changed, in the same order, shape (B, 3, S, S).
+        paintings: What some of them are on their way to, shape (P, 3, S, S).
+        aims: Pairs of positions, in ``varied`` and in ``paintings``: which picture is to become like which painting.
+    """
+
+    photos: Tensor
+    varied: Tensor
+    paintings: Tensor
+    aims: list[tuple[int, int]]
+
+
+class Pupil:
+    """A style network that is being trained.
+
+    Args:
+        network: Where it begins.
+        painting: What it is to paint like, shape (1, 3, S, S).
+    """
+
+    def __init__(self, network: StyleNetwork, painting: Tensor) -> None:
+        self.network, self.painting, self.age = network.requires_grad_(True), painting, 0
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=PUPIL_RATE)
+
+    def learn(self, loss: Tensor) -> None:
+        """Take a step down a loss, leaving no gradient on anything else."""
+        parameters = list(self.network.parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
+        self._optimizer.step()
+        self.age += 1
+
+
+class PictureMaker(nn.Module):
+    """Make variations of photos: an eighth stylized, one distorted, a quarter optimized, half painted by two pupils.
+
+    A pupil is a style network that learns from the loss that the caller gives, a step for every batch; the optimized
+    pictures live in a pool and move a step down its gradient whenever they are drawn. A network that is being distilled
+    so learns from the very pictures that its own mistakes lead to.
+
+    Args:
+        paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.
+        styles: Trained networks of one architecture; none leaves the stylized quarters distorted.
+        size: Side S of the pictures in pixels.
+    """
+
+    pool: Tensor
+    ages: Tensor
+
+    def __init__(self, paintings: Sequence[Tensor], styles: Sequence[StyleNetwork], size: int) -> None:
+        super().__init__()
+        self.size = size
+        self._paintings = [painting[0] for painting in paintings]
+        self.styles = nn.ModuleList(styles).requires_grad_(False)
+        # Picture, photo and painting of each place in the pool; kept in checkpoints.
+        self.register_buffer("pool", torch.zeros(POOL_SIZE, 3, 3, size, size))
+        self.register_buffer("ages", torch.full((POOL_SIZE,), POOL_AGE))
+        # Not a submodule: nobody but the pupil's own optimizer trains it, and a resumed run begins with another.
+        self._pupils: dict[int, Pupil] = {}
+
+    def crop_paintings(self, count: int, draw: random.Random) -> Tensor:
+        """Cut squares of random scale out of random paintings: shape (count, 3, S, S)."""
+        crops = []
+        for _ in range(count):
+            painting = draw.choice(self._paintings)
+            side = draw.randint(self.size, min(painting.shape[1:]))
+            top, left = (draw.randint(0, length - side) for length in painting.shape[1:])
+            square = painting[None, :, top : top + side, left : left + side]
+            crops.append(F.interpolate(square, size=(self.size, self.size), mode="area"))
+        return torch.cat(crops).to(self.pool.device)
+
+    @torch.no_grad()
+    def forward(self, photos: Tensor, loss: Loss, gradient: Gradient, seed: int) -> Variations:
+        """Vary a batch.
+
+        Args:
+            photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of 8.
+            loss: What the pupils learn from.
+            gradient: Of the loss that the pool goes down.
+            seed: Same seed, photos and pool, same result.
+        """
+        draw = random.Random(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            eighth = len(photos) // 8
+            stylized, distorted, *taught, optimized = torch.split(
+                photos, [eighth, eighth, *[2 * eighth] * len(PUPIL_AGES), 2 * eighth]
+            )
+            varied = [
+                stylized.lerp(self._stylize(stylized, draw), draw.choice((1.0, draw.uniform(0.2, 0.9)))),
+                torch.cat([self._distort(photo[None], draw) for photo in distorted]),
+            ]
+            paintings, aims = [], []
+            for place, (age, own) in enumerate(zip(PUPIL_AGES, taught, strict=True)):
+                painted, painting = self._teach(place, age, own, loss, draw)
+                first = sum(map(len, varied))
+                aims += [(first + index, place) for index in range(len(painted))]
+                varied.append(painted)
+                paintings.append(painting)
+            first, places = sum(map(len, varied)), len(paintings)
+            advanced, own, targets = self._advance(optimized, gradient, draw)
+            aims += [(first + index, places + index) for index in range(len(advanced))]
+            return Variations(
+                torch.cat([stylized, distorted, *taught, own]),
+                torch.cat([*varied, advanced]).clamp(0, 1),
+                torch.cat([*paintings, targets]),
+                aims,
+            )
+
+    def _stylize(self, photos: Tensor, draw: random.Random) -> Tensor:
+        if not self.styles:
+            return torch.cat([self._distort(photo[None], draw) for photo in photos])
+        # Between two trained networks lie others, of styles that nobody painted.
+        one, other, share = draw.choice(self.styles), draw.choice(self.styles), draw.random()
+        state = {name: value.lerp(other.get_parameter(name), share) for name, value in one.named_parameters()}
+        painted: Tensor = functional_call(one, state, (photos,))
+        return painted.float().clamp(0, 1)
+
+    def _teach(self, place: int, age: int, photos: Tensor, loss: Loss, draw: random.Random) -> tuple[Tensor, Tensor]:
+        """Return what a pupil paints and its painting, and let it learn; in evaluation mode it stays as it was."""
+        own = random.Random(draw.random())  # so that what else is drawn does not depend on whether a pupil begins
+        if place not in self._pupils or self._pupils[place].age >= age:
+            start = own.choice([None, *self.styles])
+            with torch.random.fork_rng(devices=[]):
+                network = StyleNetwork() if start is None else deepcopy(start)
+                painting = self._draw_painting(photos[0], own)[None]
+            self._pupils[place] = Pupil(network.to(photos.device), painting)
+        pupil = self._pupils[place]
+        with torch.enable_grad():
+            pictures: Tensor = pupil.network(photos)
+            if self.training:
+                pupil.learn(loss(pictures, photos, pupil.painting))
+        return pictures.detach().float(), pupil.painting
+
+    def _draw_painting(self, photo: Tensor, draw: random.Random) -> Tensor:
+        """Choose something to paint like, shape (3, S, S): a painting, or now and then a photo with other colors."""
+        if draw.random() < PHOTO_SHARE:
+            with torch.autocast(photo.device.type, enabled=False):
+                return self._recolor(photo[None], draw)[0].clamp(0, 1)
+        return self.crop_paintings(1, draw)[0]
+
+    def _distort(self, photo: Tensor, draw: random.Random) -> Tensor:
+        """Change one photo, shape (1, 3, S, S), in one to three ways."""
+        for change in draw.sample((self._add_noise, self._recolor, self._blur, self._fade, self._overlay), 3)[
+            : draw.randint(1, 3)
+        ]:
+            with torch.autocast(photo.device.type, enabled=False):
+                photo = change(photo, draw)
+        return photo.clamp(0, 1)
+
+    def _add_noise(self, photo: Tensor, draw: random.Random) -> Tensor:
+        coarse = self.size // draw.choice((1, 1, 2, 4, 16))
+        noise = torch.randn(1, 3, coarse, coarse, device=photo.device)
+        return photo + draw.uniform(0.02, 0.4) * F.interpolate(noise, size=photo.shape[2:], mode="nearest")
+
+    def _recolor(self, photo: Tensor, draw: random.Random) -> Tensor:
+        mixing = torch.eye(3, device=photo.device) + draw.uniform(0.1, 0.6) * torch.randn(3, 3, device=photo.device)
+        return torch.einsum("ij,bjhw->bihw", mixing, photo - 0.5) + 0.5 + 0.1 * draw.gauss(0, 1)
+
+    def _blur(self, photo: Tensor, draw: random.Random) -> Tensor:
+        small = F.interpolate(photo, scale_factor=1 / draw.choice((2, 4, 8)), mode="area")
+        return F.interpolate(small, size=photo.shape[2:], mode=draw.choice(("nearest", "bilinear")))
+
+    def _fade(self, photo: Tensor, draw: random.Random) -> Tensor:
+        return photo.lerp(photo.mean((2, 3), keepdim=True).lerp(torch.full_like(photo, 0.5), 0.5), draw.random())
+
+    def _overlay(self, photo: Tensor, draw: random.Random) -> Tensor:
+        return photo.lerp(self.crop_paintings(1, draw), draw.random())
+
+    def _advance(self, photos: Tensor, gradient: Gradient, draw: random.Random) -> tuple[Tensor, Tensor, Tensor]:
+        """Take pictures from the pool, one step further, with photos and paintings; a new one goes where one was done.
+
+        In evaluation mode the pool stays as it was.
+        """
+        pool, ages = (self.pool, self.ages) if self.training else (self.pool.clone(), self.ages.clone())
+        places = draw.sample(range(POOL_SIZE), len(photos))
+        for place, photo in zip(places, photos, strict=True):
+            if ages[place] >= POOL_AGE:
+                start = draw.choice((photo, torch.rand_like(photo), self._distort(photo[None], draw)[0]))
+                pool[place] = torch.stack([start, photo, self._draw_painting(photo.flip(-1), draw)])
+                ages[place] = draw.randint(0, POOL_AGE // 2)
+        pictures, kept, paintings = pool[places].unbind(1)
+        with torch.enable_grad():
+            step = gradient(pictures.clone().requires_grad_(), kept, paintings)
+        size = step.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+        pictures = (pictures - draw.uniform(0.01, 0.04) * (step / size).clamp(-3, 3)).clamp(0, 1)
+        pool[places, 0] = pictures
+        ages[places] += 1
+        return pictures, kept, paintings

@@ -1,0 +1,114 @@
+"""Style networks that are trained with either perceptual network, and what the large one says of their pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from data.images import list_images
+from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, to_unit
+from models.losses import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss
+from models.network import StyleNetwork
+from models.vgg import PerceptualName, VGGFeatures
+from train.bench.step import Step, build_step
+
+STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
+"""Shares of a training after which its pictures are looked at."""
+
+Frozen = tuple[PerceptualName, str]
+"""Name of a perceptual network and where its weights are."""
+
+
+class Pupils:
+    """Train style networks with either loss, and judge what they paint.
+
+    Args:
+        large: The network that is right by definition.
+        small: The network that is examined.
+        photos: Folder of photos; those that training holds out are painted and judged.
+        size: Side of the pictures in pixels.
+        batch: Photos per step.
+        compiled: Compile the pupils, as trainings of this length do.
+    """
+
+    def __init__(
+        self, large: Frozen, small: Frozen, photos: Path, size: int, batch: int, compiled: bool = True
+    ) -> None:
+        self.frozen = {"large": large, "small": small}
+        self.size, self.batch, self.compiled = size, batch, compiled
+        self.training, held_out = hold_out(list_images(photos), 16, photos)
+        held = HeldOutPhotos(held_out, size)
+        self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos)
+
+    def _batches(self, size: int) -> Iterator[Tensor]:
+        stream = PhotoStream(self.training, size, seed=0)
+        number = 0
+        while True:
+            samples = [stream[number + index] for index in range(self.batch)]
+            yield to_unit(collate(samples).photos)
+            number += self.batch
+
+    def _build_step(self, kind: str, painting: Tensor, size: int, steps: int) -> tuple[Step, nn.Module]:
+        name, weights = self.frozen[kind]
+        compiled = self.compiled and size == self.size
+        return build_step("ours", weights, size, steps, painting=painting, perceptual=name, compiled=compiled)
+
+    def time_step(self, kind: str, painting: Tensor, rounds: int = 6) -> float:
+        """Return the median seconds of a whole training step, after three that are not counted."""
+        step, _ = self._build_step(kind, painting, self.size, 100)
+        batches, seconds = self._batches(self.size), []
+        for _ in range(rounds + 3):
+            start = time.perf_counter()
+            step(next(batches))
+            seconds.append(time.perf_counter() - start)
+        return sorted(seconds[3:])[rounds // 2]
+
+    def train(
+        self, kind: str, painting: Tensor, steps: int, size: int | None = None
+    ) -> tuple[list[StyleNetwork], float]:
+        """Train one pupil; return copies of it at each stage, and the seconds that its steps took."""
+        size = size or self.size
+        step, network = self._build_step(kind, painting, size, steps)
+        due = {max(1, round(share * steps)) for share in STAGES}
+        stages: list[StyleNetwork] = []
+        batches = self._batches(size)
+        spent = 0.0
+        for number in tqdm(range(1, steps + 1), desc=kind, unit="step", disable=None, leave=False):
+            start = time.perf_counter()
+            loss = step(next(batches))
+            # The first step compiles, which takes either pupil the same minute.
+            spent += time.perf_counter() - start if number > 1 else 0
+            if number in due:
+                stages.append(deepcopy(network))  # type: ignore[arg-type]
+                with tqdm.external_write_mode():
+                    print(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}", flush=True)
+        return stages, spent
+
+    @torch.no_grad()
+    def paint(self, network: StyleNetwork) -> Tensor:
+        """Paint the held-out photos, RGB in [0, 1]."""
+        return torch.cat([network(photo[None]).clamp(0, 1) for photo in self.held_out])
+
+    @torch.no_grad()
+    def judge(self, kind: str, painting: Tensor, pictures: Tensor) -> dict[str, Tensor]:
+        """Return loss, content and style of each picture, in float32, each of shape (B,)."""
+        loss = build_loss(self.frozen[kind], painting)
+        found = []
+        for picture, photo in zip(pictures, self.held_out, strict=True):
+            found.append(torch.stack(list(loss(picture[None], loss.describe_content(photo[None]))[:3])))
+        return dict(zip(("loss", "content", "style"), torch.stack(found).unbind(1), strict=True))
+
+
+def build_loss(frozen: Frozen, painting: Tensor) -> PerceptualLoss:
+    """Build the default loss towards a painting on features of one of the networks."""
+    loss = PerceptualLoss(
+        VGGFeatures(frozen[0], [*CONTENT_LAYERS, *STYLE_LAYERS], frozen[1]), CONTENT_LAYERS, STYLE_LAYERS
+    )
+    loss.set_style([painting])
+    return loss

@@ -1,0 +1,1 @@
+"""DeepDream: raise what a layer sees in a photo."""

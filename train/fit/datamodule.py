@@ -1,0 +1,204 @@
+"""Photos for the trainer: which are trained on, which are held out, and where in their order a run stands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset
+
+from data.images import ImageError, list_images
+from data.photos import (
+    Failures,
+    HeldOutPhotos,
+    PhotoBatch,
+    PhotoStream,
+    Sample,
+    StepSampler,
+    collate,
+    fingerprint,
+    hold_out,
+)
+from data.samples import SAMPLES, SHOWN, sample_photo
+from data.scenes import MixedStream, SceneStream
+from train.errors import TrainError, require_at_least
+
+
+class PhotoLoader(DataLoader[Sample]):
+    """A loader that Lightning may resume in mid-run.
+
+    There is nothing to save: which photos a step sees, and how they are cropped, is a function of the seed and the
+    step's number alone, and the number is in the checkpoint already.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing; see above."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing; see above."""
+
+
+class PhotoData(pl.LightningDataModule):
+    """A folder of photos, split into those trained on and those held out.
+
+    Args:
+        photos: Folder of JPEG, PNG or WebP files, at any depth, such as COCO's ``train2017``; or ``samples``, the few
+            photos that scikit-image carries, of which one is held out.
+        scene_share: Share of the pictures that are drawn by the program in place of photos, 0 to 1.
+        val_photos: Folder of photos to validate on; without one, ``held_out`` of ``photos`` are set aside.
+        held_out: Number of photos that are never trained on, for validation and previews.
+        image_size: Side of the square crops, in pixels.
+        batch_size: Photos per step and process.
+        workers: Processes that decode photos; by default half of the cores, at most eight.
+        crop_scale: Smallest and largest share of a photo's area that a crop covers.
+        seed: Fixes the order of the photos and their crops; follows ``--seed_everything``.
+    """
+
+    def __init__(
+        self,
+        photos: str = "photos",
+        scene_share: float = 0.0,
+        val_photos: str | None = None,
+        held_out: int = 16,
+        image_size: int = 256,
+        batch_size: int = 4,
+        workers: int | None = None,
+        crop_scale: tuple[float, float] = (0.4, 1.0),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        require_at_least(1, data__held_out=held_out, data__batch_size=batch_size)
+        require_at_least(64, data__image_size=image_size)
+        require_at_least(0, data__workers=workers or 0)
+        if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
+            raise TrainError(
+                f"--data.crop_scale is {list(crop_scale)}; give two shares of the area, 0 < small <= large <= 1"
+            )
+        if not 0 <= scene_share <= 1:
+            raise TrainError(
+                f"--data.scene_share is {scene_share}; give a share from 0 (photos only) to 1 (scenes only)"
+            )
+        self.photos = Path(photos)
+        self._from_samples = photos == "samples"
+        self.scene_share = scene_share
+        self.val_photos = Path(val_photos) if val_photos is not None else None
+        self.held_out = held_out
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 1) // 2))
+        self.crop_scale = crop_scale
+        self.seed = seed
+        self.training_paths: list[Path] = []
+        self.held_out_paths: list[Path] = []
+        self.held_out_failures: Failures = ()
+
+    def setup(self, stage: str) -> None:
+        """List the photos and set the held-out ones aside.
+
+        Raises:
+            ImageError: If a folder is absent or holds too few photos.
+        """
+        if self.training_paths:
+            return
+        if self._from_samples:
+            self.photos, self.training_paths, self.held_out_paths = _split_samples()
+            return
+        paths = list_images(self.photos)
+        if self.val_photos is None:
+            self.training_paths, self.held_out_paths = hold_out(paths, self.held_out, self.photos)
+        else:
+            self.held_out_paths = list_images(self.val_photos)[: self.held_out]
+            outside = {path.resolve() for path in self.held_out_paths}
+            self.training_paths = [path for path in paths if path.resolve() not in outside]
+            if not self.training_paths:
+                raise TrainError(f"every photo of '{self.photos}' is held out; set --data.val_photos to another folder")
+
+    def train_dataloader(self) -> PhotoLoader:
+        """Return batches from the step at which the run stands, up to the last."""
+        trainer = self._trainer()
+        sampler = StepSampler(
+            self.batch_size, trainer.max_steps, trainer.global_step, trainer.global_rank, trainer.world_size
+        )
+        stream: Dataset[Sample] = PhotoStream(
+            self.training_paths, self.image_size, self.seed, crop_scale=self.crop_scale
+        )
+        if self.scene_share > 0:
+            stream = MixedStream(stream, SceneStream(self.image_size, self.seed), self.scene_share, self.seed)
+        return PhotoLoader(
+            stream,
+            batch_sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=collate,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+            persistent_workers=self.workers > 0,
+            prefetch_factor=4 if self.workers else None,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Return the held-out photos, the same crops in the same order every time.
+
+        Raises:
+            ImageError: If none of them can be read.
+        """
+        trainer = self._trainer()
+        share = self.held_out_paths[trainer.global_rank :: trainer.world_size]
+        try:
+            mine = HeldOutPhotos(share, self.image_size)
+        except ImageError:
+            # A process without a photo would miss the averaging over all, and the others would wait for it forever.
+            any_one = list(dict.fromkeys([*share, *self.held_out_paths]))
+            mine = HeldOutPhotos(any_one, self.image_size, at_most=1)
+        self.held_out_failures = mine.failures
+        return DataLoader(mine, batch_size=self.batch_size, collate_fn=collate)
+
+    def preview_photos(self, count: int) -> PhotoBatch:
+        """Return the first held-out photos that can be read, shape (B, 3, S, S), uint8."""
+        shown = HeldOutPhotos(self.held_out_paths, self.image_size, at_most=count)
+        return collate([shown[index] for index in range(len(shown))])
+
+    def plan(self) -> dict[str, Any]:
+        """Say what fixes the photo order: a resumed run must agree with it."""
+        trainer = self._trainer()
+        return {
+            "photos": fingerprint(self.training_paths, self.photos),
+            "steps": trainer.max_steps,
+            "batch": self.batch_size * trainer.world_size,
+            "image_size": self.image_size,
+            "crop_scale": list(self.crop_scale),
+            "scene_share": self.scene_share,
+            "seed": self.seed,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the plan, for the checkpoint."""
+        return self.plan()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare a checkpoint's plan with this run's.
+
+        Raises:
+            TrainError: If they differ, for then the resumed run would not be the one that was begun.
+        """
+        plan = self.plan()
+        flags = {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}
+        for key, value in state_dict.items():
+            if plan.get(key) != value:
+                name = flags.get(key, f"--data.{key}")
+                raise TrainError(
+                    f"the checkpoint was made with another {name} ({value}, now {plan.get(key)}); "
+                    "resume with the run's own config.yaml and photos, or start a new run"
+                )
+
+    def _trainer(self) -> pl.Trainer:
+        if self.trainer is None:
+            raise RuntimeError("PhotoData works inside a Trainer; call trainer.fit(..., datamodule=...)")
+        return self.trainer
+
+
+def _split_samples() -> tuple[Path, list[Path], list[Path]]:
+    """Return the folder of scikit-image's photos, those to train on, and the one that is held out."""
+    shown = sample_photo(SHOWN)
+    return shown.parent, [sample_photo(name) for name in SAMPLES if name != SHOWN], [shown]

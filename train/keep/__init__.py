@@ -1,0 +1,1 @@
+"""The command that keeps a trained style in half the bytes."""

@@ -1,0 +1,60 @@
+"""jsonargparse's parser as the commands here use it, and libraries that keep quiet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from typing import NoReturn
+
+from jsonargparse import DefaultHelpFormatter
+from pytorch_lightning.cli import LightningArgumentParser
+
+
+class StyleArgumentParser(LightningArgumentParser):
+    """Lightning's parser, whose complaint is one sentence in place of a page of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong and leave with exit code 2."""
+        if os.environ.get("JSONARGPARSE_DEBUG"):
+            super().error(message, ex)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def spell_flags(args: list[str]) -> list[str]:
+    """Let flags be typed as other programs have them: ``--save-every 10``, and ``--overwrite`` without a value."""
+    spelled = []
+    for arg, following in zip(args, [*args[1:], "--"], strict=True):
+        if arg.startswith("--"):
+            name, equals, value = arg.partition("=")
+            name = "--" + name[2:].replace("-", "_")
+            bare = name in {"--preserve_color", "--overwrite"} and not equals and following.lower() not in _BOOLEANS
+            spelled.append(f"{name}=true" if bare else name + equals + value)
+        else:
+            spelled.append(arg)
+    return spelled
+
+
+_BOOLEANS = ("true", "false", "yes", "no", "on", "off")
+
+
+class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """jsonargparse's help, with the lines of examples left whole, to be copied."""
+
+
+def quiet_libraries() -> None:
+    """Switch off what the libraries say that a user can do nothing about."""
+    # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning.*")
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""The slow reference: optimize the pixels of one picture (Gatys et al. 2016)."""

@@ -1,0 +1,114 @@
+"""Where the slow commands write: settled and checked before any work starts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.images import check_writable_format
+from train.errors import TrainError
+
+
+@dataclass(frozen=True)
+class SlowFiles:
+    """The files that the slow mode leaves: a picture, and beside it what shares its stem.
+
+    Args:
+        picture: The picture.
+        with_way: Whether pictures of the way, and the film made of them, are kept.
+    """
+
+    picture: Path
+    with_way: bool
+
+    @property
+    def table(self) -> Path:
+        """The losses as a table."""
+        return self._beside("-curve.csv")
+
+    @property
+    def plot(self) -> Path:
+        """The losses as a drawing."""
+        return self._beside("-curve.png")
+
+    @property
+    def film(self) -> Path:
+        """The way there, animated."""
+        return self._beside(".gif")
+
+    @property
+    def steps(self) -> Path:
+        """Folder of the pictures of the way."""
+        return self._beside("-steps")
+
+    def step(self, iteration: int) -> Path:
+        """Name the picture of an iteration."""
+        return self.steps / f"{iteration:05}.png"
+
+    def list_steps(self) -> list[Path]:
+        """List the pictures of an earlier run's way; files of other names are somebody else's."""
+        return [path for path in sorted(self.steps.glob("*.png")) if len(path.stem) >= 5 and path.stem.isdecimal()]
+
+    def require_free(self, inputs: Iterable[Path], overwrite: bool) -> None:
+        """Make sure that everything can be written, without touching any of it.
+
+        Args:
+            inputs: Files that are read.
+            overwrite: Whether earlier files may be replaced; those that are read never are.
+
+        Raises:
+            TrainError: If something cannot or may not be written.
+            ImageError: If the picture's ending is no format that can be written.
+        """
+        beside = [self.table, self.plot, *([self.film] if self.with_way else [])]
+        # An earlier way is cleared even where none is kept this time, for it would pass for the new picture's.
+        with _explained(self.picture):
+            steps = self.list_steps() if self.with_way or overwrite else []
+            if self.with_way and self.steps.exists() and not self.steps.is_dir():
+                raise TrainError(f"'{self.steps}' is a file where a folder is needed; choose another --output")
+        require_output(self.picture, inputs, overwrite, [*beside, *steps])
+
+    def clear_steps(self) -> None:
+        """Remove an earlier run's pictures of the way."""
+        for path in self.list_steps():
+            path.unlink(missing_ok=True)
+
+    def _beside(self, ending: str) -> Path:
+        return self.picture.with_name(self.picture.stem + ending)
+
+
+def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, beside: Iterable[Path] = ()) -> None:
+    """Make sure that a picture and what lies beside it can be written, before anything is computed.
+
+    Args:
+        picture: The picture.
+        inputs: Files that are read.
+        overwrite: Whether earlier files may be replaced; those that are read never are.
+        beside: Further files that are written or removed.
+
+    Raises:
+        TrainError: If something cannot or may not be written.
+        ImageError: If the picture's ending is no format that can be written.
+    """
+    check_writable_format(picture)
+    with _explained(picture):
+        existing = [path for path in (picture, *beside) if path.exists()]
+        read = [path for path in inputs if path.exists()]
+        for path in existing:
+            if path.is_dir():
+                raise TrainError(f"output '{path}' is a folder; name a picture file with --output")
+            if any(path.samefile(other) for other in read):
+                raise TrainError(f"output '{path}' is a picture that is read; choose another --output")
+    if existing and not overwrite:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise TrainError(f"'{existing[0]}'{more} would be overwritten; choose another --output, or say --overwrite")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TrainError(f"'{path}' cannot be written ({error.strerror}); choose another --output") from error

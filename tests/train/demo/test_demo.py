@@ -13,8 +13,8 @@ from models.style_file import load_style
 from tests.pictures import noise, ramp, write
 from tests.train.small_run import ROOT
 from train.demo.__main__ import main
-from train.fit.datamodule import PhotoData
 from train.errors import TrainError
+from train.fit.datamodule import PhotoData
 
 pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
 

@@ -1,0 +1,1 @@
+"""The demo: train a style, export it, and repaint a photo, without any download."""

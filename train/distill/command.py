@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from data.files import write_whole
 from export.cli import INTERRUPTED
+from export.version import project_version
 from models.vgg import quantize
 from train.cli import USER_ERRORS
 from train.compute.memory import keep_freed_memory
@@ -26,7 +27,7 @@ from train.fit.callbacks import PhotoHealth, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
 from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
 from train.fit.datamodule import PhotoData
-from train.fit.run_folder import RunFolder, project_version
+from train.fit.run_folder import RunFolder
 from train.parser import StyleArgumentParser, quiet_libraries
 
 CREDIT = (

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from data.files import make_folder, write_whole
 from export.cli import INTERRUPTED
 from export.graph.convert import convert
+from export.version import project_version
 from models.style_file import StyleCard, save_style
 from models.vgg import SMALL_WEIGHTS
 from train.cli import USER_ERRORS
@@ -25,7 +26,7 @@ from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBa
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
-from train.fit.run_folder import RunFolder, describe_file, project_version
+from train.fit.run_folder import RunFolder, describe_file
 from train.parser import StyleArgumentParser, quiet_libraries
 
 TRAINER_DEFAULTS: dict[str, Any] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,11 +76,3 @@ def describe_file(path: Path) -> str:
     """Name a file so that another person can tell whether theirs is the same: its name and SHA-256."""
     with path.open("rb") as file:
         return f"{path.name}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-def project_version() -> str:
-    """Return this checkout's version, read from ``pyproject.toml``, for the program is run without being installed."""
-    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    if project.is_file():
-        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
-    return importlib.metadata.version("onestroke")

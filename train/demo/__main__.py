@@ -11,13 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+from data.files import OutputError, make_folder, write_whole
 from data.images import ImageError, contact_sheet, decode, encode, from_array, to_array
 from data.samples import SAMPLES, SHOWN, sample_photo
-from data.files import OutputError
-from data.files import make_folder, write_whole
+from export.cli import INTERRUPTED
 from export.errors import ModelError
 from export.runtime.stylizer import Stylizer
-from export.cli import INTERRUPTED
 from train.fit import command
 from train.fit.run_folder import RunFolder
 
@@ -69,6 +68,12 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
+def find_shipped(file: str) -> Path:
+    """Return the path of a file of the checkout or the installed package, short where the command is run from there."""
+    path = ROOT / file
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def train_style(run: RunFolder, options: argparse.Namespace) -> int:
     """Train and export, unless that is done; go on where an earlier demo was interrupted.
 
@@ -79,7 +84,10 @@ def train_style(run: RunFolder, options: argparse.Namespace) -> int:
     Returns:
         The exit code of ``python -m train fit``.
     """
-    flags = ["--name", run.path.name, "--runs", str(run.path.parent), *options.overrides]
+    flags = ["--name", run.path.name, "--runs", str(run.path.parent)]
+    # The config names both as the checkout has them, and the command may be run from anywhere.
+    flags += ["--model.start_from", str(find_shipped("models/pretrained/wave.safetensors"))]
+    flags += ["--model.style", str(find_shipped("data/styles/flowing_strokes.jpg")), *options.overrides]
     if options.style:
         flags += ["--model.style", str(options.style.expanduser()), "--license", ""]
     if options.photos:

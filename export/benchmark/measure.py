@@ -186,10 +186,11 @@ def report(results: dict[Path, list[Measurement]], threads: int, runs: int) -> d
 
 
 def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
-    root = str(Path(__file__).parents[2])
+    # The folder to import from: this package's name is longer by one where it is installed inside another.
+    root = str(Path(__file__).parents[__package__.count(".") + 1])
     known = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, known] if known else [root])}
-    command = [sys.executable, "-m", "export.benchmark.trial", str(path), str(side), str(threads), str(runs)]
+    command = [sys.executable, "-m", f"{__package__}.trial", str(path), str(side), str(threads), str(runs)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 130:
         raise KeyboardInterrupt

@@ -19,6 +19,7 @@ from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
+from export.styles import find_style
 from export.stylize.jobs import Job, plan
 
 
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     written: list[Path] = []
     try:
+        choose_model(options)
         jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
         stylizer = Stylizer(
             options.model,
@@ -96,6 +98,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"wrote '{jobs[0].output}' ({width} x {height} pixels)")
     return 0
+
+
+def choose_model(options: argparse.Namespace) -> None:
+    """Set ``options.model``: the ready style that ``--style`` names, or else the first of the files.
+
+    Raises:
+        ExportError: If there is no style of that name, or no photo is left.
+    """
+    if options.style is not None:
+        options.model = find_style(options.style)
+    else:
+        options.model, *options.photos = options.photos
+    if not options.photos:
+        raise ExportError(
+            f"'{options.model}' is followed by no photo; name a model and a photo, or --style NAME and a photo"
+        )
 
 
 def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.Namespace, written: list[Path]) -> int:
@@ -150,12 +168,23 @@ class _TileBar:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.stylize",
-        description="Repaint photos with an exported style. Pictures come out upright and in the photo's size; "
+        description="Repaint photos with an exported style. Pictures come out upright and in the photo's size;\n"
         "transparency is kept where the format has it.",
-        epilog="example: python -m export.stylize wave.onnx photo.jpg --output out.jpg",
+        usage="%(prog)s (MODEL | --style NAME) PHOTO [PHOTO ...] [options]",
+        epilog="examples:\n  python -m export.stylize wave.onnx photo.jpg --output out.jpg\n"
+        "  python -m export.stylize --style wave photo.jpg",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, help="the .onnx file that python -m export wrote")
-    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
+    parser.add_argument(
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos",
+    )
+    parser.add_argument(
+        "--style", metavar="NAME", help="a ready style in place of an .onnx file; python -m export.styles lists them"
+    )
     parser.add_argument(
         "--output",
         metavar="PATH",

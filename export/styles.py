@@ -1,0 +1,66 @@
+"""Styles that are ready to use, chosen by name: ``python -m export.styles`` lists them; needs no torch.
+
+They are the ``.onnx`` files of one folder, with 8-bit weights, which ``make styles`` writes and the wheel carries.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.cli import CommandParser, run_command
+from export.errors import ExportError
+
+FOLDER = Path(__file__).resolve().parents[1] / "models" / "pretrained" / "onnx"
+"""Where the ready styles are, ``<name>.onnx`` each, in the checkout and in the installed package."""
+
+
+def list_styles(folder: Path = FOLDER) -> list[str]:
+    """Return the names of the ready styles in alphabetical order; empty if there are none."""
+    return sorted(path.stem for path in folder.glob("*.onnx"))
+
+
+def find_style(name: str, folder: Path = FOLDER) -> Path:
+    """Find a ready style's ONNX file.
+
+    Args:
+        name: One of ``list_styles()``.
+        folder: Where to look.
+
+    Raises:
+        ExportError: If there is no style of that name.
+    """
+    names = list_styles(folder)
+    if name not in names:
+        remedy = f"choose one of {', '.join(names)}" if names else "run make styles in a checkout to write them"
+        raise ExportError(f"there is no ready style {name!r}; {remedy}")
+    return folder / f"{name}.onnx"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the names of the ready styles, one a line.
+
+    Args:
+        arguments: What follows ``python -m export.styles``; the process's own if None.
+
+    Returns:
+        The exit code: 0, or 2 if there are none.
+    """
+    CommandParser(
+        prog="python -m export.styles",
+        description="List the styles that are ready to use.",
+        epilog="example: python -m export.stylize --style wave photo.jpg",
+    ).parse_args(arguments)
+    return run_command(_print_names)
+
+
+def _print_names() -> None:
+    names = list_styles()
+    if not names:
+        raise ExportError(f"folder '{FOLDER}' holds no .onnx file; run make styles in a checkout to write them")
+    print("\n".join(names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Ready styles are found by name in one folder, and are those that the style files of ``models/pretrained`` give."""
+
+import pytest
+
+from export import styles
+from export.errors import ExportError
+from export.runtime.stylizer import Stylizer
+from export.styles import FOLDER, find_style, list_styles, main
+from models.style_file import load_style
+
+KEPT = sorted(FOLDER.parent.glob("*.safetensors"))
+
+
+def test_names_are_those_of_the_files(tmp_path):
+    for name in ("wave.onnx", "brush.onnx", "README.md"):
+        (tmp_path / name).touch()
+    assert list_styles(tmp_path) == ["brush", "wave"]
+    assert find_style("wave", tmp_path) == tmp_path / "wave.onnx"
+    assert list_styles(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("name", ["waves", "../wave", "wave.onnx", ""])
+def test_an_unknown_name_is_refused_with_those_that_exist(tmp_path, name):
+    folder = tmp_path / "onnx"
+    folder.mkdir()
+    (folder / "wave.onnx").touch()
+    (tmp_path / "wave.onnx").touch()
+    with pytest.raises(ExportError, match=r"there is no ready style '.*'; choose one of wave"):
+        find_style(name, folder)
+
+
+def test_a_folder_without_styles_names_the_command_that_writes_them(tmp_path):
+    with pytest.raises(ExportError, match="run make styles"):
+        find_style("wave", tmp_path)
+
+
+def test_the_command_lists_one_name_a_line(capsys):
+    assert main([]) == 0
+    assert capsys.readouterr().out.splitlines() == list_styles()
+
+
+def test_the_command_fails_where_there_are_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(styles, "list_styles", lambda: [])
+    assert main([]) == 2
+    assert "run make styles" in capsys.readouterr().err
+
+
+def test_every_kept_style_is_ready():
+    assert list_styles() == [path.stem for path in KEPT], "run make styles and commit models/pretrained/onnx"
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_a_ready_style_comes_from_the_training_that_its_style_file_names(path):
+    kept, ready = load_style(path)[1], Stylizer(find_style(path.stem), threads=1).card
+    for field in ("license", "perceptual_source", "training_config", "project_version", "steps", "held_out_loss"):
+        assert getattr(ready, field) == getattr(kept, field), f"{field}: run make styles"
+    assert ready.style == kept.name

@@ -1,0 +1,41 @@
+"""The commands of ``onestroke`` and their modules; standard library only, because the build hook reads it, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after ``onestroke``.
+
+    Args:
+        module: The module that ``python -m`` runs in a checkout.
+        purpose: What it does, for ``onestroke --help``.
+        extra: The extra of the package that it needs; empty for none.
+    """
+
+    module: str
+    purpose: str
+    extra: str = ""
+
+
+COMMANDS = {
+    "stylize": Command("export.stylize", "repaint photos"),
+    "styles": Command("export.styles", "list the styles that are ready to use"),
+    "benchmark": Command("export.benchmark", "measure exported styles: latency, memory, load time"),
+    "web": Command("export.web", "build a web page that repaints photos in the browser"),
+    "widths": Command("export.widths", "compare folders of variants"),
+    "train": Command("train", "train a style: onestroke train fit", "train"),
+    "export": Command("export", "write a trained style as ONNX", "train"),
+    "demo": Command("train.demo", "train a small style and repaint a photo, without any download", "train"),
+    "slow": Command("train.slow", "repaint one photo by optimizing its pixels", "train"),
+    "dream": Command("train.dream", "DeepDream", "train"),
+    "compare": Command("train.compare", "compare a trained style with the slow mode", "train"),
+    "distill": Command("train.distill", "distill a small perceptual network", "train"),
+    "fidelity": Command("train.distill.evaluate", "examine a small perceptual network", "train"),
+    "keep": Command("train.keep", "store a trained style as float16", "train"),
+    "bench": Command("train.bench", "measure the training step", "train"),
+    "slow-bench": Command("train.slow.benchmark", "measure the slow mode", "train"),
+}
+"""By the word that is typed; those that need no extra come first."""

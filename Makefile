@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: make demo, make test.
+# make demo and make test need Python, make and a package index, and do everything else themselves.
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -8,20 +8,34 @@ INSTALLED := .venv/.installed
 VGG19 ?= $(ONESTROKE_VGG19)
 PHOTOS ?= $(ONESTROKE_PHOTOS)
 
-.PHONY: demo test bench slow-bench fidelity lint clean
+.DELETE_ON_ERROR:
+.PHONY: help demo check test lint styles wheel bench slow-bench fidelity clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(INSTALLED)  ## train a style, export it, repaint a photo; your own with STYLE=, PHOTOS=, PHOTO=
 	$(PY) -m train.demo $(if $(STYLE),--style "$(STYLE)") $(if $(filter-out file,$(origin PHOTOS)),--photos "$(PHOTOS)") \
 	  $(if $(PHOTO),--photo "$(PHOTO)") $(if $(AGAIN),--again)
 
-test: lint  ## style, types, layers, and all tests
-	$(PY) -m pytest
+check: lint  ## style, types, layers, and the fast tests; WORKERS=N sets how many processes
+	$(PY) -m pytest -m "not slow and not browser" -n $(or $(WORKERS),auto) --dist loadfile
 
-lint: $(INSTALLED)
+test: lint  ## style, types, layers, and all tests; WORKERS=N sets how many processes (default: one after the other)
+	$(PY) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile)
+
+lint: $(INSTALLED)  ## style, types and layers alone
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+styles: $(INSTALLED)  ## export the kept styles with 8-bit weights into models/pretrained/onnx/, for the wheel
+	$(PY) -m export.package.ready
+
+wheel: $(INSTALLED)  ## build the package into dist/: wheel and source archive
+	rm -rf dist
+	$(PY) -m hatchling build
 
 bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality)
@@ -33,11 +47,13 @@ fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PH
 	$(PY) -m train.distill.evaluate --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/wave.safetensors models/pretrained/starry_night.safetensors \
 	  $(if $(VGG19),--teacher-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
 
-$(INSTALLED): pyproject.toml
-	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check ".[dev,samples,judge]"
-	rm -rf build onestroke.egg-info
+# Dependencies only: the checkout is run in place. The stamp comes last, so whatever is interrupted is done again, and an
+# environment that cannot run pip, because its making was interrupted or its Python is gone, is made anew.
+$(INSTALLED): pyproject.toml export/package/requirements.py
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(PY) export/package/requirements.py train samples judge dev > .venv/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --requirement .venv/requirements.txt
 	touch $(INSTALLED)
 
 clean:  ## remove what was built, but no run
-	rm -rf .venv build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,7 +12,7 @@ from data.images import decode, encode, from_array, to_array
 from models.style_file import load_style
 from tests.pictures import noise, ramp, write
 from tests.train.small_run import ROOT
-from train.demo.__main__ import main
+from train.demo.__main__ import find_shipped, main
 from train.errors import TrainError
 from train.fit.datamodule import PhotoData
 
@@ -100,3 +100,11 @@ def test_demo_config_needs_no_download():
     assert (ROOT / config["model"]["style"]).is_file()
     assert (ROOT / config["model"]["start_from"]).is_file()
     assert np.ptp(to_array(decode(ROOT / config["model"]["style"]))) > 200
+
+
+def test_its_own_files_are_found_from_any_folder(tmp_path, monkeypatch):
+    drawn = "data/styles/flowing_strokes.jpg"
+    monkeypatch.chdir(ROOT)
+    assert str(find_shipped(drawn)) == drawn
+    monkeypatch.chdir(tmp_path)
+    assert find_shipped(drawn) == ROOT / drawn

@@ -50,6 +50,7 @@ fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PH
 # Dependencies only: the checkout is run in place. The stamp comes last, so whatever is interrupted is done again, and an
 # environment that cannot run pip, because its making was interrupted or its Python is gone, is made anew.
 $(INSTALLED): pyproject.toml export/package/requirements.py
+	@rm -f $(INSTALLED)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(PY) export/package/requirements.py train samples judge dev > .venv/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --requirement .venv/requirements.txt

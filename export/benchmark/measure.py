@@ -186,11 +186,13 @@ def report(results: dict[Path, list[Measurement]], threads: int, runs: int) -> d
 
 
 def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
-    # The folder to import from: this package's name is longer by one where it is installed inside another.
-    root = str(Path(__file__).parents[__package__.count(".") + 1])
+    package = __name__.rpartition(".")[0]
+    # Where this package was imported from: the checkout, or site-packages, where it has another name.
+    root = str(Path(__file__).resolve().parents[package.count(".") + 1])
     known = os.environ.get("PYTHONPATH")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, known] if known else [root])}
-    command = [sys.executable, "-m", f"{__package__}.trial", str(path), str(side), str(threads), str(runs)]
+    # -P: a folder in the current one that is called as this package is must not stand in for it.
+    command = [sys.executable, "-P", "-m", f"{package}.trial", str(path), str(side), str(threads), str(runs)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 130:
         raise KeyboardInterrupt

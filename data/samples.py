@@ -29,7 +29,7 @@ def sample_photo(name: str) -> Path:
 
     Raises:
         ImageError: If scikit-image is not installed or does not carry it.
-        ValueError: If ``name`` is none of ``SAMPLES``.
+        ValueError: If ``name`` is not in ``SAMPLES``.
     """
     if name not in SAMPLES:
         raise ValueError(f"there is no sample photo {name!r}; choose one of {', '.join(SAMPLES)}")

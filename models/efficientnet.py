@@ -1,9 +1,9 @@
-"""A network that judges pictures and never trains any: EfficientNet-Lite0, a stranger to VGG.
+"""A frozen network for evaluation, which never trains a style: EfficientNet-Lite0, not a VGG.
 
-What a loss on VGG's features says of a network that was trained with it is partly that network's own opinion, and so is
-what another VGG says. This one has other layers, other widths and another training: the stages of EfficientNet (Tan and
-Le 2019), in the Lite release of 2020 with ReLU6, without squeeze and excitation. Its weights come in a package of the
-package index (the extra ``judge``), not in a download of their own.
+A style network is fitted to the VGG that it was trained with, so that a loss on features of that VGG, or of a similar
+one, rates it too well. This network has other layers, other widths and another training: the stages of EfficientNet
+(Tan and Le 2019), in the Lite release of 2020 with ReLU6, without squeeze and excitation. Its weights come in a package
+of the package index (the extra ``judge``).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from torch import Tensor, nn
 
 from models.vgg import PerceptualWeightsError
 
-JudgeName = Literal["efficientnet_lite0"]
+EfficientNetName = Literal["efficientnet_lite0"]
 
 STAGES = {"stage1": (0, 1), "stage2": (1, 3), "stage3": (3, 5), "stage4": (5, 8), "stage5": (8, 11)}
-"""Layers after the first, ``stem``, and the blocks that each is made of (Tan and Le 2019, table 1)."""
+"""First and last block (excluded) of each layer after ``stem`` (Tan and Le 2019, table 1)."""
 
-JUDGE_CONTENT_LAYERS = {"stage3": 1.0}
-JUDGE_STYLE_LAYERS = {"stem": 1.0, "stage2": 1.0, "stage3": 1.0, "stage5": 1.0}
-"""Counterparts of the default loss's layers: content at an eighth of the size, style from lines to large shapes."""
+EFFICIENTNET_CONTENT_LAYERS = {"stage3": 1.0}
+EFFICIENTNET_STYLE_LAYERS = {"stem": 1.0, "stage2": 1.0, "stage3": 1.0, "stage5": 1.0}
+"""Counterparts of the default loss's layers: content at an eighth of the size, style from fine to coarse."""
 
 MEAN, DEVIATION = 127 / 255, 128 / 255
-"""What the Lite release shifts and scales its inputs by."""
+"""Mean that the Lite release subtracts from its inputs, and deviation that it divides them by."""
 
 
 class EfficientNetFeatures(nn.Module):
-    """Activations of a frozen EfficientNet-Lite0; takes and gives what ``VGGFeatures`` does.
+    """Activations of a frozen EfficientNet-Lite0, with the interface of ``VGGFeatures``.
 
     Its layers are ``stem`` and ``stage1`` to ``stage5``, at strides 2, 2, 4, 8, 16 and 16.
 
@@ -41,7 +41,7 @@ class EfficientNetFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network: JudgeName = "efficientnet_lite0"
+        self.network: EfficientNetName = "efficientnet_lite0"
         model = load_efficientnet()
         stem = nn.Sequential(*map(model.get_submodule, ("_conv_stem", "_bn0", "_swish")))
         blocks = list(model.get_submodule("_blocks").children())
@@ -49,7 +49,7 @@ class EfficientNetFeatures(nn.Module):
         self.layers = nn.ModuleDict({"stem": stem, **stages}).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> EfficientNetFeatures:
-        """Stay as it is: its batch norm never learns."""
+        """Stay in evaluation mode: its batch norm is frozen, too."""
         return self
 
     def forward(self, pictures: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:

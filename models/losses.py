@@ -1,41 +1,46 @@
-"""The losses: content, style and total variation, shared by the fast trainer and everything it is compared with.
+"""The losses: content, style, total variation and grid, shared by the trainer and all that it is compared with.
 
-Every term is a ratio to something of its own kind, so that a weight means the same whatever the scale of the frozen
+Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.network import CELL
+
 CONTENT_LAYERS = {"relu3_3": 1.0}
-"""Layers that hold the photo's content unless told, each with its share."""
+"""Default layers of the photo's content, each with its share."""
 
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
-"""Layers that hold the style unless told, each with its share."""
+"""Default layers of the style, each with its share."""
 
 STYLE_BALANCE = 2.0
-"""What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""
+"""Factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and photo both stay legible."""
 
 STYLE_SMOOTHING = 0.01
-"""Relative distance of Gram matrices below which they count as equal, so that a match has gradient 0."""
+"""Relative distance of Gram matrices below which the style term is quadratic, so that its gradient is 0 at a match."""
 
 TV_BALANCE = 0.5
-"""What a ``tv_weight`` of 1 means: just enough that flat regions carry no speckle at the scale of single pixels."""
+"""Factor of the total variation at a ``tv_weight`` of 1; just enough to keep single-pixel noise out of flat regions."""
 
 GRID_BALANCE = 200.0
-"""What a ``grid_weight`` of 1 means: a grid of 2 levels of 255 adds 0.012, some 2 % of a trained network's loss."""
+"""Factor of the grid term at a ``grid_weight`` of 1: a grid of 2 levels of 255 adds 0.012, some 2 % of a trained
+network's loss."""
 
 GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
 
 GRAM_PARTS = 8
-"""Into how many sums a low-precision Gram matrix is split; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
+"""Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
 
 
 def squared_error(values: Tensor, target: Tensor) -> Tensor:
@@ -68,14 +73,14 @@ def relative_error(values: Tensor, target: Tensor) -> Tensor:
 def relative_distance(values: Tensor, target: Tensor, smoothing: float = STYLE_SMOOTHING) -> Tensor:
     """Divide the distance by the target's norm: the root of ``relative_error``, rounded off near 0.
 
-    The style terms are distances and not squares, unlike Gatys et al. (2016, eq. 4). A square pulls the harder the
-    worse a painting can be matched, so that a hard one (The Scream) drowns the photo at a weight that suits an easy
-    one (The Great Wave); a distance pulls on all alike, and one weight serves them.
+    The style terms are distances and not squares, unlike Gatys et al. (2016, eq. 4). The gradient of a square grows
+    with the distance that remains, so that a painting that is hard to match (The Scream) outweighs the photo at a
+    weight that suits an easy one (The Great Wave). The gradient of a distance does not, and one weight serves all.
 
     Args:
         values: Shape (B, ...).
         target: Shape (B, ...) or (1, ...).
-        smoothing: Distance below which the square takes over.
+        smoothing: Distance below which the result is quadratic.
 
     Returns:
         Shape (B,), float32: 0 for equality, about 1 for ``values`` of zero.
@@ -135,11 +140,11 @@ def total_variation(pictures: Tensor) -> Tensor:
 
 
 def grid_energy(pictures: Tensor, cell: int) -> Tensor:
-    """Measure the pattern that repeats every ``cell`` pixels: the checkerboard of a network that works in such cells.
+    """Measure the pattern that repeats every ``cell`` pixels: the checkerboard of a network with that stride.
 
-    Where nothing repeats, the pixels at one place of all cells of a region have the same mean as those at any other
-    place (phase). How far the means differ is the grid; perceptual losses do not see it, for fine structure anywhere
-    may be the painting's (Odena et al. 2016 describe the artifact).
+    Where nothing repeats, the pixels at one place (phase) of all cells of a region have the same mean as those at any
+    other place; the variance of these means is the energy of the grid. Perceptual losses hardly react to it, because
+    they take fine structure for the painting's (Odena et al. 2016 describe the artifact).
 
     Args:
         pictures: Shape (B, C, H, W), sides of at least ``GRID_WINDOW * cell``; rows and columns beyond the last whole
@@ -157,13 +162,68 @@ def grid_energy(pictures: Tensor, cell: int) -> Tensor:
     return (phases - phases.mean((3, 5), keepdim=True)).square().flatten(1).mean(1)
 
 
+@dataclass(frozen=True)
+class LossConfig:
+    """What a loss is made of: the layers it compares, and the weight of each term.
+
+    One object serves the trainer, the slow mode, the comparison, the distillation and the bench, so that a weight means
+    the same in all of them. A new term gets its weight here and a function of its own in ``PerceptualLoss``.
+
+    Args:
+        content_layers: Layers whose activations are to stay the photo's, each with its share. Shares are relative: they
+            are divided by their sum.
+        style_layers: Layers whose Gram matrices are to become the painting's, each with its share, relative as well.
+        content_weight: How much of the photo is kept; 0 switches the term off, and its layers are not computed.
+        style_weight: Strength of the style; 0.5 is half as strong, 0 switches the term off, and its layers are not
+            computed.
+        tv_weight: Smoothness: total variation; 0 switches it off.
+        grid_weight: How strongly a pattern is suppressed that repeats in every cell of the picture (checkerboard); 0
+            switches the term off, and it is not computed. Only trainings have it: validation and comparison take 0.
+        grid_cell: Side of these cells in pixels: the stride of the network that paints.
+
+    Raises:
+        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, or a cell has less
+            than two pixels; the message begins with the field's name.
+    """
+
+    content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
+    style_layers: dict[str, float] = field(default_factory=lambda: dict(STYLE_LAYERS))
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 1.0
+    grid_weight: float = 1.0
+    grid_cell: int = CELL
+
+    def __post_init__(self) -> None:
+        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight"):
+            weight = getattr(self, name)
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
+        for name, weight in (("content_layers", self.content_weight), ("style_layers", self.style_weight)):
+            shares = getattr(self, name).values()
+            if any(not 0 <= share < math.inf for share in shares):
+                raise ValueError(f"{name} holds the share {min(shares)}; every share must be a number from 0 up")
+            if weight > 0 and not sum(shares) > 0:
+                raise ValueError(f"{name} names no layer with a share above 0; name one, or set its weight to 0")
+        if self.grid_cell < 2:
+            raise ValueError(f"grid_cell is {self.grid_cell}; it must be at least 2 pixels")
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers that the frozen network must reach: those of the terms that count."""
+        content = self.content_layers if self.content_weight > 0 else {}
+        style = self.style_layers if self.style_weight > 0 else {}
+        return list(dict.fromkeys([*content, *style]))
+
+
 class LossTerms(NamedTuple):
-    """The loss and its parts, each a scalar averaged over the batch; the parts are not yet weighted."""
+    """The loss and its terms, each a float32 scalar averaged over the batch; the terms are not yet weighted."""
 
     total: Tensor
     content: Tensor
     style: Tensor
     total_variation: Tensor
+    grid: Tensor = torch.zeros(())
 
 
 class Features(Protocol):
@@ -183,45 +243,28 @@ class PerceptualLoss(nn.Module):
     """Distance of a picture to a photo's content and a painting's style (Johnson et al. 2016, eq. 5).
 
     Args:
-        features: The frozen network, VGG or another.
-        content_layers: Layers whose activations are to stay the photo's, each with its share.
-        style_layers: Layers whose Gram matrices are to become the painting's, each with its share. Shares are
-            relative: they are divided by their sum.
-        content_weight: 1 is the reference; 0 switches the term off, and its layers are not computed.
-        style_weight: 1 is the strength that suits most paintings; 0.5 is half as strong, 0 switches the term off.
-        tv_weight: 1 removes speckle; 0 switches smoothing off.
+        features: The frozen network, VGG or another; it must reach ``config.layers``.
+        config: Layers and weights; the defaults if None.
 
-    Raises:
-        ValueError: If a weight or share is negative, or all shares are zero.
+    Attributes:
+        content_layers: Shares of the content layers, which add up to 1; empty where the term is off.
+        style_layers: Shares of the style layers, likewise.
     """
 
-    def __init__(
-        self,
-        features: Features,
-        content_layers: Mapping[str, float],
-        style_layers: Mapping[str, float],
-        content_weight: float = 1.0,
-        style_weight: float = 1.0,
-        tv_weight: float = 1.0,
-    ) -> None:
+    def __init__(self, features: Features, config: LossConfig | None = None) -> None:
         super().__init__()
-        for name, weight in (("content", content_weight), ("style", style_weight), ("tv", tv_weight)):
-            if not weight >= 0:
-                raise ValueError(f"{name}_weight is {weight}; it must be 0 or more")
         self.features = features
-        self.content_layers = _share(content_layers, "content_layers") if content_weight > 0 else {}
-        self.style_layers = _share(style_layers, "style_layers") if style_weight > 0 else {}
-        self.content_weight = content_weight
-        self.style_weight = style_weight
-        self.tv_weight = tv_weight
+        self.config = config = config or LossConfig()
+        self.content_layers = _normalize(config.content_layers) if config.content_weight > 0 else {}
+        self.style_layers = _normalize(config.style_layers) if config.style_weight > 0 else {}
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
-        """Measure what the style is: the mean Gram matrices of one or several paintings.
+        """Set the style's targets: the mean Gram matrices of one or several paintings.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
-            shares: How much each of them counts, equally unless told; they are divided by their sum.
+            shares: Weight of each of them, relative to their sum; equal if None.
         """
         if not self.style_layers:
             return
@@ -243,38 +286,57 @@ class PerceptualLoss(nn.Module):
         return self.features(photos, self.content_layers) if self.content_layers else {}
 
     def forward(self, pictures: Tensor, content: Mapping[str, Tensor]) -> LossTerms:
-        """Judge pictures.
+        """Compute the loss of stylized pictures.
 
         Args:
             pictures: Stylized, RGB in [0, 1], shape (B, 3, H, W).
-            content: What ``describe_content`` said of their photos.
+            content: What ``describe_content`` returned for their photos.
 
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
         layers = {**self.content_layers, **self.style_layers}
         activations = self.features(pictures, layers) if layers else {}
-        content_loss = sum_terms(
+        content_loss = self._content_term(pictures, activations, content)
+        style_loss = self._style_term(pictures, activations)
+        variation = self._variation_term(pictures)
+        grid = self._grid_term(pictures)
+        total = (
+            self.config.content_weight * content_loss
+            + STYLE_BALANCE * self.config.style_weight * style_loss
+            + TV_BALANCE * self.config.tv_weight * variation
+            + GRID_BALANCE * self.config.grid_weight * grid
+        )
+        return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach(), grid.detach())
+
+    def _content_term(
+        self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
+    ) -> Tensor:
+        return sum_terms(
             (
                 share * relative_error(activations[layer], content[layer])
                 for layer, share in self.content_layers.items()
             ),
             pictures,
         )
-        style_loss = sum_terms(
+
+    def _style_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
+        return sum_terms(
             (
                 share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
                 for layer, share in self.style_layers.items()
             ),
             pictures,
         )
-        variation = (total_variation(pictures) / pictures[0].numel()).mean()
-        total = (
-            self.content_weight * content_loss
-            + STYLE_BALANCE * self.style_weight * style_loss
-            + TV_BALANCE * self.tv_weight * variation
-        )
-        return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach())
+
+    def _variation_term(self, pictures: Tensor) -> Tensor:
+        return (total_variation(pictures) / pictures[0].numel()).mean()
+
+    def _grid_term(self, pictures: Tensor) -> Tensor:
+        # Not computed where it does not count: pictures that are smaller than a window have none.
+        if not self.config.grid_weight:
+            return pictures.new_zeros(())
+        return grid_energy(pictures, self.config.grid_cell).mean()
 
 
 def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:
@@ -283,10 +345,6 @@ def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:
     return torch.stack(found).sum(0).mean() if found else torch.zeros((), device=pictures.device)
 
 
-def _share(layers: Mapping[str, float], name: str) -> dict[str, float]:
-    if any(not share >= 0 for share in layers.values()):
-        raise ValueError(f"{name} holds a negative share; every share must be 0 or more")
-    total = sum(layers.values())
-    if not total > 0:
-        raise ValueError(f"{name} is empty; name at least one layer with a share above 0")
-    return {layer: share / total for layer, share in layers.items()}
+def _normalize(shares: Mapping[str, float]) -> dict[str, float]:
+    total = sum(shares.values())
+    return {layer: share / total for layer, share in shares.items()}

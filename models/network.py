@@ -19,8 +19,9 @@ Upsampling = Literal["nearest", "pixel_shuffle"]
 SMALLEST_SIDE = 16
 """Shortest side of a picture, in pixels, that every padding mode can serve."""
 
-STRIDE = 4
-"""The network works on whole cells of this many pixels; other sizes are completed inside and cropped at the end."""
+CELL = 4
+"""Side in pixels of the cells that the network works in, its total stride; a picture of another size is continued to
+whole cells inside, and cropped at the end."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class StyleNetwork(nn.Module):
         self.norm4 = InstanceNorm(2 * width)
         self.up2 = UpsampledConv(2 * width, width, padding=padding, shuffle=shuffle)
         self.norm5 = InstanceNorm(width)
-        self.conv4 = PhasedConv(width, 3, 9, phases=STRIDE, padding=padding)
+        self.conv4 = PhasedConv(width, 3, 9, phases=CELL, padding=padding)
 
     def forward(self, photo: Tensor) -> Tensor:
         """Repaint photos.

@@ -48,6 +48,9 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
         network: The network, on any device.
         card: Stored in the file's header as JSON.
         dtype: Precision of the stored weights; float16 halves the file.
+
+    Raises:
+        OSError: If it cannot be written; an existing file is kept.
     """
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
     header = {
@@ -56,9 +59,12 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
         "card": json.dumps(asdict(card), sort_keys=True),
     }
     partial = path.with_name(path.name + ".tmp")
-    # Not save_file, whose files nobody but their owner may read, a web server for one.
-    partial.write_bytes(save(tensors, metadata=header))
-    partial.replace(path)
+    try:
+        # Not save_file, whose files only their owner may read: a web server could not.
+        partial.write_bytes(save(tensors, metadata=header))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
@@ -80,20 +86,20 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise ModelFileError(
-                    f"'{path}' is a .safetensors file but not a style of ours (format {header.get('format')!r}, "
+                    f"'{path}' is a .safetensors file but not a style file (format {header.get('format')!r}, "
                     f"needed {FORMAT!r}); name the file that training wrote"
                 )
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         network = StyleNetwork(NetworkConfig(**json.loads(header["network"])))
         known = {field.name for field in fields(StyleCard)}
         told = json.loads(header["card"])
-        # Files from before version 0.2 spell it so.
+        # The spelling of versions before 0.2.
         told.setdefault("license", told.get("licence", ""))
         card = StyleCard(**{key: value for key, value in told.items() if key in known})
         network.load_state_dict(tensors)
     except ModelFileError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"style file '{path}' cannot be read ({reason}); copy it again or train anew") from error
     return network.eval(), card

@@ -1,76 +1,77 @@
-"""A loss that looks at pictures from eight sides in turn, so that a network cannot hide from it.
+"""A loss that mirrors and turns pictures, in another way at each step, so that a network cannot fit its blind spots.
 
-What a frozen network is blind to, a network that it trains fills with whatever makes the loss fall, and the small one
-is blind to more than VGG. As its kernels are not symmetric, mirrored and turned pictures are seen by eight different
-networks for the price of one.
+A network that is trained makes use of whatever the frozen network does not see, and the small one sees less than VGG.
+Its kernels are not symmetric, so it sees other things in a mirrored or turned picture: eight orientations in turn act
+like eight different networks for the price of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
-from models.losses import LossTerms, PerceptualLoss
-from models.vgg import VGGFeatures
+from models.losses import Features, LossConfig, LossTerms, PerceptualLoss
 
-SIDES = 8
+ORIENTATIONS = 8
 """Ways to mirror and turn a square onto itself."""
 
-STRIDE = 5
-"""From one step's side to the next: coprime to ``SIDES``, so that all have their turn, and neighbors differ much."""
+ORIENTATION_STEP = 5
+"""Distance from one step's orientation to the next: coprime to 8, so that all have their turn and neighbors differ."""
 
 
-def turn(pictures: Tensor, side: int) -> Tensor:
+def turn(pictures: Tensor, orientation: int) -> Tensor:
     """Mirror and turn pictures.
 
     Args:
         pictures: Shape (B, C, H, W).
-        side: 0 leaves them as they are; up to 7.
+        orientation: 0 to 7; 0 leaves them as they are.
 
     Returns:
-        Shape (B, C, H, W), from side 4 on (B, C, W, H).
+        Shape (B, C, H, W); from orientation 4 on (B, C, W, H).
     """
-    if side & 1:
+    if orientation & 1:
         pictures = pictures.flip(3)
-    if side & 2:
+    if orientation & 2:
         pictures = pictures.flip(2)
-    return pictures.transpose(2, 3) if side & 4 else pictures
+    return pictures.transpose(2, 3) if orientation & 4 else pictures
 
 
 class TurnedLoss(nn.Module):
-    """The perceptual loss of a training, seen from one side or from all in turn.
+    """The perceptual loss of a training, of pictures as they are or in all orientations in turn.
 
     Args:
         features: The frozen network.
-        settings: Layers and weights of ``PerceptualLoss``.
-        sides: 1, or ``SIDES`` for another side at each step.
+        config: Layers and weights; the defaults if None.
+        orientations: 1, or ``ORIENTATIONS`` for another orientation at each step.
     """
 
-    def __init__(self, features: VGGFeatures, settings: Mapping[str, Any], sides: int = 1) -> None:
+    def __init__(self, features: Features, config: LossConfig | None = None, orientations: int = 1) -> None:
         super().__init__()
-        self.sides = nn.ModuleList(PerceptualLoss(features, **settings) for _ in range(sides))
+        # One for each: the painting, too, looks different from every side.
+        self.losses = nn.ModuleList(PerceptualLoss(features, config) for _ in range(orientations))
 
     def set_style(self, paintings: Sequence[Tensor]) -> None:
-        """Measure the style, RGB in [0, 1], each of shape (1, 3, H, W), from every side."""
-        for side in range(len(self.sides)):
-            self._side(side).set_style([turn(painting, side) for painting in paintings])
+        """Set the style's targets in every orientation; paintings are RGB in [0, 1], each of shape (1, 3, H, W)."""
+        for orientation in range(len(self.losses)):
+            self._oriented(orientation).set_style([turn(painting, orientation) for painting in paintings])
 
     def forward(self, pictures: Tensor, photos: Tensor, step: int = 0) -> LossTerms:
-        """Judge pictures.
+        """Compute the loss of stylized pictures.
 
         Args:
             pictures: Stylized, RGB in [0, 1], shape (B, 3, H, W).
-            photos: What they are of, of the same shape.
-            step: Number of the training step, on which the side depends; step 0 sees them as they are.
+            photos: The photos that they show, of the same shape.
+            step: Number of the training step, which chooses the orientation; step 0 leaves pictures as they are.
 
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
-        side = step * STRIDE % len(self.sides)
-        loss = self._side(side)
-        return loss(turn(pictures, side), loss.describe_content(turn(photos, side)))  # type: ignore[no-any-return]
+        orientation = step * ORIENTATION_STEP % len(self.losses)
+        loss = self._oriented(orientation)
+        content = loss.describe_content(turn(photos, orientation))
+        return loss(turn(pictures, orientation), content)  # type: ignore[no-any-return]
 
-    def _side(self, side: int) -> PerceptualLoss:
-        return cast(PerceptualLoss, self.sides[side])
+    def _oriented(self, orientation: int) -> PerceptualLoss:
+        return cast(PerceptualLoss, self.losses[orientation])

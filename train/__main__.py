@@ -1,8 +1,59 @@
-"""Train a style: ``python -m train fit --config configs/wave.yaml``."""
+"""Everything that learns: ``python -m train`` lists the commands, ``python -m train fit ...`` runs one."""
 
+from __future__ import annotations
+
+import importlib
 import sys
 
-from train.fit.command import main
+from export.cli import FAILED
+from train.cli import run_command
+
+COMMANDS = {
+    "fit": (".fit.command", "train a style, and export it"),
+    "validate": (".fit.command", "compute a trained style's loss on held-out photos"),
+    "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
+    "dream": (".dream.command", "let a perceptual network dream on a photo"),
+    "compare": (".compare.command", "compare trained styles with the slow mode"),
+    "distill": (".distill.command", "distill a small perceptual network from VGG"),
+    "distill.evaluate": (".distill.evaluate", "measure how faithful the small perceptual network is"),
+    "keep": (".keep.command", "store a trained style in half the bytes"),
+    "bench": (".bench.command", "measure the training step against the reference"),
+    "demo": (".demo.command", "train, export and repaint without any download"),
+}
+"""Module, named from this package, and purpose of each command; a module is imported only when it is chosen."""
+
+OWN_NAMES = ("fit", "validate")
+"""Commands that share a module, which takes the name as its first argument."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command, or list them all; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in {"-h", "--help"}:
+        print(describe_commands())
+        return 0
+    name, *flags = words
+    # Lightning takes flags before fit, too.
+    module = ".fit.command" if name.startswith("-") else COMMANDS.get(name, ("", ""))[0]
+    if not module:
+        names = ", ".join(COMMANDS)
+        print(f"error: '{name}' is not a command of python -m train; choose one of {names}", file=sys.stderr)
+        return FAILED
+    whole = name in OWN_NAMES or name.startswith("-")
+
+    def work() -> int:
+        # Here, so that Ctrl-C while torch is imported gives a sentence, not a traceback.
+        return int(importlib.import_module(module, __package__).main(words if whole else flags))
+
+    return run_command(work, "stopped; nothing was done yet")
+
+
+def describe_commands() -> str:
+    """Return the names and purposes of all commands."""
+    lines = [f"  {name:<18}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    usage = "usage: python -m train COMMAND [flags]\n\ncommands:"
+    return "\n".join([usage, *lines, "", "python -m train COMMAND --help lists the flags of a command."])
+
 
 if __name__ == "__main__":
     sys.exit(main())

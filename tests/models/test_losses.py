@@ -1,5 +1,7 @@
 """The losses give the answers known on paper, and carry no unit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.losses import (
+    GRID_BALANCE,
+    LossConfig,
     PerceptualLoss,
     gram_matrix,
     grid_energy,
@@ -133,12 +137,13 @@ def test_relative_distance_is_the_root_and_smooth_at_equality():
 
 def build_loss(tmp_path, scale=1.0, style=SHALLOW_STYLE, **weights):
     path = write_weights(tmp_path / f"weights-{scale}.safetensors", scale=scale)
-    loss = PerceptualLoss(VGGFeatures("vgg19", ["relu2_1"], str(path)), SHALLOW_CONTENT, style, **weights)
+    config = LossConfig(SHALLOW_CONTENT, style, **{"grid_weight": 0, **weights})
+    loss = PerceptualLoss(VGGFeatures("vgg19", ["relu2_1"], str(path)), config)
     loss.set_style([torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(2))])
     return loss
 
 
-def judge(loss, pictures, photos):
+def compute(loss, pictures, photos):
     return loss(pictures, loss.describe_content(photos))
 
 
@@ -149,7 +154,7 @@ def test_loss_and_gradient_do_not_depend_on_the_scale_of_the_activations(tmp_pat
     found = []
     for loss in (build_loss(tmp_path), build_loss(tmp_path, scale)):
         leaf = pictures.clone().requires_grad_()
-        terms = judge(loss, leaf, photos)
+        terms = compute(loss, leaf, photos)
         terms.total.backward()
         found.append((torch.stack([term.detach() for term in terms]), leaf.grad))
     (terms, gradient), (scaled_terms, scaled_gradient) = found
@@ -161,8 +166,8 @@ def test_loss_and_gradient_do_not_depend_on_the_scale_of_the_activations(tmp_pat
 def test_loss_is_the_mean_over_the_batch(tmp_path):
     loss = build_loss(tmp_path)
     pictures, photos = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
-    whole = judge(loss, pictures, photos).total
-    halves = [judge(loss, pictures[part], photos[part]).total for part in (slice(0, 2), slice(2, 4))]
+    whole = compute(loss, pictures, photos).total
+    halves = [compute(loss, pictures[part], photos[part]).total for part in (slice(0, 2), slice(2, 4))]
     torch.testing.assert_close(whole, torch.stack(halves).mean())
 
 
@@ -172,7 +177,7 @@ def test_loss_does_not_depend_on_the_size_of_a_repeated_picture(tmp_path):
     values = []
     for size in (64, 128):
         color = torch.tensor([0.8, 0.3, 0.1]).view(1, 3, 1, 1).expand(1, 3, size, size)
-        values.append(judge(loss, color, 1 - color).total)
+        values.append(compute(loss, color, 1 - color).total)
     torch.testing.assert_close(values[0], values[1], rtol=0.05, atol=0)
 
 
@@ -184,7 +189,9 @@ def test_number_of_layers_does_not_change_the_strength(tmp_path):
 def test_half_the_style_weight_is_half_as_strong(tmp_path):
     pictures, photos = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     totals = {
-        weight: judge(build_loss(tmp_path, style_weight=weight, content_weight=0, tv_weight=0), pictures, photos).total
+        weight: compute(
+            build_loss(tmp_path, style_weight=weight, content_weight=0, tv_weight=0), pictures, photos
+        ).total
         for weight in (0.5, 1.0)
     }
     torch.testing.assert_close(2 * totals[0.5], totals[1.0])
@@ -194,7 +201,7 @@ def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp
     loss = build_loss(tmp_path)
     painting = torch.rand(1, 3, 40, 48)
     loss.set_style([painting])
-    terms = judge(loss, painting, painting)
+    terms = compute(loss, painting, painting)
     assert terms.content == 0
     assert terms.style < 1e-6
 
@@ -206,7 +213,33 @@ def test_content_is_described_without_gradient_and_no_deeper_than_needed(tmp_pat
     assert not described["relu2_1"].requires_grad
 
 
-@pytest.mark.parametrize("wrong", [{"style_weight": -1.0}, {"content_weight": float("nan")}, {"style": {}}])
-def test_senseless_weights_are_refused(tmp_path, wrong):
-    with pytest.raises(ValueError, match=r"weight|style_layers"):
-        build_loss(tmp_path, **wrong)
+def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
+    pictures, photos = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    with_grid, without = (compute(build_loss(tmp_path, grid_weight=weight), pictures, photos) for weight in (1, 0))
+    assert with_grid.grid == grid_energy(pictures, 4).mean()
+    torch.testing.assert_close(with_grid.total, without.total + GRID_BALANCE * with_grid.grid)
+    assert without.grid == 0
+    small = torch.rand(1, 3, 16, 16)
+    assert compute(build_loss(tmp_path, grid_weight=0), small, small).total.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"style_weight": -1.0}, "style_weight is -1"),
+        ({"content_weight": float("nan")}, "content_weight is nan"),
+        ({"grid_weight": float("inf")}, "grid_weight is inf"),
+        ({"style_layers": {}}, "style_layers names no layer"),
+        ({"content_layers": {"relu1_1": -1.0}}, "content_layers holds the share -1"),
+        ({"grid_cell": 1}, "grid_cell is 1"),
+    ],
+)
+def test_senseless_weights_are_refused_by_name(wrong, named):
+    with pytest.raises(ValueError, match=f"^{named}"):
+        LossConfig(**wrong)
+
+
+def test_layers_are_those_of_the_terms_that_count():
+    config = LossConfig({"relu3_3": 1.0}, {"relu1_1": 1.0, "relu3_3": 1.0})
+    assert config.layers == ["relu3_3", "relu1_1"]
+    assert replace(config, style_weight=0).layers == ["relu3_3"]

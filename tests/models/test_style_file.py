@@ -71,3 +71,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_style(path, network, CARD)
     assert path.read_bytes() == before
+
+
+def test_an_error_without_a_message_is_named_by_its_kind(tmp_path, monkeypatch):
+    save_style(tmp_path / "wave.safetensors", StyleNetwork(NetworkConfig(width=4)), CARD)
+
+    def fail(*_, **__):
+        raise RuntimeError
+
+    monkeypatch.setattr("models.style_file.safe_open", fail)
+    with pytest.raises(ModelFileError, match=r"cannot be read \(RuntimeError\)"):
+        load_style(tmp_path / "wave.safetensors")

@@ -1,7 +1,6 @@
-"""The training step as the scripts that people copy write it: float32, contiguous, eager.
+"""The reference that our training step is measured against: as common scripts write it, float32, contiguous, eager.
 
-It is what the fast step is measured against, and proof that both learn the same: network, losses and weights are equal
-to the last parameter, only the way of computing differs.
+Network, losses and weights are equal to ours, only the way of computing differs, so that both learn the same.
 """
 
 from __future__ import annotations
@@ -12,16 +11,17 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import make_layers
 
-from models.losses import GRID_BALANCE, GRID_WINDOW, STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE
-from models.network import STRIDE, NetworkConfig, to_picture
-from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, name_layers
+from models.losses import GRID_BALANCE, GRID_WINDOW, STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE, LossConfig
+from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
+from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
+from train.fit.step import Step, choose_device, make_step
 
 
 class ReferenceNetwork(nn.Module):
-    """The style network of torch's own pads, norms and upsampling.
+    """The style network, built of torch's own padding, norm and upsampling layers.
 
     Args:
-        config: Architecture; reflect padding and nearest upsampling only, as the scripts have it.
+        config: Architecture; reflect padding and nearest upsampling only, as in common scripts.
 
     Raises:
         ValueError: For another padding or upsampling.
@@ -31,7 +31,10 @@ class ReferenceNetwork(nn.Module):
         super().__init__()
         config = config or NetworkConfig()
         if (config.padding, config.upsampling) != ("reflect", "nearest"):
-            raise ValueError("the reference network knows reflect padding and nearest upsampling only")
+            raise ValueError(
+                "the reference network has only reflect padding and nearest upsampling; its config is "
+                f"padding={config.padding!r}, upsampling={config.upsampling!r}"
+            )
 
         def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
             return nn.Sequential(nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride))
@@ -56,7 +59,7 @@ class ReferenceNetwork(nn.Module):
         )
 
     def load_from(self, network: nn.Module) -> None:
-        """Take over the weights of a ``StyleNetwork``, whose parameters stand in the same order."""
+        """Copy the weights of a ``StyleNetwork``, whose parameters are in the same order."""
         values = network.state_dict().values()
         self.load_state_dict(dict(zip(self.state_dict(), values, strict=True)))
 
@@ -69,7 +72,7 @@ class ReferenceNetwork(nn.Module):
 
 
 class ReferenceLoss(nn.Module):
-    """The default loss, written the plain way: one pass of the whole frozen network for picture and photo alike.
+    """The default loss, written plainly: the photo, too, passes through the whole frozen network.
 
     Args:
         state: VGG weights in torchvision's layout.
@@ -126,10 +129,10 @@ class ReferenceLoss(nn.Module):
 
 def _grid(pictures: Tensor) -> Tensor:
     batch, channels, height, width = pictures.shape
-    side = GRID_WINDOW * STRIDE
+    side = GRID_WINDOW * CELL
     down, across = height // side, width // side
     windows = pictures[:, :, : down * side, : across * side].reshape(
-        batch, channels, down, GRID_WINDOW, STRIDE, across, GRID_WINDOW, STRIDE
+        batch, channels, down, GRID_WINDOW, CELL, across, GRID_WINDOW, CELL
     )
     phases = windows.mean((3, 6))
     return ((phases - phases.mean((3, 5), keepdim=True)) ** 2).mean()
@@ -143,3 +146,33 @@ def _gram(features: Tensor) -> Tensor:
 
 def _relative(values: Tensor, target: Tensor) -> Tensor:
     return ((values - target) ** 2).flatten(1).sum(1) / (target**2).flatten(1).sum(1)
+
+
+def draw_painting(size: int) -> Tensor:
+    """Draw soft colored blotches, shape (1, 3, S, S) in [0, 1], the style that both steps train towards."""
+    noise = torch.rand(1, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(1))
+    return nn.functional.interpolate(noise, size=(size, size), mode="bicubic").clamp(0, 1)
+
+
+def build_reference_loss(weights: str, size: int) -> ReferenceLoss:
+    """Build the reference's loss towards the drawn painting; weights are ``default`` or a file."""
+    state = load_perceptual_weights("vgg19", weights)
+    config = LossConfig()
+    return ReferenceLoss(state, draw_painting(size), next(iter(config.content_layers)), list(config.style_layers))
+
+
+def build_reference_step(weights: str, size: int, steps: int, seed: int = 0) -> tuple[Step, nn.Module]:
+    """Build the reference's whole step; arguments and result are those of ``train.bench.measure.build``."""
+    device = choose_device()
+    torch.manual_seed(seed)
+    # First, so that its weights are those that our step starts from.
+    start = StyleNetwork()
+    network = ReferenceNetwork()
+    network.load_from(start)
+    network.to(device)
+    loss = build_reference_loss(weights, size).to(device)
+
+    def compute(photos: Tensor, number: int) -> Tensor:
+        return loss(network(photos), photos)  # type: ignore[no-any-return]
+
+    return make_step(compute, network, steps), network

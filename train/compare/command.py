@@ -24,7 +24,7 @@ from data.photos import to_tensor
 from export.cli import INTERRUPTED
 from export.errors import ModelError
 from export.runtime.stylizer import Stylizer
-from models.efficientnet import JudgeName
+from models.efficientnet import EfficientNetName
 from models.losses import PerceptualLoss
 from models.vgg import PerceptualName, PerceptualWeightsError
 from train.compare.measure import CHECKPOINTS, STARTS, Curve, compare_photo, describe_picture, summarize, trace
@@ -38,7 +38,7 @@ from train.slow.optimizer import judge_picture, make_noise
 
 Picture = NDArray[np.uint8]
 
-OTHERS: tuple[str, ...] = (*get_args(JudgeName), *get_args(PerceptualName))
+OTHERS: tuple[str, ...] = (*get_args(EfficientNetName), *get_args(PerceptualName))
 
 WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
 

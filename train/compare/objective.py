@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,8 +12,13 @@ from safetensors import safe_open
 
 from data.photos import read_style
 from export.runtime.stylizer import Stylizer
-from models.efficientnet import JUDGE_CONTENT_LAYERS, JUDGE_STYLE_LAYERS, EfficientNetFeatures, JudgeName
-from models.losses import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss
+from models.efficientnet import (
+    EFFICIENTNET_CONTENT_LAYERS,
+    EFFICIENTNET_STYLE_LAYERS,
+    EfficientNetFeatures,
+    EfficientNetName,
+)
+from models.losses import LossConfig, PerceptualLoss
 from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures
 
 
@@ -22,26 +27,25 @@ class Objective:
     """The loss that fast and slow share.
 
     Args:
-        settings: Layers and weights of ``PerceptualLoss``.
+        config: Layers and weights of the loss.
         style_size: Short side at which the painting is looked at.
         perceptual: The frozen network.
     """
 
-    settings: dict[str, Any]
+    config: LossConfig
     style_size: int | None
     perceptual: str
 
     def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
         """Build the loss on a network's features, with its style set; one that is no VGG looks at layers of its own."""
-        settings = self.settings
-        if network in get_args(JudgeName):
+        config = self.config
+        if network in get_args(EfficientNetName):
             if weights != "default":
                 raise PerceptualWeightsError(f"{network} takes no weights but its own; leave them out, or choose a VGG")
-            settings = settings | {"content_layers": JUDGE_CONTENT_LAYERS, "style_layers": JUDGE_STYLE_LAYERS}
-            loss = PerceptualLoss(EfficientNetFeatures(), **settings)
+            config = replace(config, content_layers=EFFICIENTNET_CONTENT_LAYERS, style_layers=EFFICIENTNET_STYLE_LAYERS)
+            loss = PerceptualLoss(EfficientNetFeatures(), config)
         else:
-            layers = [*settings["content_layers"], *settings["style_layers"]]
-            loss = PerceptualLoss(VGGFeatures(network, layers, weights), **settings)  # type: ignore[arg-type]
+            loss = PerceptualLoss(VGGFeatures(network, config.layers, weights), config)  # type: ignore[arg-type]
         loss.set_style([read_style(style, self.style_size)])
         return loss
 
@@ -59,15 +63,11 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
     if stylizer.card is not None:
         loaded = yaml.safe_load(stylizer.card.training_config) or {}
         model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
-    settings = {
-        "content_layers": model.get("content_layers", CONTENT_LAYERS),
-        "style_layers": model.get("style_layers", STYLE_LAYERS),
-        "content_weight": model.get("content_weight", 1.0),
-        "style_weight": model.get("style_weight", 1.0),
-        "tv_weight": model.get("tv_weight", 1.0),
-    }
+    told = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
+    # The grid term belongs to trainings: the slow optimization has none.
+    config = replace(LossConfig(**told), grid_weight=0)
     found = f"as '{stylizer.path.name}' was trained" if model else "the defaults, for the file does not say its own"
-    return Objective(settings, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
+    return Objective(config, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
 
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:

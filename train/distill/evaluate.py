@@ -51,7 +51,7 @@ def measure_cost(pupils: Pupils, painting: Tensor, rounds: int = 7) -> dict[str,
         for kind, loss in losses.items():
             leaf = pictures.clone().requires_grad_()
             start = time.perf_counter()
-            with autocast(best_precision(), leaf.device):
+            with autocast(best_precision(leaf.device.type), leaf.device):
                 total = loss(leaf, loss.describe_content(pictures)).total
             total.backward()
             if number >= 2:

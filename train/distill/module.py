@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.losses import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss, gram_matrix, relative_distance
+from models.losses import LossConfig, PerceptualLoss, gram_matrix, relative_distance
 from models.style_file import load_style
 from models.vgg import (
     LAYOUTS,
@@ -36,7 +36,7 @@ LAYERS = (
 )
 """Layers that are compared: those of the literature's losses, and some between them."""
 
-LOSS_LAYERS = {*CONTENT_LAYERS, *STYLE_LAYERS}
+LOSS_LAYERS = set(LossConfig().layers)
 """Layers of the default loss, which count double."""
 
 
@@ -87,7 +87,7 @@ class Distillation(pl.LightningModule):
             self.student = make_student(self.layers, start_from)
         except PerceptualWeightsError as error:
             raise error.with_flag("--model.start_from") from error
-        self.loss = PerceptualLoss(self.student, CONTENT_LAYERS, STYLE_LAYERS)
+        self.loss = PerceptualLoss(self.student, LossConfig(grid_weight=0))
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
         """Compare the two networks on photos, their variations, and paintings."""

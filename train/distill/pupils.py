@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from data.images import list_images
 from data.photos import HeldOutPhotos, PhotoStream, collate, hold_out, to_unit
-from models.losses import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss
+from models.losses import LossConfig, PerceptualLoss
 from models.network import StyleNetwork
 from models.vgg import PerceptualName, VGGFeatures
-from train.bench.step import Step, build_step
+from train.fit.step import Step, build_step
 
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
 """Shares of a training after which its pictures are looked at."""
@@ -57,7 +57,7 @@ class Pupils:
     def _build_step(self, kind: str, painting: Tensor, size: int, steps: int) -> tuple[Step, nn.Module]:
         name, weights = self.frozen[kind]
         compiled = self.compiled and size == self.size
-        return build_step("ours", weights, size, steps, painting=painting, perceptual=name, compiled=compiled)
+        return build_step(weights, painting, steps, perceptual=name, compiled=compiled)
 
     def time_step(self, kind: str, painting: Tensor, rounds: int = 6) -> float:
         """Return the median seconds of a whole training step, after three that are not counted."""
@@ -107,8 +107,7 @@ class Pupils:
 
 def build_loss(frozen: Frozen, painting: Tensor) -> PerceptualLoss:
     """Build the default loss towards a painting on features of one of the networks."""
-    loss = PerceptualLoss(
-        VGGFeatures(frozen[0], [*CONTENT_LAYERS, *STYLE_LAYERS], frozen[1]), CONTENT_LAYERS, STYLE_LAYERS
-    )
+    config = LossConfig(grid_weight=0)
+    loss = PerceptualLoss(VGGFeatures(frozen[0], config.layers, frozen[1]), config)
     loss.set_style([painting])
     return loss

@@ -1,4 +1,4 @@
-"""What the user sees of a run, and what stops one that goes wrong."""
+"""Callbacks that show how a run proceeds, and stop one that goes wrong."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from data.photos import Failures, PhotoBatch, to_uint8, to_unit
 from train.compute.precision import FLOAT32
 from train.errors import TrainError, require_at_least
 from train.fit.datamodule import PhotoData
-from train.fit.module import LEARNING_RATE
+from train.fit.module import TERMS
 from train.fit.run_folder import RunFolder
+from train.fit.schedule import LEARNING_RATE
 
 CORRUPT_SHARE = 0.05
-"""A folder of which more than this share cannot be read is not what the user believes it to be."""
+"""Largest share of photos that may be unreadable; a folder with more is probably the wrong one."""
 
 SAMPLE_FOR_SHARE = 200
-"""Photos after which the share of corrupt ones is believed, though the folder holds many more."""
+"""Number of photos from which the share of unreadable ones is computed before all were seen."""
 
 
 class LossGuard(Callback):
-    """Write the losses down, and stop a run whose loss is no number any more or never falls.
+    """Write the losses to ``metrics.csv``, and stop a run whose loss becomes NaN or infinite, or never falls.
 
-    The losses wait on the device and are fetched together, so that no step waits for them.
+    The losses stay on the device and are fetched together, so that no step waits for them.
 
     Args:
-        every_n_steps: Steps between two looks, and between two rows of ``metrics.csv``.
+        every_n_steps: Steps between two checks, each of which writes a row of ``metrics.csv``.
         patience: Steps within which the loss must have fallen by 2 %.
 
     Attributes:
-        must_fall: Stop a run whose loss never falls; that of a finished style need not fall any further.
+        must_fall: Whether to stop a run whose loss never falls; off where it starts from a trained style.
     """
 
-    FIELDS = ("step", "loss", "content", "style", "tv", "grid", "learning_rate")
+    FIELDS = ("step", *TERMS, "learning_rate")
 
     def __init__(self, every_n_steps: int = 10, patience: int = 500) -> None:
         require_at_least(1, guard__every_n_steps=every_n_steps, guard__patience=patience)
@@ -55,22 +56,23 @@ class LossGuard(Callback):
         self._waiting: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the guard knows."""
+        """Return the first loss, and whether it has fallen since."""
         return {"first_loss": self.first_loss, "has_fallen": self.has_fallen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Know it again."""
+        """Restore the first loss, and whether it has fallen since."""
         self.first_loss = state_dict["first_loss"]
         self.has_fallen = state_dict["has_fallen"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the table, or drop the rows beyond the checkpoint that a killed run had still written."""
+        """Begin the table; drop rows that a killed run wrote after the checkpoint."""
         if self.path is None or not trainer.is_global_zero:
             return
         rows: list[dict[str, str]] = []
         if self.path.exists():
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= trainer.global_step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("w", newline="") as file:
             table = csv.DictWriter(file, self.FIELDS)
             table.writeheader()
@@ -79,7 +81,7 @@ class LossGuard(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Collect the losses of this step, and look at them when it is time."""
+        """Collect the losses of this step; check them every so many steps."""
         self._waiting.append(outputs["terms"])
         if trainer.global_step % self.every_n_steps == 0 or trainer.global_step == trainer.max_steps:
             self._look(trainer)
@@ -87,7 +89,7 @@ class LossGuard(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Look before a checkpoint replaces a good one."""
+        """Check before a checkpoint replaces an earlier one."""
         self._look(trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:
@@ -120,7 +122,7 @@ class LossGuard(Callback):
 
 
 class PhotoHealth(Callback):
-    """Name each photo that cannot be read, once, and stop when too many cannot."""
+    """Report each unreadable photo once, and stop a run that has too many."""
 
     def __init__(self) -> None:
         self.corrupt: set[str] = set()
@@ -128,26 +130,26 @@ class PhotoHealth(Callback):
         self.seen = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the names found so far."""
+        """Return the unreadable photos so far."""
         return {"corrupt": sorted(self.corrupt), "seen": self.seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Know them again."""
+        """Restore the unreadable photos."""
         self.corrupt = set(state_dict["corrupt"])
         self.seen = state_dict["seen"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Name the held-out photos that were left out; they are all read before the first step."""
+        """Report unreadable held-out photos; all are read before the first step."""
         self._name(_photo_data(trainer).held_out_failures, self.held_out)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Name them where nothing is trained."""
+        """Report unreadable held-out photos in a validation without training."""
         self._name(_photo_data(trainer).held_out_failures, self.held_out)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PhotoBatch, batch_idx: int
     ) -> None:
-        """Look at what the decoding of this batch met with."""
+        """Report the photos of this batch that could not be decoded."""
         photos = _photo_data(trainer)
         total = len(photos.training_paths)
         self.seen = min(self.seen + len(batch.photos), total)
@@ -160,7 +162,7 @@ class PhotoHealth(Callback):
             )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say how many were skipped in all."""
+        """Print how many photos were skipped in all."""
         count = len(self.corrupt) + len(self.held_out)
         if count and trainer.is_global_zero:
             print(f"photos that could not be read and were skipped: {count}", file=sys.stderr)
@@ -174,7 +176,7 @@ class PhotoHealth(Callback):
 
 
 class Preview(Callback):
-    """Draw a sheet of held-out photos, before above and after below, as the network paints them now.
+    """Draw a sheet of held-out photos above what the network makes of them now.
 
     Args:
         every_n_steps: Steps between two sheets.
@@ -191,7 +193,7 @@ class Preview(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw when it is time; the first sheet comes early, to show that something happens."""
+        """Draw every so many steps, and twice early in the run, so that the first result is soon seen."""
         step = trainer.global_step
         early = step in (self.every_n_steps // 10, self.every_n_steps // 2)
         if trainer.is_global_zero and (early or step % self.every_n_steps == 0 or step == trainer.max_steps):
@@ -214,10 +216,10 @@ class Preview(Callback):
 
 
 class StyleProgressBar(TQDMProgressBar):
-    """One bar for the whole run: steps done, time left, and the losses apart."""
+    """One bar for the whole run, with the losses beside it."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refresh rarely on a GPU, where every look at a loss makes the step wait for it."""
+        """Refresh rarely on a GPU, where reading a loss makes the step wait."""
         super().setup(trainer, pl_module, stage)
         if trainer.strategy.root_device.type != "cpu":
             self._refresh_rate = max(self._refresh_rate, 20)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +18,31 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 from train.errors import TrainError, require_at_least
 
 
+@contextlib.contextmanager
+def raise_interrupts() -> Iterator[None]:
+    """Make Ctrl-C a ``KeyboardInterrupt`` for whoever runs a trainer, and leave the signal's handler as it was.
+
+    Lightning exits with code 1 in its place, and ignores the signal from then on.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, whether the step was finished first or not.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
+
+
 def find_checkpoint(given: str | None, latest: Path) -> str | None:
-    """Take ``--ckpt_path`` at its word, and Lightning's word ``last`` for the checkpoint that the run's folder holds.
+    """Resolve ``--ckpt_path``: ``last`` means the checkpoint in the run's folder.
 
     Args:
         given: What was typed, if anything.
@@ -28,7 +52,8 @@ def find_checkpoint(given: str | None, latest: Path) -> str | None:
         The path of a file, or None if none was asked for.
 
     Raises:
-        TrainError: If ``last`` or the file is not there, or for Lightning's words for what is not kept here.
+        TrainError: If there is no such file, or for ``best`` and other words of Lightning's for checkpoints that are
+            not kept here.
     """
     if given == "last":
         if not latest.is_file():
@@ -49,19 +74,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".tmp")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint with ``weights_only=True``, whatever was asked: no checkpoint of ours needs more.
+        """Read a checkpoint, always with ``weights_only=True``: no checkpoint of this trainer needs more.
 
         Raises:
-            TrainError: If there is no such file or it is no checkpoint.
+            TrainError: If there is no such file, or it is not a checkpoint of this trainer.
         """
         if not Path(path).is_file():
             raise TrainError(f"checkpoint '{path}' does not exist; name the last.ckpt of a run folder")
@@ -69,19 +97,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         except Exception as error:  # torch.load raises whatever its pickle and its archive reader raise
             raise TrainError(
-                f"checkpoint '{path}' cannot be read; it is damaged or was written by another program"
+                f"checkpoint '{path}' cannot be read: it is damaged, or another program wrote it; name the last.ckpt "
+                "of a run folder"
             ) from error
         if not isinstance(loaded, dict) or "random_state" not in loaded:
-            raise TrainError(f"'{path}' is no checkpoint of this trainer; name the last.ckpt of a run folder")
+            raise TrainError(f"'{path}' is not a checkpoint of this trainer; name the last.ckpt of a run folder")
         return loaded
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
-    """Ctrl-C was pressed and the run stands saved."""
+    """Ctrl-C was pressed, and the checkpoint of the step that was under way is written."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped after step {step}")
-        self.step = step
 
 
 class LatestCheckpoint(Checkpoint):
@@ -89,17 +117,24 @@ class LatestCheckpoint(Checkpoint):
 
     Args:
         every_n_steps: Steps between two checkpoints.
+
+    Attributes:
+        path: The file.
+        saved_step: Step of the state that it holds; None as long as this run has none.
     """
 
     def __init__(self, every_n_steps: int = 100) -> None:
         require_at_least(1, checkpoint__every_n_steps=every_n_steps)
         self.every_n_steps = every_n_steps
         self.path = Path("last.ckpt")
+        self.saved_step: int | None = None
         self._asked_to_stop = False
         self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C: a step that has begun is finished first, so that the saved state is a whole one."""
+        """Handle Ctrl-C: the step under way is finished first, so that a complete state is saved."""
+        resumed = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.path.resolve()
+        self.saved_step = trainer.global_step if resumed else None
         # Of several processes each would hear the signal at another step, and wait for the others forever.
         if trainer.world_size == 1:
             self._previous = signal.signal(signal.SIGINT, self._ask_to_stop)
@@ -117,6 +152,7 @@ class LatestCheckpoint(Checkpoint):
         step = trainer.global_step
         if self._asked_to_stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
             trainer.save_checkpoint(self.path)
+            self.saved_step = step
         if self._asked_to_stop and step < trainer.max_steps:
             raise Interrupted(step)
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from data.files import make_folder, write_whole
-from export.cli import INTERRUPTED
 from export.graph.convert import convert
 from export.version import project_version
 from models.style_file import StyleCard, save_style
 from models.vgg import SMALL_WEIGHTS
-from train.cli import USER_ERRORS
+from train.cli import USER_ERRORS, run_command
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.errors import TrainError
 from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
-from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
+from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
 from train.fit.run_folder import RunFolder, describe_file
@@ -41,22 +40,42 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
+class RunLogger(TensorBoardLogger):
+    """TensorBoard's log, which writes nothing before the first step: a run that cannot start leaves no file.
+
+    Attributes:
+        begun: Whether the run has begun.
+    """
+
+    begun = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """TensorBoard's writer, or one that ignores everything until the run has begun."""
+        return super().experiment if self.begun else _DummyExperiment()
+
+
 class RunConfigCallback(SaveConfigCallback):
     """Keep the whole configuration beside what it makes.
 
     Attributes:
-        replaced_events: TensorBoard's files of the run that this one replaces; Lightning adds its own before it starts.
+        begun: Whether the run has begun, and its folder is written to.
     """
 
-    replaced_events: Sequence[Path] = ()
+    begun = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: the checkpoint to go on from may still turn out not to fit."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the run folder, now that everything was found."""
+        self.begun = True
         if trainer.is_global_zero:
             self.save_config(trainer, pl_module, "fit")
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.begun = True
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Remove the run that this one replaces, and write ``config.yaml``."""
@@ -64,8 +83,6 @@ class RunConfigCallback(SaveConfigCallback):
         folder.path.mkdir(parents=True, exist_ok=True)
         if trainer.ckpt_path is None:
             folder.clear()
-            for file in self.replaced_events:
-                file.unlink(missing_ok=True)
         write_whole(folder.config, dump_config(self.parser, self.config))
 
 
@@ -75,7 +92,7 @@ def dump_config(parser: LightningArgumentParser, config: Any) -> str:
 
 
 class TrainingCLI(LightningCLI):
-    """Lightning's command line, for which a value that a part refuses is the user's mistake."""
+    """Lightning's command line, which reports a value that a class refuses as the user's mistake."""
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer."""
@@ -87,33 +104,47 @@ class TrainingCLI(LightningCLI):
             raise TrainError(str(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Build the trainer, which may ask for hardware that is not here."""
+        """Build the trainer; it may need hardware that this machine does not have."""
         try:
             return super().instantiate_trainer(**kwargs)
         except MisconfigurationException as error:
             reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
             raise TrainError(
-                f"no trainer can be made of its flags ({reason}); leave --trainer.accelerator and --trainer.devices "
-                "out to take what this machine has"
+                f"the --trainer flags do not fit this machine ({reason}); leave out --trainer.accelerator and "
+                "--trainer.devices to use what it has"
             ) from error
 
 
 class StyleCLI(TrainingCLI):
-    """``fit`` trains and exports a style; ``validate`` judges a checkpoint on the held-out photos."""
+    """``fit`` trains and exports a style; ``validate`` computes a checkpoint's loss on the held-out photos.
+
+    Attributes:
+        folder: The run folder, once it is known.
+        made: Folders that were made for it, the deepest first.
+        written: The finished style's files, as far as they are written.
+    """
 
     folder: RunFolder
+    made: tuple[Path, ...] = ()
+    written: tuple[Path, ...] = ()
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Offer what makes sense for a style."""
+        """Leave out ``test`` and ``predict``, which a style has no use for."""
         everything = LightningCLI.subcommands()
         return {name: everything[name] for name in ("fit", "validate")}
 
+    def _parse_ckpt_path(self) -> None:
+        # Lightning would read settings out of the checkpoint; ours holds none, and a damaged one has no sentence there.
+        pass
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what a run is called, and how often it reports."""
+        """Add the flags that name a run, and those of the callbacks."""
         parser.add_argument("--name", type=str | None, default=None, help="Name of the style (default: the painting's)")
         parser.add_argument("--runs", type=str, default="runs", help="Folder that run folders are made in")
         parser.add_argument("--license", type=str, default="", help="Terms of use, written into the exported file")
+        # The spelling of versions before 0.2, which the config.yaml of their run folders holds.
+        parser.add_argument("--licence", type=str | None, default=None, help=argparse.SUPPRESS)
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run of the same name")
         parser.add_lightning_class_args(LossGuard, "guard")
         parser.add_lightning_class_args(Preview, "preview")
@@ -121,10 +152,16 @@ class StyleCLI(TrainingCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def before_instantiate_classes(self) -> None:
-        """Settle what was left open, say it, and make sure that the run may write where it will."""
+        """Complete the configuration, and make sure that the run may write to its folder."""
         config = self.config[self.subcommand]
+        former = config.pop("licence", None)
+        if former is not None:
+            config.license = former
         if config.trainer.max_epochs is not None or config.trainer.max_steps < 1:
-            raise TrainError("the length of a run is told in steps; set --trainer.max_steps, and leave max_epochs out")
+            raise TrainError(
+                "the length of a run is a number of steps; set --trainer.max_steps to 1 or more, and leave out "
+                "--trainer.max_epochs"
+            )
         paintings = config.model.style
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
@@ -133,28 +170,30 @@ class StyleCLI(TrainingCLI):
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()
-            make_folder(self.folder.path.parent, "--runs")
+            runs = self.folder.path.parent
+            self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
+            make_folder(runs, "--runs")
         elif checkpoint is None:
-            config.ckpt_path = self._choose_judged(config.model.start_from)
+            config.ckpt_path = self._choose_validated(config.model.start_from)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
-    def _choose_judged(self, start_from: str | None) -> str | None:
-        """Return the run's checkpoint, or None for the style that it would start from: random weights are no style."""
+    def _choose_validated(self, start_from: str | None) -> str | None:
+        """Return the run's checkpoint, or None to validate ``start_from``; random weights are refused."""
         latest = self.folder.checkpoint
         if latest.is_file():
-            print(f"judging {latest}")
+            print(f"validating {latest}")
             return str(latest)
         if start_from is None:
-            raise TrainError(f"'{self.folder.path}' holds no last.ckpt to judge; name a checkpoint with --ckpt_path")
-        print(f"judging {start_from}")
+            raise TrainError(f"'{self.folder.path}' holds no last.ckpt to validate; name a checkpoint with --ckpt_path")
+        print(f"validating {start_from}")
         return None
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the trainer write into the run folder."""
         config = self.config[self.subcommand]
         kwargs["default_root_dir"] = str(self.folder.path)
-        kwargs["logger"] = TensorBoardLogger(self.folder.path, name="", version="tensorboard")
+        kwargs["logger"] = RunLogger(self.folder.path, name="", version="tensorboard")
         kwargs["plugins"] = [*(config.trainer.plugins or []), AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -165,12 +204,10 @@ class StyleCLI(TrainingCLI):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):
                 callback.path = self.folder.checkpoint
-            elif isinstance(callback, RunConfigCallback):
-                callback.replaced_events = self.folder.list_events()
         return trainer
 
     def before_fit(self) -> None:
-        """Read what the run needs, while nothing is written yet, and say what is going to happen."""
+        """Read the photos, the painting and the frozen network before anything is written, and announce the run."""
         self.datamodule.setup("fit")
         self.model.prepare()
         trainer, config = self.trainer, self.config[self.subcommand]
@@ -185,7 +222,7 @@ class StyleCLI(TrainingCLI):
             )
 
     def after_fit(self) -> None:
-        """Write the weights, export them, and say where everything is."""
+        """Write the weights, export them, and print where everything is."""
         if not self.trainer.is_global_zero:
             return
         config = self.config[self.subcommand]
@@ -200,9 +237,38 @@ class StyleCLI(TrainingCLI):
             held_out_loss=self.model.held_out_loss,
         )
         save_style(self.folder.weights, self.model.network, card)
+        self.written = (self.folder.weights,)
         report = convert(self.folder.weights, self.folder.onnx, overwrite=True)
+        self.written = (self.folder.weights, self.folder.onnx)
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
+
+    def describe_stop(self) -> str:
+        """Say after Ctrl-C what was written and how to go on."""
+        callbacks = self.trainer.callbacks if hasattr(self, "trainer") else []  # type: ignore[attr-defined]
+        if not any(isinstance(callback, RunConfigCallback) and callback.begun for callback in callbacks):
+            return "stopped before the first step; nothing was written"
+        path, total = self.folder.checkpoint, self.trainer.max_steps
+        step = next((callback.saved_step for callback in callbacks if isinstance(callback, LatestCheckpoint)), None)
+        if self.folder.onnx in self.written:
+            return f"stopped after the export; '{self.folder.path}' is complete"
+        if self.folder.weights in self.written:
+            return (
+                f"stopped during the export; '{path}' (step {step} of {total}) and '{self.folder.weights}' are "
+                f"written; export with python -m export {self.folder.path} --output {self.folder.onnx} --overwrite"
+            )
+        if step is None:
+            return (
+                f"stopped before the first checkpoint; '{self.folder.path}' holds the configuration and the losses so "
+                "far, but nothing to go on from; start anew with the same command"
+            )
+        return f"stopped; '{path}' holds step {step} of {total}; go on with the same command and --ckpt_path {path}"
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders that were made for a run that then did not begin."""
+        for folder in self.made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def describe_weights(network: str, source: str) -> str:
@@ -223,28 +289,26 @@ def main(args: list[str] | None = None) -> int:
     """
     quiet_libraries()
     keep_freed_memory()
-    cli: StyleCLI | None = None
-    try:
-        cli = StyleCLI.__new__(StyleCLI)
-        cli.__init__(  # type: ignore[misc]
-            StyleTraining,
-            PhotoData,
-            args=args,
-            parser_class=StyleArgumentParser,
-            parser_kwargs={"prog": "python -m train", "description": "Train one style, and export it."},
-            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
-            save_config_callback=RunConfigCallback,
-            save_config_kwargs={"save_to_log_dir": False},
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-        )
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped before the first step; nothing was written", file=sys.stderr)
-        return INTERRUPTED
-    except Interrupted as stop:
-        print(f"{stop}; go on with the same command and --ckpt_path {cli.folder.checkpoint}" if cli else stop)
-        return INTERRUPTED
-    return 0
+    # In two steps: after Ctrl-C it is asked what it has written, though its constructor, which does all, did not end.
+    cli = StyleCLI.__new__(StyleCLI)
+    callbacks = [PhotoHealth(), StyleProgressBar(refresh_rate=1)]
+
+    def work() -> None:
+        try:
+            with raise_interrupts():
+                cli.__init__(  # type: ignore[misc]
+                    StyleTraining,
+                    PhotoData,
+                    args=args,
+                    parser_class=StyleArgumentParser,
+                    parser_kwargs={"prog": "python -m train", "description": "Train one style, and export it."},
+                    trainer_defaults={**TRAINER_DEFAULTS, "callbacks": callbacks},
+                    save_config_callback=RunConfigCallback,
+                    save_config_kwargs={"save_to_log_dir": False},
+                    seed_everything_default=0,
+                    auto_configure_optimizers=False,
+                )
+        finally:
+            cli.remove_empty_folders()
+
+    return run_command(work, cli.describe_stop)

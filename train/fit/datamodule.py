@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.images import ImageError, list_images
 from data.photos import (
+    CROP_SCALE,
     Failures,
     HeldOutPhotos,
     PhotoBatch,
@@ -66,7 +68,7 @@ class PhotoData(pl.LightningDataModule):
         image_size: int = 256,
         batch_size: int = 4,
         workers: int | None = None,
-        crop_scale: tuple[float, float] = (0.4, 1.0),
+        crop_scale: tuple[float, float] = CROP_SCALE,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -134,6 +136,7 @@ class PhotoData(pl.LightningDataModule):
             collate_fn=collate,
             pin_memory=trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
+            worker_init_fn=_ignore_interrupt,
             prefetch_factor=4 if self.workers else None,
         )
 
@@ -160,7 +163,7 @@ class PhotoData(pl.LightningDataModule):
         return collate([shown[index] for index in range(len(shown))])
 
     def plan(self) -> dict[str, Any]:
-        """Say what fixes the photo order: a resumed run must agree with it."""
+        """Return what the order of the photos depends on; a resumed run must have the same."""
         trainer = self._trainer()
         return {
             "photos": fingerprint(self.training_paths, self.photos),
@@ -196,6 +199,11 @@ class PhotoData(pl.LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("PhotoData works inside a Trainer; call trainer.fit(..., datamodule=...)")
         return self.trainer
+
+
+def _ignore_interrupt(worker: int) -> None:
+    # A terminal sends Ctrl-C to the workers, too; the step under way may still need their photos.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _split_samples() -> tuple[Path, list[Path], list[Path]]:

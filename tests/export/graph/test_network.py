@@ -130,4 +130,4 @@ def test_batch_height_and_width_are_free():
 
 def test_contract_has_the_networks_own_numbers():
     assert SMALLEST_SIDE == models_network.SMALLEST_SIDE
-    assert CELL == models_network.STRIDE
+    assert CELL == models_network.CELL

@@ -5,10 +5,12 @@ import torch
 
 from tests.errors import one_error
 from tests.pictures import write_photos
-from train.bench import command as bench
-from train.bench.command import count_gflop, main, measure_ceiling, measure_decoding
-from train.bench.step import build_step, random_weights
-from train.compute.precision import FLOAT32
+from train.bench import measure
+from train.bench.command import main
+from train.bench.measure import count_gflop, measure_ceiling, measure_decoding, random_weights
+from train.bench.reference import build_reference_step, draw_painting
+from train.compute.precision import BFLOAT16, FLOAT32
+from train.fit.step import build_step
 
 
 @pytest.fixture(scope="module")
@@ -18,21 +20,20 @@ def weights(tmp_path_factory):
 
 def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    losses = {}
-    for kind in ("reference", "ours"):
-        step, _ = build_step(kind, weights, 64, 10_000, precision=FLOAT32, compiled=False)
-        losses[kind] = [step(photos).item() for _ in range(4)]
+    ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False)
+    reference, _ = build_reference_step(weights, 64, 10_000)
+    losses = {
+        kind: [step(photos).item() for _ in range(4)] for kind, step in (("ours", ours), ("reference", reference))
+    }
     assert losses["ours"] == pytest.approx(losses["reference"], rel=2e-3)
     assert losses["ours"][-1] != losses["ours"][0]
 
 
 def test_low_precision_starts_at_the_same_loss(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    first = {}
-    for kind in ("reference", "ours"):
-        step, _ = build_step(kind, weights, 64, 10, compiled=False)
-        first[kind] = step(photos).item()
-    assert first["ours"] == pytest.approx(first["reference"], rel=0.02)
+    ours, _ = build_step(weights, draw_painting(64), 10, precision=BFLOAT16, compiled=False)
+    reference, _ = build_reference_step(weights, 64, 10)
+    assert ours(photos).item() == pytest.approx(reference(photos).item(), rel=0.02)
 
 
 def test_operations_are_counted(weights):
@@ -43,7 +44,7 @@ def test_operations_are_counted(weights):
 
 
 def test_the_machine_has_a_ceiling():
-    assert all(value > 0 for value in measure_ceiling(256).values())
+    assert all(value > 0 for value in measure_ceiling(["float32"], 256).values())
 
 
 def test_decoding_is_measured(tmp_path):
@@ -71,7 +72,7 @@ def test_quality_needs_real_input(capsys):
 )
 def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench, "measure_ceiling", None)
+    monkeypatch.setattr(measure, "measure_ceiling", None)
     write_photos(tmp_path / "photos", 3)
     (tmp_path / "figures.json").write_text("mine")
     assert main(arguments) == 2
@@ -85,3 +86,20 @@ def test_zero_of_anything_is_refused(capsys, flag):
         main([flag, "0"])
     assert stop.value.code == 2
     assert flag in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("precision", "products"), [("float32", ["float32"]), ("bfloat16", ["float32", "bfloat16"])])
+def test_only_products_of_the_precisions_that_steps_compute_in_are_measured(monkeypatch, capsys, precision, products):
+    monkeypatch.setenv("ONESTROKE_PRECISION", precision)
+    both = {"reference": 4.0, "ours": 2.0}
+    speed = {"batch": 4, "size": 64, "seconds_per_step": both, "pictures_per_second": both, "ratio": 2.0}
+    speed |= {"peak_mb": both, "growth_mb": {"steps": 1, "resident_mb": 0.0}}
+    asked = []
+    monkeypatch.setattr(measure, "measure_ceiling", lambda names: asked.extend(names) or dict.fromkeys(names, 100.0))
+    monkeypatch.setattr(measure, "count_gflop", lambda *_: 200.0)
+    monkeypatch.setattr(measure, "measure_speed", lambda *_: speed)
+    assert main([]) == 0
+    assert asked == products
+    said = capsys.readouterr().out
+    assert f"our step computes in {precision} on" in said
+    assert "ratio 2.00" in said

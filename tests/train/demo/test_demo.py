@@ -12,7 +12,8 @@ from data.images import decode, encode, from_array, to_array
 from models.style_file import load_style
 from tests.pictures import noise, ramp, write
 from tests.train.small_run import ROOT
-from train.demo.__main__ import find_shipped, main
+from train.demo.command import find_shipped, main
+from train.fit.datamodule import PhotoData
 from train.errors import TrainError
 from train.fit.datamodule import PhotoData
 

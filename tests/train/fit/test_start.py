@@ -37,26 +37,26 @@ def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finishe
     assert snapshot(finished) == before
 
 
-def test_validation_judges_the_latest_checkpoint_and_says_so(finished, capsys):
+def test_validation_takes_the_latest_checkpoint_and_says_so(finished, capsys):
     given = finished / "runs" / "small" / "last.ckpt"
     said = []
     for option in (None, given):
         assert main(["validate", *arguments(finished, steps=2, ckpt_path=option)[1:]]) == 0
         said.append(capsys.readouterr().out)
-    assert f"judging {given}\n" in said[0]
+    assert f"validating {given}\n" in said[0]
     losses = [[line for line in text.splitlines() if "val_loss" in line] for text in said]
     assert losses[0] == losses[1] != []
 
 
-def test_validation_does_not_judge_random_weights(finished, capsys):
+def test_validation_refuses_random_weights(finished, capsys):
     assert main(["validate", *arguments(finished, steps=2, name="new")[1:]]) == 2
     assert "--ckpt_path" in one_error(capsys)
 
 
-def test_validation_judges_the_style_that_a_run_would_start_from(finished, capsys):
+def test_validation_takes_the_style_that_a_run_would_start_from(finished, capsys):
     style = finished / "runs" / "small" / "style.safetensors"
     assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
-    assert f"judging {style}" in capsys.readouterr().out
+    assert f"validating {style}" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -93,3 +93,29 @@ def test_ctrl_c_before_the_first_step_is_no_traceback(tmp_path, monkeypatch, cap
     assert main(arguments(tmp_path, steps=4)) == 130
     assert "stopped before the first step" in capsys.readouterr().err
     assert not (tmp_path / "runs" / "small").exists()
+
+
+@pytest.mark.parametrize("kind", ["damaged", "foreign", "other network"])
+def test_a_checkpoint_that_does_not_fit_leaves_nothing(finished, tmp_path, capsys, kind):
+    path = tmp_path / "given.ckpt"
+    if kind == "damaged":
+        path.write_bytes(b"nothing")
+    elif kind == "foreign":
+        torch.save({"state_dict": {}}, path)
+    else:
+        path.write_bytes((finished / "runs" / "small" / "last.ckpt").read_bytes())
+    options = {"ckpt_path": path, "model.network.width": 5, "runs": tmp_path / "made" / "runs"}
+    assert main(arguments(tmp_path, steps=2, **options)) == 2
+    assert "checkpoint" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("how", ["flag", "config"])
+def test_former_spelling_of_the_license_is_taken(tmp_path, how):
+    (tmp_path / "old.yaml").write_text("licence: CC0\n")
+    given = ["--licence", "CC0"] if how == "flag" else ["--config", str(tmp_path / "old.yaml")]
+    assert main([*arguments(tmp_path, steps=1), *given]) == 0
+    run = tmp_path / "runs" / "small"
+    assert load_style(run / "style.safetensors")[1].license == "CC0"
+    assert "license: CC0" in (run / "config.yaml").read_text()
+    assert "licence" not in (run / "config.yaml").read_text()

@@ -1,11 +1,15 @@
 """A kept style is the trained one in half the bytes."""
 
+import errno
+from pathlib import Path
+
 import pytest
 import torch
 
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style, save_style
-from train.keep.__main__ import main
+from tests.errors import one_error
+from train.keep.command import main
 
 
 def test_kept_style_paints_the_same_picture(tmp_path):
@@ -39,3 +43,23 @@ def test_an_output_that_cannot_be_is_refused_with_nothing_left(tmp_path, monkeyp
     assert main([".", output, "--overwrite"]) == 2
     assert "is a f" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["afile", "style.safetensors"]
+
+
+def test_only_a_safetensors_file_is_written(tmp_path, capsys):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    (tmp_path / "wave.onnx").write_text("mine")
+    assert main([str(tmp_path), str(tmp_path / "wave.onnx"), "--overwrite"]) == 2
+    assert "does not end in .safetensors" in one_error(capsys)
+    assert (tmp_path / "wave.onnx").read_text() == "mine"
+
+
+def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+
+    def fail(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    assert main([str(tmp_path), str(tmp_path / "kept.safetensors")]) == 2
+    assert "No space left on device" in one_error(capsys)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]

@@ -1,0 +1,117 @@
+"""Train a style, export it, and repaint a photo with it, without any download: ``make demo``.
+
+With your own pictures: ``make demo STYLE=painting.jpg PHOTOS=~/Pictures PHOTO=me.jpg``; each of them may be left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from data.files import make_folder, write_whole
+from data.images import contact_sheet, decode, encode, from_array, to_array
+from data.samples import SAMPLES, SHOWN, sample_photo
+from export.cli import INTERRUPTED, CommandParser, positive
+from train.cli import run_command
+from train.fit.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    parser = CommandParser(
+        prog="python -m train.demo",
+        description="Train a style, export it, and repaint a photo with it, without any download.",
+        epilog="example: python -m train.demo --style painting.jpg --photos ~/Pictures --photo me.jpg",
+    )
+    parser.add_argument("--style", type=Path, help="a painting in place of the drawn one")
+    parser.add_argument("--photos", type=Path, help="folder of photos to train on, in place of samples and scenes")
+    parser.add_argument("--photo", type=Path, help=f"photo to repaint, in place of the sample '{SHOWN}'")
+    parser.add_argument("--steps", type=positive, help="training steps (default: those of configs/demo.yaml)")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
+    parser.add_argument("--again", action="store_true", help="train anew, though the style is trained already")
+    parser.add_argument("overrides", nargs="*", help="after --: more flags for python -m train fit")
+    options = parser.parse_args(args)
+    # A training that is stopped reports itself what it has written.
+    return run_command(lambda: demonstrate(options), "stopped; make demo goes on from what is written")
+
+
+def demonstrate(options: argparse.Namespace) -> int:
+    """Train, export and repaint as the command line asks; returns the exit code."""
+    before = to_array(decode(options.photo.expanduser() if options.photo else sample_photo(SHOWN)))
+    make_folder(options.output)
+    run = RunFolder(options.output / (options.style.stem if options.style else "flowing_strokes"))
+    start = time.perf_counter()
+    code = train_style(run, options)
+    if code:
+        return code
+    trained = time.perf_counter()
+    from export.runtime.stylizer import Stylizer
+
+    stylizer = Stylizer(run.onnx)
+    loaded = time.perf_counter()
+    after = stylizer(before)
+    painted = time.perf_counter()
+    encode(from_array(after), options.output / "painted.jpg")
+    encode(from_array(contact_sheet([[before, after]])), options.output / "before-after.png")
+    height, width = before.shape[:2]
+    print(f"\ntraining and export: {trained - start:.0f} s; repainting {width} x {height}: {painted - loaded:.2f} s")
+    print(f"the picture:  {options.output / 'before-after.png'}")
+    print(f"the network:  {run.onnx}; how it learned: {run.previews}")
+    if options.photo is None:
+        print(f"the photo is '{SHOWN}' of scikit-image's samples ({SAMPLES[SHOWN]})")
+    print("next, your own pictures:  make demo STYLE=my.jpg PHOTOS=~/Pictures PHOTO=me.jpg")
+    print(f"repaint more with this:   .venv/bin/python -m export.stylize {run.onnx} photo.jpg --output painted.jpg")
+    print("train for hours with VGG: .venv/bin/python -m train fit --model.style my.jpg --data.photos FOLDER")
+    return 0
+
+
+def find_shipped(file: str) -> Path:
+    """Return the path of a file of the checkout or the installed package, short where the command is run from there."""
+    path = ROOT / file
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def train_style(run: RunFolder, options: argparse.Namespace) -> int:
+    """Train and export, unless that is done; resume an earlier demo that was stopped.
+
+    Args:
+        run: Where to.
+        options: Of the command line.
+
+    Returns:
+        The exit code of ``python -m train fit``.
+    """
+    flags = ["--name", run.path.name, "--runs", str(run.path.parent)]
+    # The config names both as the checkout has them, and the command may be run from anywhere.
+    flags += ["--model.start_from", str(find_shipped("models/pretrained/wave.safetensors"))]
+    flags += ["--model.style", str(find_shipped("data/styles/flowing_strokes.jpg")), *options.overrides]
+    if options.style:
+        flags += ["--model.style", str(options.style.expanduser()), "--license", ""]
+    if options.photos:
+        flags += ["--data.photos", str(options.photos.expanduser()), "--data.scene_share", "0", "--data.held_out", "1"]
+    if options.steps:
+        flags += ["--trainer.max_steps", str(options.steps), "--trainer.val_check_interval", str(options.steps)]
+    # The flags of the earlier training: with others, other photos say, it is trained anew.
+    asked = run.path / "demo.json"
+    same = asked.is_file() and json.loads(asked.read_text()) == flags and not options.again
+    if same and run.onnx.is_file():
+        print(f"'{run.path}' is trained already; make demo AGAIN=1 trains it anew")
+        return 0
+    if same and run.checkpoint.is_file():
+        print(f"going on from {run.checkpoint}")
+        resume = ["--ckpt_path", str(run.checkpoint)]
+    else:
+        run.path.mkdir(parents=True, exist_ok=True)
+        write_whole(asked, json.dumps(flags))
+        resume = ["--overwrite", "true"]
+    # Here, so that --help does not wait for torch.
+    from train.fit.command import main as train
+
+    code = train(["fit", "--config", str(ROOT / "configs" / "demo.yaml"), *flags, *resume])
+    if code == INTERRUPTED:
+        print("make demo goes on from there")
+    return code

@@ -1,0 +1,115 @@
+"""The training step: how its loss is computed, and the whole step outside of Lightning, to be timed and examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from models.losses import LossConfig, LossTerms
+from models.network import StyleNetwork
+from models.turned_loss import ORIENTATIONS, TurnedLoss
+from models.vgg import PerceptualName, VGGFeatures
+from train.compute.memory import keep_freed_memory
+from train.compute.precision import autocast, best_precision
+from train.fit.schedule import LEARNING_RATE, one_cycle
+
+Step = Callable[[Tensor], Tensor]
+"""From photos, shape (B, 3, S, S) in [0, 1], to the loss before the step, a scalar without gradient."""
+
+
+def compute_loss(stylize: Callable[[Tensor], Tensor], loss: TurnedLoss, photos: Tensor, step: int) -> LossTerms:
+    """Stylize photos and compute their loss: what the trainer does at each step, and what the bench times.
+
+    Args:
+        stylize: The style network, compiled or not.
+        loss: With its style set.
+        photos: RGB in [0, 1], shape (B, 3, S, S).
+        step: Number of the training step.
+
+    Returns:
+        The terms; ``total`` is differentiable with respect to the network's weights.
+    """
+    photos = photos.contiguous(memory_format=torch.channels_last)
+    return loss(stylize(photos), photos, step)  # type: ignore[no-any-return]
+
+
+def choose_orientations(turned: str, perceptual: str) -> int:
+    """Return in how many orientations pictures are seen: with ``auto`` in all by the small network, else in one."""
+    return ORIENTATIONS if turned == "on" or (turned == "auto" and perceptual == "vgg_small") else 1
+
+
+def choose_device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build_step(
+    weights: str,
+    painting: Tensor,
+    steps: int,
+    seed: int = 0,
+    *,
+    precision: str | None = None,
+    compiled: bool = True,
+    perceptual: PerceptualName = "vgg19",
+) -> tuple[Step, StyleNetwork]:
+    """Build the step that ``python -m train fit`` takes with its default settings.
+
+    Args:
+        weights: Weights of the frozen network, ``default`` or a file.
+        painting: The style, RGB in [0, 1], shape (1, 3, H, W).
+        steps: Length of the learning-rate cycle.
+        seed: Of the network's first weights.
+        precision: Lightning's name of it; the best that the hardware has if None.
+        compiled: Compile the network.
+        perceptual: The frozen network.
+
+    Returns:
+        The step, and the network that it trains.
+    """
+    device = choose_device()
+    torch.manual_seed(seed)
+    network = StyleNetwork()
+    keep_freed_memory()
+    config = LossConfig()
+    features = VGGFeatures(perceptual, config.layers, weights)
+    loss = TurnedLoss(features, config, choose_orientations("auto", perceptual))
+    loss.set_style([painting])
+    loss.to(device)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stylize = torch.compile(network.forward) if compiled else network.forward
+    chosen = precision or best_precision(device.type)
+
+    def compute(photos: Tensor, number: int) -> Tensor:
+        with autocast(chosen, device):
+            return compute_loss(stylize, loss, photos, number).total
+
+    return make_step(compute, network, steps), network
+
+
+def make_step(compute: Callable[[Tensor, int], Tensor], network: nn.Module, steps: int) -> Step:
+    """Put an optimization step around a loss: Adam and one cycle of the learning rate, as in every training.
+
+    Args:
+        compute: From photos on the network's device and the step's number to a differentiable scalar.
+        network: What is trained, on its device.
+        steps: Length of the learning-rate cycle.
+
+    Returns:
+        The step; it takes photos from any device.
+    """
+    device = next(network.parameters()).device
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    schedule = one_cycle(optimizer, LEARNING_RATE, steps)
+
+    def step(photos: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        total = compute(photos.to(device), schedule.last_epoch)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        return total.detach()
+
+    return step

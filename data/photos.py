@@ -25,6 +25,9 @@ from data.images import ImageError, decode, scale_short_side, to_array, to_plane
 MAX_FAILURES = 20
 """Unreadable photos in a row that end a run: a few are an accident, this many are a wrong folder or a lost disk."""
 
+CROP_SCALE = (0.4, 1.0)
+"""Smallest and largest share of a photo's area that a random crop covers, wherever photos are trained on."""
+
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 """Width over height of the random crops before they are made square (Szegedy et al. 2014, section 6)."""
 
@@ -109,7 +112,7 @@ class PhotoStream(Dataset[Sample]):
         paths: Sequence[Path],
         size: int,
         seed: int,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
+        crop_scale: tuple[float, float] = CROP_SCALE,
         flip: bool = True,
     ) -> None:
         if not paths:

@@ -13,11 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONTENT_LAYERS = {"relu3_3": 1.0}
-"""Layers that hold the photo's content unless told, each with its share."""
-
-STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
-"""Layers that hold the style unless told, each with its share."""
+from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
+from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 
 STYLE_BALANCE = 2.0
 """What a ``style_weight`` of 1 means: chosen by eye, so that strokes and photo both stay legible."""

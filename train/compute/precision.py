@@ -1,10 +1,14 @@
-"""Which precision the training computes in: bfloat16 where the hardware has it, for it halves the work."""
+"""Which precision the training computes in: bfloat16 where the hardware has it, for it halves the work.
+
+torch is imported by functions, so that a configuration that names a precision loads without it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 """How a loss may be computed: ``auto`` is bfloat16 where the hardware has it."""
@@ -20,6 +24,8 @@ def best_precision(accelerator: str = "auto") -> str:
     Args:
         accelerator: Lightning's name of what will be used; all but ``cpu`` mean a GPU where there is one.
     """
+    import torch
+
     if accelerator != "cpu" and torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -43,4 +49,6 @@ def is_lowered(precision: PrecisionName, device: torch.device) -> bool:
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context that Lightning computes in, for code that runs without it."""
+    import torch
+
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BFLOAT16)

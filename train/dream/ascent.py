@@ -56,13 +56,14 @@ def dream(photo: Tensor, features: VGGFeatures, config: DreamConfig) -> Iterator
             total = torch.stack(
                 [weight * found[layer].square().mean() for layer, weight in config.layers.items()]
             ).sum()
-            if not math.isfinite(float(total)):
-                raise TrainError(f"the activation became {float(total)}; lower the weights of --layers")
+            activation = float(total.detach())
+            if not math.isfinite(activation):
+                raise TrainError(f"the activation became {activation}; lower the weights of --layers")
             (gradient,) = torch.autograd.grad(total, leaf)
             gradient = gradient / gradient.abs().mean().clamp_min(torch.finfo(torch.float32).tiny)
             moved = (leaf.detach() + config.step * gradient).clamp(0, 1)
             picture = moved.roll([-shift for shift in shifts], (2, 3))
-            yield picture, float(total.detach())
+            yield picture, activation
         detail = picture - base
 
 

@@ -47,9 +47,7 @@ class Objective:
         settings = self.settings
         if network in get_args(EfficientNetName):
             if weights != "default":
-                raise PerceptualWeightsError(
-                    f"{network} has weights of its own and takes no others; leave them out, or choose a VGG"
-                )
+                raise PerceptualWeightsError(f"{network} takes no weights but its own; leave them out, or choose a VGG")
             settings = settings | {"content_layers": JUDGE_CONTENT_LAYERS, "style_layers": JUDGE_STYLE_LAYERS}
             loss = PerceptualLoss(EfficientNetFeatures(), **settings)
         else:

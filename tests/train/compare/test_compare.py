@@ -206,7 +206,7 @@ def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, caps
     capsys.readouterr()
     flags |= {"reference-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--reference-weights: efficientnet_lite0 has weights of its own" in one_error(capsys)
+    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
 
 
 def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, capsys, monkeypatch):

@@ -1,6 +1,6 @@
-"""Style pictures that a program draws, for those who have no painting at hand: ``python -m data.drawings FOLDER``.
+"""Synthetic style pictures, for use without a painting: ``python -m data.drawings FOLDER``.
 
-Two are kept in ``data/styles/``: ``flowing_strokes`` (brush strokes that follow a flow) and ``stained_glass``.
+Two are stored in ``data/styles/``: ``flowing_strokes`` (brush strokes that follow a flow) and ``stained_glass``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from data.scenes import fractal_noise
 Floats = NDArray[np.float64]
 
 SUPERSAMPLING = 2
-"""Pillow draws without anti-aliasing: drawings are made larger and reduced."""
+"""Factor by which drawings are made larger and then reduced, because Pillow draws without anti-aliasing."""
 
 DUSK = ("#101c3c", "#1d3f72", "#2f7f93", "#86b7a4", "#f1dfae", "#f0a43c", "#d9512c", "#7c1f2d")
 """From night blue over teal and cream to vermilion."""
@@ -51,7 +51,7 @@ def draw_flowing_strokes(side: int = 768, seed: int = 7) -> Image.Image:
             middle = path[len(path) // 2]
             place = hue[_clip(middle[1], size), _clip(middle[0], size)] * 7 + draw.normal(0, 0.45)
             color = _blend(palette, place) + draw.normal(0, 9)
-            # A dark and a light edge: paint lies thick.
+            # A dark and a light edge make the paint look thick.
             for offset, light in ((width * 0.22, -38), (-width * 0.18, 26), (0, 0)):
                 shifted = [(px + offset * 0.7, py + offset) for px, py in path]
                 thick = max(2, int(width * (1 if offset == 0 else 0.9)))
@@ -108,7 +108,7 @@ DRAWINGS: dict[str, Callable[[], Image.Image]] = {
 
 
 def _smooth(draw: np.random.Generator, size: int, slope: float) -> Floats:
-    """Return fractal noise of unit variance that is drawn small and enlarged, for it has no fine detail."""
+    """Return fractal noise of unit variance, drawn small and enlarged, because it has no fine detail."""
     small = Image.fromarray(fractal_noise(draw, 128, slope).astype(np.float32))
     return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)
 

@@ -62,12 +62,15 @@ def write_whole(path: Path, content: bytes | str) -> None:
         content: What it holds; text becomes UTF-8.
 
     Raises:
-        OSError: If it cannot be written.
+        OutputError: If it cannot be written.
     """
     partial = _temporary(path)
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
+    except OSError as error:
+        remedy = "make room, or choose a place that you may write to and that has room"
+        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}); {remedy}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()

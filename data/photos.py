@@ -28,6 +28,9 @@ MAX_FAILURES = 20
 CROP_SCALE = (0.4, 1.0)
 """Default smallest and largest share of a photo's area that a random crop covers, before it is scaled."""
 
+CROP_SCALE = (0.4, 1.0)
+"""Smallest and largest share of a photo's area that a random crop covers, wherever photos are trained on."""
+
 ASPECT_RATIOS = (3 / 4, 4 / 3)
 """Width over height of the random crops before they are made square (Szegedy et al. 2014, section 6)."""
 

@@ -1,7 +1,7 @@
-"""Scenes made on the fly: pictures to train on for those who have no photos, or may not use them.
+"""Synthetic scenes, drawn as they are needed: training pictures in place of photos.
 
-Dead leaves (Lee, Mumford and Huang 2001) before gradients and fractal clouds: like photos, they have objects that hide
-one another, sizes without a preferred scale, shading, texture, and light that comes from one side.
+Dead leaves (Lee, Mumford and Huang 2001) in front of gradients and fractal clouds. Like photos, they have objects that
+occlude one another, sizes without a preferred scale, shading, texture, and light that comes from one side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from data.photos import Sample, mix_seed
 
 MOST_LEAVES = 160
-"""Objects of the fullest scenes; the emptiest have none."""
+"""Largest number of objects in a scene; the smallest is 0."""
 
 
 def fractal_noise(draw: np.random.Generator, side: int, slope: float) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def draw_scene(side: int, seed: int) -> NDArray[np.uint8]:
 
 
 def _lay_out(side: int, count: int, draw: np.random.Generator) -> NDArray[np.int32]:
-    """Draw the objects' numbers, one over the other: shape (side, side), 0 where there is none."""
+    """Draw overlapping objects; return the number of the visible object at each pixel, (side, side), 0 for none."""
     canvas = Image.new("I", (side, side), 0)
     brush = ImageDraw.Draw(canvas)
     # Radii with density r^-2: r^-3 looks the same at every distance, but would show specks more than objects.
@@ -95,13 +95,13 @@ def _lay_out(side: int, count: int, draw: np.random.Generator) -> NDArray[np.int
 
 
 def _pick_color(draw: np.random.Generator, hue: float) -> tuple[float, float, float]:
-    """Pick a color near a scene's own hue, or seldom far from it, seldom saturated, at any brightness."""
+    """Pick a color, mostly near the scene's own hue, rarely saturated, at any brightness; RGB in [0, 1]."""
     own = hue + (draw.normal(0, 0.08) if draw.random() < 0.7 else draw.random())
     return colorsys.hsv_to_rgb(own % 1, draw.beta(1.5, 2.5), draw.beta(1.6, 1.3))
 
 
 class SceneStream(Dataset[Sample]):
-    """Scenes without end: sample ``n`` depends on the seed and on ``n`` alone.
+    """An endless series of scenes: sample ``n`` depends on the seed and on ``n`` alone.
 
     Args:
         size: Side of the scenes in pixels.
@@ -118,12 +118,12 @@ class SceneStream(Dataset[Sample]):
 
 
 class MixedStream(Dataset[Sample]):
-    """Photos, some of which give way to scenes: which ones depends on the seed and the sample's number alone.
+    """Photos, some replaced by scenes: which ones depends on the seed and the sample's number alone.
 
     Args:
         photos: Samples by number.
         scenes: Samples by number.
-        scene_share: How many of all samples are scenes, 0 to 1.
+        scene_share: Share of the samples that are scenes, 0 to 1.
         seed: What the choice is drawn from.
     """
 

@@ -15,13 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
+from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.network import CELL
-
-CONTENT_LAYERS = {"relu3_3": 1.0}
-"""Default layers of the photo's content, each with its share."""
-
-STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
-"""Default layers of the style, each with its share."""
 
 STYLE_BALANCE = 2.0
 """Factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and photo both stay legible."""

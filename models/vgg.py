@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 from urllib.error import URLError
 
 import torch
@@ -22,8 +22,8 @@ from torchvision.models import VGG16_Weights, VGG19_Weights
 from torchvision.models.vgg import cfgs as vgg_layouts
 
 from models.errors import ModelFileError
-
-PerceptualName = Literal["vgg16", "vgg19", "vgg_small"]
+from models.names import PerceptualName as PerceptualName  # noqa: PLC0414  (exported from here, too)
+from models.names import PoolingName as PoolingName  # noqa: PLC0414
 
 LAYOUTS: Mapping[str, tuple[int | str, ...]] = {
     "vgg16": tuple(vgg_layouts["D"]),
@@ -34,8 +34,6 @@ LAYOUTS: Mapping[str, tuple[int | str, ...]] = {
 
 ``vgg_small`` has VGG-19's layers as far as relu5_2, which is as deep as the literature's losses reach.
 """
-
-PoolingName = Literal["max", "average"]
 
 AVERAGE_GAIN = 1.4
 """What the mean of four neighbors is multiplied by, so that activations keep their size.

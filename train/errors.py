@@ -7,16 +7,26 @@ class TrainError(RuntimeError):
     """A run cannot start or go on; the message is one sentence for the user."""
 
 
+def spell_flag(name: str) -> str:
+    """Return the flag of a setting.
+
+    Args:
+        name: ``save_every`` for a flag of ours, which has dashes; ``data__batch_size`` for one of Lightning's, which
+            has a dot and keeps its underscores.
+    """
+    return f"--{name.replace('__', '.') if '__' in name else name.replace('_', '-')}"
+
+
 def require_at_least(least: int, **flags: int) -> None:
     """Refuse a number that is too small.
 
     Args:
         least: The smallest value allowed.
-        flags: Values by flag, with two underscores for its dot: ``data__batch_size``.
+        flags: Values by flag, as ``spell_flag`` takes them.
 
     Raises:
         TrainError: Naming the first flag whose value is smaller.
     """
     for name, value in flags.items():
         if value < least:
-            raise TrainError(f"--{name.replace('__', '.')} is {value}; it must be at least {least}")
+            raise TrainError(f"{spell_flag(name)} is {value}; it must be at least {least}")

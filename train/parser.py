@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
 import warnings
 from typing import NoReturn
 
-from jsonargparse import DefaultHelpFormatter
 from pytorch_lightning.cli import LightningArgumentParser
 
 
@@ -22,27 +20,6 @@ class StyleArgumentParser(LightningArgumentParser):
             super().error(message, ex)
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def spell_flags(args: list[str]) -> list[str]:
-    """Let flags be typed as other programs have them: ``--save-every 10``, and ``--overwrite`` without a value."""
-    spelled = []
-    for arg, following in zip(args, [*args[1:], "--"], strict=True):
-        if arg.startswith("--"):
-            name, equals, value = arg.partition("=")
-            name = "--" + name[2:].replace("-", "_")
-            bare = name in {"--preserve_color", "--overwrite"} and not equals and following.lower() not in _BOOLEANS
-            spelled.append(f"{name}=true" if bare else name + equals + value)
-        else:
-            spelled.append(arg)
-    return spelled
-
-
-_BOOLEANS = ("true", "false", "yes", "no", "on", "off")
-
-
-class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """jsonargparse's help, with the lines of examples left whole, to be copied."""
 
 
 def quiet_libraries() -> None:

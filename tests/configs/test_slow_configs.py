@@ -11,14 +11,14 @@ from tests.train.small_run import ROOT
 SETS = ("gatys", "keras_tutorial", "tensorflow_tutorial", "slides", "overview", "pytorch_tutorial")
 
 
-def test_layer_sets_of_the_literature_judge_after_the_relu():
+def test_layer_sets_of_the_literature_are_read_after_the_relu():
     for name in SETS:
         config = yaml.safe_load((ROOT / "configs" / "slow" / f"{name}.yaml").read_text())
         layers = {**config["content_layers"], **config["style_layers"]}
         assert all(layer.startswith("relu") for layer in layers), name
 
 
-def test_a_convolution_noted_in_torchvisions_network_is_rectified_in_place():
+def test_a_convolution_recorded_in_torchvisions_network_is_rectified_in_place():
     torch.manual_seed(0)
     network = make_layers(layouts["E"][:4])
     picture = torch.rand(1, 3, 32, 32)

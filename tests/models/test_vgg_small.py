@@ -10,7 +10,7 @@ from data.images import list_images
 from data.photos import HeldOutPhotos, collate, hold_out, read_style, to_unit
 from models.style_file import load_style
 from tests.train.small_run import ROOT
-from train.distill.evaluate import rank_correlation
+from train.distill.fidelity import rank_correlation
 from train.distill.pupils import build_loss
 
 NEEDED = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")

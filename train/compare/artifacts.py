@@ -1,31 +1,33 @@
-"""Defects of stylized pictures as numbers: blotches, checkerboards, bad borders, saturation."""
+"""Artifacts of stylized pictures as numbers: blotches, checkerboards, bad borders, saturated pixels."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+Picture = NDArray[np.uint8]
 
 FLAT = 8
 """Standard deviation, in levels of 255, below which a neighborhood of 41 x 41 pixels of a photo counts as flat."""
 
 BLOTCH = 40
-"""Levels by which a spot must differ from its surroundings to be one."""
+"""Levels of 255 by which a spot must differ from its surroundings to count."""
 
 STRIDES = (2, 4)
-"""Strides at which networks of this family sample: their checkerboards repeat every 2 or 4 pixels."""
+"""Strides in pixels of style networks: their checkerboards repeat every 2 or 4 pixels."""
 
 
-class Artifacts(NamedTuple):
-    """Defects of one picture, each 0 or near it for a clean one.
+@dataclass(frozen=True)
+class Artifacts:
+    """Artifacts of one picture, each near 0 for a clean one but the checkerboard, which noise alone takes to 4.
 
     Args:
         blotches: Share of the photo's flat area that spots cover, 0 to 1.
-        checkerboard: Power at the strides' frequencies over that of their surroundings; noise has 1 to 4.
-        border: How much more the outermost pixels differ from those further in than those do among themselves, 0 to 1.
+        checkerboard: Power at the strides' frequencies, divided by that of the frequencies around; 1 to 4 in noise.
+        border: Mean difference of the outermost pixels from those further in, less the difference within the latter and
+            less what the photo itself has, 0 to 1.
         saturation: Share of pixels with a channel at either end of its range, 0 to 1.
     """
 
@@ -36,11 +38,12 @@ class Artifacts(NamedTuple):
 
 
 THRESHOLDS = Artifacts(blotches=0.05, checkerboard=10.0, border=0.08, saturation=0.25)
-"""Above these a user would see it; set between clean pictures and such with a planted defect (test_artifacts)."""
+"""Values above which an artifact is visible; set between clean pictures and pictures with a planted artifact, see
+test_artifacts.py."""
 
 
-def measure_artifacts(photo: Pixels, picture: Pixels) -> Artifacts:
-    """Measure a stylized picture against its photo, both RGB, uint8, of one shape (H, W, 3), sides from 64 up."""
+def measure_artifacts(photo: Picture, picture: Picture) -> Artifacts:
+    """Measure a stylized picture against its photo, both uint8 RGB of one shape (H, W, 3), each side at least 64."""
     return Artifacts(
         blotches=measure_blotches(photo, picture),
         checkerboard=measure_checkerboard(picture),
@@ -49,7 +52,7 @@ def measure_artifacts(photo: Pixels, picture: Pixels) -> Artifacts:
     )
 
 
-def measure_blotches(photo: Pixels, picture: Pixels) -> float:
+def measure_blotches(photo: Picture, picture: Picture) -> float:
     """Return the share of the photo's flat area where the picture has spots larger than its strokes."""
     light = photo.astype(np.float64).mean(2)
     mean, square = _blur(light, 20), _blur(light**2, 20)
@@ -63,8 +66,8 @@ def measure_blotches(photo: Pixels, picture: Pixels) -> float:
     return float((spots[flat] > BLOTCH).mean())
 
 
-def measure_checkerboard(picture: Pixels) -> float:
-    """Return how far the power at the strides' frequencies stands out from its surroundings, at most."""
+def measure_checkerboard(picture: Picture) -> float:
+    """Return the largest ratio of the power at a stride's frequencies to that of the frequencies around them."""
     light = picture.astype(np.float64).mean(2)
     height, width = (side - side % 8 for side in light.shape)
     light = light[:height, :width] - light.mean()
@@ -78,16 +81,19 @@ def measure_checkerboard(picture: Pixels) -> float:
                     continue
                 row, column = down * height // stride, across * width // stride
                 around = _wrap(power, row, column, 7)
-                # The window spreads a point of the spectrum over its neighbors; a straight edge in the picture gives a
-                # whole line, against which a point on it is measured.
+                # The window spreads a point of the spectrum over its neighbors. A straight edge in the picture gives a
+                # line in the spectrum, so that the row and the column around the point are taken as surroundings, too.
                 peak = around[6:9, 6:9].mean()
                 usual = max(np.median(part) for part in (around, around[6:9], around[:, 6:9]))
                 largest = max(largest, float(peak / max(usual, 1e-9)))
     return largest
 
 
-def measure_border(picture: Pixels, band: int = 4) -> float:
-    """Return how much the outermost band differs from the next but one, beyond what that does from the following."""
+def measure_border(picture: Picture, band: int = 4) -> float:
+    """Return the mean difference of the outermost band from a band further in, less that of the latter from the next.
+
+    The largest of the four sides counts. Bands are ``band`` pixels wide and as far apart.
+    """
     values = picture.astype(np.float64) / 255
     worst = -1.0
     for turned in (values, values[::-1], values.transpose(1, 0, 2), values.transpose(1, 0, 2)[::-1]):
@@ -96,13 +102,13 @@ def measure_border(picture: Pixels, band: int = 4) -> float:
     return worst
 
 
-def measure_saturation(picture: Pixels) -> float:
+def measure_saturation(picture: Picture) -> float:
     """Return the share of pixels with a channel at 0 or 255."""
     return float(((picture == 0) | (picture == 255)).any(2).mean())
 
 
 def _blur(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    # A box mean by sums over rows and columns: Pillow blurs no floating-point pictures.
+    # A box mean from cumulative sums, for Pillow cannot blur floating-point pictures.
     padded = np.pad(values, radius, mode="edge")
     sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     size = 2 * radius + 1

@@ -1,12 +1,12 @@
-"""Fast against slow, in numbers: one photo, a network, and the optimization that it approximates."""
+"""Fast against slow, in numbers: one photo, a style network, and the optimization that it approximates."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,33 +17,145 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from data.photos import to_tensor, to_uint8
 from export.runtime.stylizer import Stylizer
 from models.losses import LossTerms, PerceptualLoss
-from train.compare.artifacts import THRESHOLDS, measure_artifacts
+from train.compare.artifacts import measure_artifacts
 from train.compute.precision import PrecisionName
-from train.slow.optimizer import TERMS, Pixels, judge_picture, make_judges
+from train.slow.optimizer import TERMS, PixelOptimizer, bind_loss, evaluate_picture
 
 STARTS = ("noise", "photo")
-"""Where the slow optimization begins: noise, as in the paper, and the stricter photo."""
+"""Starts of the slow optimization: noise, as in the paper, and the photo, from which it is faster."""
 
 CHECKPOINTS = (10, 25, 50, 100, 200, 300, 500)
-"""Iterations at which the slow result is looked at."""
+"""Iterations after which the slow result is evaluated."""
+
+SPEEDUPS = (100, 300, 500)
+"""Iterations whose time is divided by that of the fast pass."""
 
 PASSES = 3
 """Times that the fast pass is taken; the median counts."""
 
+Picture = NDArray[np.uint8]
+"""RGB, shape (H, W, 3)."""
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measure over several photos."""
+
+    median: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures(Generic[Value]):
+    """What is measured of a picture: numbers for one photo, or their spread over several.
+
+    Args:
+        loss: The loss that the style network was trained with.
+        content: Its content term.
+        style: Its style term.
+        ssim: Structural similarity to the photo (Wang et al. 2004), at most 1.
+        reference_content: Content term on the reference network, which was not trained with.
+        reference_style: Style term on the reference network.
+        blotches: See ``Artifacts``, as for the next three.
+        checkerboard: Artifact.
+        border: Artifact.
+        saturation: Artifact.
+    """
+
+    loss: Value
+    content: Value
+    style: Value
+    ssim: Value
+    reference_content: Value
+    reference_style: Value
+    blotches: Value
+    checkerboard: Value
+    border: Value
+    saturation: Value
+
+    def get(self, name: str) -> Value:
+        """Return a measure by name."""
+        value: Value = getattr(self, name)
+        return value
+
+
+MEASURES = tuple(field.name for field in fields(Measures))
+"""Names of the measures."""
+
+
+@dataclass(frozen=True)
+class FastResult:
+    """A style network on one photo.
+
+    Args:
+        picture: What it paints.
+        seconds: Of a pass.
+        equivalent: For each start and term, the L-BFGS iterations that reach the same value; None for more than were
+            taken.
+        speedup: For a number of L-BFGS iterations from noise, their time divided by that of a pass.
+        measures: Of the picture.
+    """
+
+    picture: Picture
+    seconds: float
+    equivalent: dict[str, dict[str, float | None]]
+    speedup: dict[int, float]
+    measures: Measures[float]
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """Fast and slow on one photo.
+
+    Args:
+        photo: Its name.
+        original: The photo itself.
+        curves: The optimization by start.
+        fast: Style networks by name.
+        slow: The optimization from the photo, by iterations.
+    """
+
+    photo: str
+    original: Picture
+    curves: dict[str, Curve]
+    fast: dict[str, FastResult]
+    slow: dict[int, Measures[float]]
+
+
+@dataclass(frozen=True)
+class FastSummary:
+    """A style network over several photos; the fields are those of ``FastResult``."""
+
+    seconds: Spread
+    equivalent: dict[str, dict[str, Spread]]
+    speedup: dict[int, Spread]
+    measures: Measures[Spread]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Several photos: style networks by name, and the optimization from the photo by iterations."""
+
+    fast: dict[str, FastSummary]
+    slow: dict[int, Measures[Spread]]
+
 
 @dataclass
 class Curve:
-    """An optimization's way.
+    """The course of an optimization.
 
     Args:
         losses: For each term its values after 0, 1, 2, ... iterations.
         seconds: Time passed after 0, 1, 2, ... iterations.
-        pictures: uint8 pictures, shape (H, W, 3), after the iterations named.
+        pictures: The pictures by iteration.
     """
 
     losses: dict[str, list[float]]
     seconds: list[float]
-    pictures: dict[int, NDArray[np.uint8]]
+    pictures: dict[int, Picture]
 
 
 def equivalent_iterations(losses: Sequence[float], target: float) -> float | None:
@@ -54,7 +166,7 @@ def equivalent_iterations(losses: Sequence[float], target: float) -> float | Non
         target: What is to be reached.
 
     Returns:
-        Iterations, interpolated linearly between two of them; 0 if the first value is low enough, None if none is.
+        Iterations, interpolated linearly between two of them; 0 if the first value is low enough, None if no value is.
     """
     if losses[0] <= target:
         return 0.0
@@ -73,15 +185,15 @@ def trace(
     precision: PrecisionName = "auto",
     progress: Callable[[], object] | None = None,
 ) -> Curve:
-    """Optimize with L-BFGS and note everything.
+    """Optimize with L-BFGS and record losses, times and pictures.
 
-    The losses are those of the pixels as they are; clamping them to [0, 1] for the picture may raise them, so that the
-    slow side is never judged worse than it is.
+    The losses are those of the pixels before they are clamped to [0, 1], which may raise a loss: this favors the slow
+    side.
 
     Args:
         loss: With its style set.
-        photo: RGB in [0, 1], shape (1, 3, H, W).
-        start: The first picture, of the same shape.
+        photo: RGB in [0, 1], shape (1, 3, H, W), on the loss's device.
+        start: The first picture, of the same shape and device.
         iterations: How many.
         kept: Iterations whose pictures are kept.
         precision: Of the optimization.
@@ -91,21 +203,20 @@ def trace(
         The curve.
     """
     content = loss.describe_content(photo)
-
-    judge, exact = make_judges(loss, content, precision, photo.device)
-    pixels = Pixels(start, judge, "lbfgs", exact=exact)
+    evaluate, exact = bind_loss(loss, content, precision, photo.device)
+    optimizer = PixelOptimizer(start, evaluate, "lbfgs", exact=exact)
     losses: dict[str, list[float]] = {name: [] for name in TERMS}
     seconds, pictures = [0.0], {}
     began = time.perf_counter()
-    for number, terms in enumerate(pixels.run(iterations), start=1):
+    for number, terms in enumerate(optimizer.run(iterations), start=1):
         seconds.append(time.perf_counter() - began)
         _note(losses, terms)
         if number in kept:
-            pictures[number] = to_uint8(pixels.picture[0])
+            pictures[number] = to_uint8(optimizer.picture[0])
         if progress:
             progress()
     with torch.no_grad():
-        _note(losses, judge(pixels.values.detach()))
+        _note(losses, evaluate(optimizer.values.detach()))
     return Curve(losses, seconds, pictures)
 
 
@@ -114,7 +225,7 @@ def _note(losses: dict[str, list[float]], terms: LossTerms) -> None:
         losses[name].append(float(term.detach()))
 
 
-def paint_fast(stylizer: Stylizer, photo: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+def paint_fast(stylizer: Stylizer, photo: Picture) -> tuple[Picture, float]:
     """Return the network's picture, and the median seconds of a pass after one that is not counted."""
     picture = stylizer(photo)
     seconds = []
@@ -125,88 +236,91 @@ def paint_fast(stylizer: Stylizer, photo: NDArray[np.uint8]) -> tuple[NDArray[np
     return picture, sorted(seconds)[PASSES // 2]
 
 
-def describe_picture(photo: NDArray[np.uint8], picture: NDArray[np.uint8], other: PerceptualLoss) -> dict[str, Any]:
-    """Measure what was not trained on: SSIM, another network's distances, artifacts."""
-    one, two = to_tensor(photo), to_tensor(picture)
-    distances = judge_picture(other, one, two)
-    return {
-        "ssim": float(structural_similarity_index_measure(two, one, data_range=1.0)),  # type: ignore[arg-type]
-        "other_content": distances["content"],
-        "other_style": distances["style"],
-        **measure_artifacts(photo, picture)._asdict(),
-    }
+def measure_picture(
+    photo: Picture, picture: Picture, loss: PerceptualLoss, reference: PerceptualLoss, device: torch.device
+) -> Measures[float]:
+    """Measure a picture.
+
+    Args:
+        photo: What was repainted.
+        picture: The result, of the same shape.
+        loss: The loss that the style network was trained with.
+        reference: The loss on the reference network.
+        device: Where both losses are.
+    """
+    one, two = to_tensor(photo).to(device), to_tensor(picture).to(device)
+    terms, distances = evaluate_picture(loss, one, two), evaluate_picture(reference, one, two)
+    return Measures(
+        **terms,
+        ssim=float(structural_similarity_index_measure(two, one, data_range=1.0)),  # type: ignore[arg-type]
+        reference_content=distances["content"],
+        reference_style=distances["style"],
+        **asdict(measure_artifacts(photo, picture)),
+    )
 
 
 def compare_photo(
     stylizers: Mapping[str, Stylizer],
-    photo: NDArray[np.uint8],
+    photo: Picture,
     loss: PerceptualLoss,
-    other: PerceptualLoss,
-    iterations: int,
+    reference: PerceptualLoss,
     curves: Mapping[str, Curve],
-) -> dict[str, dict[str, Any]]:
-    """Hold every network against the curves of one photo.
+    device: torch.device,
+) -> dict[str, FastResult]:
+    """Compare every style network with the curves of one photo.
 
     Args:
         stylizers: Networks by name.
-        photo: uint8, shape (H, W, 3).
+        photo: The photo.
         loss: The loss that the curves minimize.
-        other: A loss on another network's features.
-        iterations: Length of the curves.
+        reference: A loss on another network's features.
         curves: By start.
+        device: Where both losses are.
 
     Returns:
-        For each network: its picture, seconds, losses, equivalents by start and term, speed-ups, and the rest.
+        Results by the networks' names.
     """
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, FastResult] = {}
     for name, stylizer in stylizers.items():
         picture, seconds = paint_fast(stylizer, photo)
-        terms = judge_picture(loss, to_tensor(photo), to_tensor(picture))
-        equivalents: dict[str, dict[str, float | None]] = {}
+        measures = measure_picture(photo, picture, loss, reference, device)
+        equivalent: dict[str, dict[str, float | None]] = {}
         for start, curve in curves.items():
-            # From the photo the content begins at zero: every network is behind it, and it says nothing.
+            # From the photo the content begins at 0, which no network reaches.
             counted = TERMS if start == "noise" else ("loss", "style")
-            equivalents[start] = {term: equivalent_iterations(curve.losses[term], terms[term]) for term in counted}
-        speedups = {
-            str(count): curves["noise"].seconds[count] / seconds for count in (100, 300, 500) if count <= iterations
-        }
-        results[name] = {
-            "picture": picture,
-            "seconds": seconds,
-            **terms,
-            "equivalent": equivalents,
-            "speedup": speedups,
-            **describe_picture(photo, picture, other),
-        }
+            equivalent[start] = {
+                term: equivalent_iterations(curve.losses[term], measures.get(term)) for term in counted
+            }
+        slow = curves["noise"].seconds
+        speedup = {count: slow[count] / seconds for count in SPEEDUPS if count < len(slow)}
+        results[name] = FastResult(picture, seconds, equivalent, speedup, measures)
     return results
 
 
-def spread(values: Sequence[float | None], beyond: float) -> dict[str, float]:
+def spread(values: Sequence[float | None], beyond: float = 0) -> Spread:
     """Return median, smallest and largest; None counts as ``beyond``, the end of what was tried."""
     numbers = sorted(beyond if value is None else value for value in values)
-    return {"median": float(np.median(numbers)), "min": numbers[0], "max": numbers[-1]}
+    return Spread(float(np.median(numbers)), numbers[0], numbers[-1])
 
 
-def summarize(rows: Sequence[Mapping[str, Any]], iterations: int) -> dict[str, Any]:
-    """Boil the photos down to medians and spread, for each network and for the slow result at each checkpoint."""
-    summary: dict[str, Any] = {"fast": {}, "slow": {}}
-    plain = ("seconds", *TERMS, "ssim", "other_content", "other_style", *THRESHOLDS._fields)
-    for model in rows[0]["fast"]:
-        results = [row["fast"][model] for row in rows]
-        summary["fast"][model] = {
-            "equivalent": {
-                start: {
-                    term: spread([result["equivalent"][start][term] for result in results], iterations)
-                    for term in results[0]["equivalent"][start]
-                }
-                for start in STARTS
+def summarize(results: Sequence[PhotoResult], iterations: int) -> Summary:
+    """Reduce photos to medians and ranges, for each style network and for the slow result at each checkpoint."""
+    first = results[0]
+    fast = {}
+    for name, example in first.fast.items():
+        found = [result.fast[name] for result in results]
+        fast[name] = FastSummary(
+            spread([one.seconds for one in found]),
+            {
+                start: {term: spread([one.equivalent[start][term] for one in found], iterations) for term in terms}
+                for start, terms in example.equivalent.items()
             },
-            "speedup": {
-                count: spread([result["speedup"][count] for result in results], 0) for count in results[0]["speedup"]
-            },
-            **{name: spread([result[name] for result in results], 0) for name in plain},
-        }
-    for count in rows[0]["slow"]:
-        results = [row["slow"][count] for row in rows]
-        summary["slow"][count] = {name: spread([result[name] for result in results], 0) for name in results[0]}
-    return summary
+            {count: spread([one.speedup[count] for one in found]) for count in example.speedup},
+            _spread_measures([one.measures for one in found]),
+        )
+    slow = {count: _spread_measures([result.slow[count] for result in results]) for count in first.slow}
+    return Summary(fast, slow)
+
+
+def _spread_measures(found: Sequence[Measures[float]]) -> Measures[Spread]:
+    return Measures(**{name: spread([measures.get(name) for measures in found]) for name in MEASURES})

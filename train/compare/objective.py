@@ -1,4 +1,4 @@
-"""What fast and slow are judged by: the loss that a network was trained with, and another network's."""
+"""The losses of a comparison: the one that a style network was trained with, and one on a reference network."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from safetensors import safe_open
 
 from data.photos import read_style
 from export.runtime.stylizer import Stylizer
-from models.efficientnet import (
-    EFFICIENTNET_CONTENT_LAYERS,
-    EFFICIENTNET_STYLE_LAYERS,
-    EfficientNetFeatures,
-    EfficientNetName,
-)
+from models.efficientnet import EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_LAYERS, EfficientNetFeatures
 from models.losses import LossConfig, PerceptualLoss
+from models.names import EfficientNetName
 from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss that fast and slow share.
+    """The loss that a style network was trained with and that the slow optimization minimizes.
 
     Args:
         config: Layers and weights of the loss.
-        style_size: Short side at which the painting is looked at.
+        style_size: Short side in pixels that the painting is scaled to; None leaves it as it is.
         perceptual: The frozen network.
     """
 
@@ -37,7 +33,17 @@ class Objective:
     perceptual: str
 
     def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
-        """Build the loss on a network's features, with its style set; one that is no VGG looks at layers of its own."""
+        """Build the loss on the features of a frozen network, with its style set.
+
+        Args:
+            network: A VGG, which takes the objective's layers, or a network with layers of its own.
+            weights: ``default`` or a file in torchvision's layout.
+            style: The painting.
+
+        Raises:
+            PerceptualWeightsError: If the weights are absent or do not fit.
+            ImageError: If the painting cannot be read.
+        """
         config = self.config
         if network in get_args(EfficientNetName):
             if weights != "default":
@@ -51,44 +57,48 @@ class Objective:
 
 
 def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
-    """Find out by what a network was trained.
+    """Read from an exported network which loss it was trained with.
 
     Args:
         stylizer: An exported network.
 
     Returns:
-        Its objective and a sentence on where that was found; a foreign file gets the defaults.
+        Its objective, and where that was found; a file without a training configuration gets the defaults.
     """
     model: dict[str, Any] = {}
     if stylizer.card is not None:
         loaded = yaml.safe_load(stylizer.card.training_config) or {}
         model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
-    told = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
+    given = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
     # The grid term belongs to trainings: the slow optimization has none.
-    config = replace(LossConfig(**told), grid_weight=0)
-    found = f"as '{stylizer.path.name}' was trained" if model else "the defaults, for the file does not say its own"
+    config = replace(LossConfig(**given), grid_weight=0)
+    found = (
+        f"as '{stylizer.path.name}' was trained"
+        if model
+        else "the defaults, because the file holds no training configuration"
+    )
     return Objective(config, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
 
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:
-    """Tell whether two losses look through the very same network, whatever its weights' files are called."""
+    """Return whether two losses are computed on the same network with the same weights, whatever their files' names."""
     mine, theirs = one.features, other.features
     if mine.network != theirs.network:
         return False
     if not (isinstance(mine, VGGFeatures) and isinstance(theirs, VGGFeatures)):
-        return True  # a judge has but one set of weights
+        return True  # networks other than VGG have one set of weights
     weights = dict(theirs.named_buffers())
     return all(torch.equal(value, weights[name]) for name, value in mine.named_buffers())
 
 
-def describe_kinship(networks: dict[str, str]) -> str | None:
-    """Say in a sentence if one of two networks was distilled from the other, for then they judge alike.
+def describe_distillation(networks: dict[str, str]) -> str | None:
+    """Say in a sentence if one of two networks was distilled from the other, because then their losses agree.
 
     Args:
         networks: For each its name, and where its weights are: ``default`` or a file.
 
     Returns:
-        The sentence; None for networks that were trained apart.
+        The sentence; None for networks that were trained independently.
     """
     if "vgg_small" not in networks or len(networks) < 2:
         return None
@@ -97,8 +107,8 @@ def describe_kinship(networks: dict[str, str]) -> str | None:
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-    # What says nothing of itself is taken for the kept file's kind.
+    # A file without the header is taken to be distilled from the same network as the kept one.
     teacher = header.get("teacher", "vgg19").split()[0]
     if teacher not in networks:
         return None
-    return f"vgg_small was distilled from {teacher}, so that the other network is no independent judge."
+    return f"vgg_small was distilled from {teacher}, so the reference network is not independent."

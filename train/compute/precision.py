@@ -1,11 +1,15 @@
-"""Which precision the training computes in: bfloat16 where the hardware has it, which takes half the time."""
+"""Which precision the training computes in: bfloat16 where the hardware has it, which takes half the time.
+
+torch is imported by functions, so that a configuration that names a precision loads without it.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 from train.errors import TrainError
 
@@ -39,6 +43,8 @@ def best_precision(accelerator: str = "auto") -> str:
         return _NAMES[asked]
     if asked != "auto":
         raise TrainError(f"{ENVIRONMENT} is '{asked}'; set it to auto, float32 or bfloat16")
+    import torch
+
     if accelerator != "cpu" and torch.cuda.is_available():
         supported = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -66,4 +72,6 @@ def is_lowered(precision: PrecisionName, device: torch.device) -> bool:
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Return the context that Lightning uses for its name of a precision, for code that runs without Lightning."""
+    import torch
+
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == BFLOAT16)

@@ -1,131 +1,77 @@
 """Distil a small perceptual network: ``python -m train.distill --config configs/distill.yaml``.
 
-Writes one ``.safetensors`` file in torchvision's layout, for ``--model.perceptual vgg_small``.
+Writes one ``.safetensors`` file in torchvision's layout, for ``--model.perceptual vgg_small``. Lightning is imported
+only when the work begins, so that the help, which names the settings that matter, comes at once.
 """
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.cli import LightningArgumentParser
-from safetensors.torch import save
+from train.cli import run_command
 
-from data.files import write_whole
-from export.cli import INTERRUPTED
-from export.version import project_version
-from models.vgg import quantize
-from train.cli import USER_ERRORS
-from train.compute.memory import keep_freed_memory
-from train.compute.precision import best_precision
-from train.distill.module import Distillation, export_state
-from train.errors import TrainError
-from train.fit.callbacks import PhotoHealth, StyleProgressBar
-from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint
-from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
-from train.fit.datamodule import PhotoData
-from train.fit.run_folder import RunFolder
-from train.parser import StyleArgumentParser, quiet_libraries
+HELP = """usage: python -m train.distill --config configs/distill.yaml [--SETTING VALUE ...]
 
-CREDIT = (
-    "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
-    "CC BY 4.0, https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
-)
-"""What the license of the teacher's weights asks for; it stands in the file's header."""
+Distil a small perceptual network from VGG.
+
+settings that matter:
+  --config FILE               YAML file of settings; several stack
+  --output FOLDER             folder to write to (default: runs/distill)
+  --overwrite true            replace an earlier run in that folder
+  --ckpt_path last            go on from the folder's last checkpoint, or from the file named
+  --model.paintings LIST      pictures of paintings, as many styles as there are
+  --model.styles LIST         trained styles (.safetensors) of one architecture, whose pictures are learned from
+  --model.teacher NAME        the large network, vgg19 or vgg16 (default: vgg19)
+  --model.teacher_weights W   its weights: 'default' (downloaded once) or a file in torchvision's layout
+  --model.start_from FILE     a small network to start from in place of random weights
+  --model.learning_rate RATE  peak of the schedule (default: 0.004)
+  --data.photos FOLDER        folder of photos
+  --data.image_size PIXELS    side of the crops
+  --data.batch_size COUNT     photos per step, a multiple of 8
+  --trainer.max_steps COUNT   length of the training
+
+every setting: python -m train.distill --help-all
+its value:     python -m train.distill --config configs/distill.yaml --print_config
+
+examples:
+  python -m train.distill --config configs/distill.yaml
+  python -m train.distill --config configs/distill.yaml --model.teacher vgg16 --output runs/mine
+"""
 
 
-class DistillCLI(TrainingCLI):
-    """One command: distil, and write the file."""
+@dataclass
+class Progress:
+    """How far a distillation has come, for what is said after Ctrl-C.
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add where to write."""
-        parser.add_argument("--output", type=str, default="runs/distill", help="Folder to write to")
-        parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run in that folder")
-        parser.add_argument("--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from")
-        parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
-        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
-        parser.link_arguments("data.image_size", "model.image_size")
+    Args:
+        checkpoint: Where its state is saved; None before the training begins.
+        trained: Whether the last step is done.
+    """
 
-    def before_instantiate_classes(self) -> None:
-        """Make sure that the run may write where it will."""
-        config = self.config
-        folder = RunFolder(Path(config.output))
-        config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
-        if not (config.overwrite or config.ckpt_path):
-            if folder.checkpoint.exists():
-                raise TrainError(
-                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
-                    "another --output, or say --overwrite true"
-                )
-            if (folder.path / "vgg_small.safetensors").exists():
-                raise TrainError(f"'{config.output}' holds a network; choose another --output, or say --overwrite true")
-        if config.data.batch_size % 8:
-            raise TrainError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
-        if config.trainer.precision is None:
-            config.trainer.precision = best_precision(str(config.trainer.accelerator))
+    checkpoint: Path | None = None
+    trained: bool = False
 
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Make the trainer write into the output folder."""
-        kwargs |= {"default_root_dir": self.config.output, "logger": False, "plugins": [AtomicCheckpointIO()]}
-        trainer = super().instantiate_trainer(**kwargs)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, LatestCheckpoint):
-                callback.path = RunFolder(Path(self.config.output)).checkpoint
-        return trainer
+    def describe_stop(self) -> str:
+        """Say what was written and how to go on."""
+        if self.checkpoint is None or not (self.trained or self.checkpoint.exists()):
+            return "stopped before the first step; nothing was written"
+        when = "before the network was written" if self.trained else "in a step"
+        return f"stopped {when}; go on with the same command and --ckpt_path {self.checkpoint}"
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
-    quiet_libraries()
-    keep_freed_memory()
-    try:
-        cli = DistillCLI(
-            Distillation,
-            PhotoData,
-            args=args,
-            run=False,
-            parser_class=StyleArgumentParser,
-            parser_kwargs={
-                "prog": "python -m train.distill",
-                "description": "Distil a small perceptual network from VGG.",
-            },
-            trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
-            save_config_callback=None,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-        )
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"{stop}; go on with the same command and --ckpt_path {RunFolder(Path(cli.config.output)).checkpoint}")
-        return INTERRUPTED
-    write(cli)
-    return 0
+    typed = sys.argv[1:] if args is None else args
+    if typed and typed[0] in {"-h", "--help"}:
+        print(HELP, end="")
+        return 0
+    progress = Progress()
 
+    def work() -> int:
+        from train.distill.training import run
 
-def write(cli: DistillCLI) -> None:
-    """Write the network, with where it came from in its header, and what it reached on held-out photos."""
-    folder = Path(cli.config.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = cli.config.model
-    metrics = {name: round(float(value), 5) for name, value in sorted(cli.trainer.callback_metrics.items())}
-    header = {
-        "format": "onestroke-perceptual-1",
-        "credit": CREDIT,
-        "teacher": f"{config.teacher} from {describe_weights(config.teacher, config.teacher_weights)}",
-        "training_config": dump_config(cli.parser, cli.config),
-        "project_version": project_version(),
-        "held_out": json.dumps(metrics),
-    }
-    path = folder / "vgg_small.safetensors"
-    write_whole(path, save(quantize(export_state(cli.model.student)), metadata=header))
-    write_whole(folder / "config.yaml", header["training_config"])
-    print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
-    print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")
-    print(f"judge it: python -m train.distill.evaluate --weights {path}")
+        return run(["--help" if word == "--help-all" else word for word in typed], progress)
+
+    return run_command(work, progress.describe_stop)

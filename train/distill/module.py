@@ -1,8 +1,8 @@
 """The training of a small perceptual network against a large one, as Lightning sees it.
 
-The small network is to give the same losses: its activations, mapped linearly, are to be the large one's (Romero et al.
-2015), and the distances that the losses are made of, between Gram matrices and between activations, are to be in the
-same proportion (Park et al. 2019).
+The small network is trained to give the same losses: a linear map of its activations is to equal the large network's
+(Romero et al. 2015), and the distances in the losses, between Gram matrices and between activations, are to have the
+same ratios (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ LOSS_LAYERS = set(LossConfig().layers)
 """Layers of the default loss, which count double."""
 
 
+MOST_LEARNING_RATE = 1.0
+"""Largest learning rate of Adam; weights are of the order of 0.1."""
+
+
 class Distillation(pl.LightningModule):
-    """Train ``vgg_small`` to judge pictures as a large network does.
+    """Train ``vgg_small`` so that its losses of pictures agree with those of a large network.
 
     Args:
         paintings: Pictures of paintings; as many styles as there are at hand.
@@ -50,7 +54,7 @@ class Distillation(pl.LightningModule):
         teacher_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
         painting_size: Short side in pixels that paintings are scaled to.
         image_size: Side of the pictures in pixels; follows ``--data.image_size``.
-        start_from: A small network to start from in place of random weights.
+        start_from: A small network to start from in place of random weights; a narrower one is widened.
         distance_weight: Weight of the distances against the activations.
         learning_rate: Peak of the one-cycle schedule of Adam.
         seed: Fixes the variations; follows ``--seed_everything``.
@@ -70,6 +74,10 @@ class Distillation(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not 0 < learning_rate <= MOST_LEARNING_RATE:
+            raise TrainError(
+                f"--model.learning_rate is {learning_rate}; it must be above 0 and at most {MOST_LEARNING_RATE:g}"
+            )
         self.learning_rate, self.distance_weight, self.seed = learning_rate, distance_weight, seed
         pictures = [read_style(path, max(painting_size, image_size)) for path in map(Path, paintings)]
         if not pictures:
@@ -112,7 +120,7 @@ class Distillation(pl.LightningModule):
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)
-        varied = self.maker(photos, self._judge, self._gradient, seed)
+        varied = self.maker(photos, self._own_loss, self._gradient, seed)
         count = len(photos)
         everything = torch.cat([varied.photos, varied.varied, varied.paintings])
         pictures = everything.contiguous(memory_format=torch.channels_last)
@@ -127,7 +135,7 @@ class Distillation(pl.LightningModule):
             all_pairs, aimed = zip(
                 *(_gram_distances(features[layer], aims) for features in (small, large)), strict=True
             )
-            # What pupils and optimized pictures go down counts as much as all other pairs together.
+            # The distances that pupils and optimized pictures minimize count as much as all other pairs together.
             parts["style"].append(share * (_log_error(*all_pairs) + _log_error(*aimed)) / 2)
             distances = [
                 relative_distance(features[layer][count : 2 * count], features[layer][:count])
@@ -139,7 +147,7 @@ class Distillation(pl.LightningModule):
         terms["loss"] = terms["features"] + self.distance_weight * (terms["style"] + terms["content"])
         return terms
 
-    def _judge(self, pictures: Tensor, photos: Tensor, painting: Tensor) -> Tensor:
+    def _own_loss(self, pictures: Tensor, photos: Tensor, painting: Tensor) -> Tensor:
         """Return the small network's own loss."""
         self.loss.set_style([painting])
         return self.loss(pictures, self.loss.describe_content(photos)).total  # type: ignore[no-any-return]
@@ -148,7 +156,7 @@ class Distillation(pl.LightningModule):
         """Return the gradient of the small network's own loss, each picture towards its own painting."""
         found = []
         for picture, photo, painting in zip(pictures, photos, paintings, strict=True):
-            total = self._judge(picture[None], photo[None], painting[None])
+            total = self._own_loss(picture[None], photo[None], painting[None])
             found.append(torch.autograd.grad(total, picture)[0])
         return torch.stack(found)
 
@@ -159,7 +167,7 @@ class Distillation(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state, by which our own checkpoints are told from others."""
+        """Add the random state, which marks the checkpoints of this project."""
         checkpoint["random_state"] = torch.get_rng_state()
 
 
@@ -176,8 +184,9 @@ def export_state(student: VGGFeatures) -> dict[str, Tensor]:
 def make_student(layers: list[str], start_from: str | None = None) -> VGGFeatures:
     """Build ``vgg_small`` with weights that do train, at random (He et al. 2015) or from a file.
 
-    A file of a narrower network is widened: its channels stay as they are, for they do not see the new ones yet, which
-    begin at random (after Chen et al. 2016, Net2Net). Of a wider one, the first channels are taken.
+    A narrower network is widened (after Chen et al. 2016, Net2Net): its channels keep their values, because their
+    weights to the new channels are 0, and the new channels start at random. Of a wider network the first channels are
+    taken.
     """
     earlier = load_perceptual_weights("vgg_small", start_from) if start_from else {}
     state: dict[str, Tensor] = {}
@@ -205,7 +214,7 @@ def make_student(layers: list[str], start_from: str | None = None) -> VGGFeature
 
 
 POSITIONS = 4096
-"""Positions of a batch that a linear map is fitted to: many times the channels of the small network."""
+"""Positions of a batch that a linear map is fitted to: 36 times the largest number of channels."""
 
 
 def unexplained_share(small: Tensor, large: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures such as a perceptual loss meets in training: stylized, noisy, faded, half learned, half optimized."""
+"""Pictures like those that a perceptual loss is computed on in trainings: stylized, noisy, faded, half optimized."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUPIL_AGES = (250, 700)
 """Steps after which each of the two pupils is done and another begins: the sketches and the finished pictures."""
 
 PHOTO_SHARE = 0.3
-"""Share of photos among what is painted like: textures that no painting at hand has."""
+"""Share of photos among the styles, for textures that the paintings lack."""
 
 PUPIL_RATE = 1e-3
 """Learning rate of the pupils."""
@@ -42,8 +42,8 @@ class Variations(NamedTuple):
     Args:
         photos: Shape (B, 3, S, S), RGB in [0, 1].
         varied: The same photos changed, in the same order, shape (B, 3, S, S).
-        paintings: What some of them are on their way to, shape (P, 3, S, S).
-        aims: Pairs of positions, in ``varied`` and in ``paintings``: which picture is to become like which painting.
+        paintings: Styles that some of them are optimized towards, shape (P, 3, S, S).
+        aims: Pairs of positions, in ``varied`` and in ``paintings``: which picture is optimized towards which painting.
     """
 
     photos: Tensor
@@ -56,8 +56,8 @@ class Pupil:
     """A style network that is being trained.
 
     Args:
-        network: Where it begins.
-        painting: What it is to paint like, shape (1, 3, S, S).
+        network: The network to train further.
+        painting: Its style, shape (1, 3, S, S).
     """
 
     def __init__(self, network: StyleNetwork, painting: Tensor) -> None:
@@ -76,9 +76,9 @@ class Pupil:
 class PictureMaker(nn.Module):
     """Make variations of photos: an eighth stylized, one distorted, a quarter optimized, half painted by two pupils.
 
-    A pupil is a style network that learns from the loss that the caller gives, a step for every batch; the optimized
-    pictures live in a pool and move a step down its gradient whenever they are drawn. A network that is being distilled
-    so learns from the very pictures that its own mistakes lead to.
+    A pupil is a style network that takes a training step with the caller's loss for every batch. The optimized pictures
+    are kept in a pool and take a step of gradient descent whenever they are drawn. With the loss of the network that is
+    distilled, that network so learns from pictures that its own errors lead to.
 
     Args:
         paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.
@@ -97,7 +97,7 @@ class PictureMaker(nn.Module):
         # Picture, photo and painting of each place in the pool; kept in checkpoints.
         self.register_buffer("pool", torch.zeros(POOL_SIZE, 3, 3, size, size))
         self.register_buffer("ages", torch.full((POOL_SIZE,), POOL_AGE))
-        # Not a submodule: nobody but the pupil's own optimizer trains it, and a resumed run begins with another.
+        # Not submodules: they are trained by optimizers of their own, and a resumed run starts with new ones.
         self._pupils: dict[int, Pupil] = {}
 
     def crop_paintings(self, count: int, draw: random.Random) -> Tensor:
@@ -152,14 +152,14 @@ class PictureMaker(nn.Module):
     def _stylize(self, photos: Tensor, draw: random.Random) -> Tensor:
         if not self.styles:
             return torch.cat([self._distort(photo[None], draw) for photo in photos])
-        # Between two trained networks lie others, of styles that nobody painted.
+        # Interpolated weights give further styles.
         one, other, share = draw.choice(self.styles), draw.choice(self.styles), draw.random()
         state = {name: value.lerp(other.get_parameter(name), share) for name, value in one.named_parameters()}
         painted: Tensor = functional_call(one, state, (photos,))
         return painted.float().clamp(0, 1)
 
     def _teach(self, place: int, age: int, photos: Tensor, loss: Loss, draw: random.Random) -> tuple[Tensor, Tensor]:
-        """Return what a pupil paints and its painting, and let it learn; in evaluation mode it stays as it was."""
+        """Return a pupil's pictures and its painting, and train it; in evaluation mode it is not trained."""
         own = random.Random(draw.random())  # so that what else is drawn does not depend on whether a pupil begins
         if place not in self._pupils or self._pupils[place].age >= age:
             start = own.choice([None, *self.styles])
@@ -175,14 +175,14 @@ class PictureMaker(nn.Module):
         return pictures.detach().float(), pupil.painting
 
     def _draw_painting(self, photo: Tensor, draw: random.Random) -> Tensor:
-        """Choose something to paint like, shape (3, S, S): a painting, or now and then a photo with other colors."""
+        """Choose a style, shape (3, S, S): a painting, or in ``PHOTO_SHARE`` of the cases a photo with other colors."""
         if draw.random() < PHOTO_SHARE:
             with torch.autocast(photo.device.type, enabled=False):
                 return self._recolor(photo[None], draw)[0].clamp(0, 1)
         return self.crop_paintings(1, draw)[0]
 
     def _distort(self, photo: Tensor, draw: random.Random) -> Tensor:
-        """Change one photo, shape (1, 3, S, S), in one to three ways."""
+        """Apply one to three random distortions to a photo, shape (1, 3, S, S)."""
         for change in draw.sample((self._add_noise, self._recolor, self._blur, self._fade, self._overlay), 3)[
             : draw.randint(1, 3)
         ]:

@@ -1,4 +1,4 @@
-"""Style networks that are trained with either perceptual network, and what the large one says of their pictures."""
+"""Style networks that are trained with either perceptual network, and the losses of their pictures."""
 
 from __future__ import annotations
 
@@ -19,32 +19,41 @@ from models.vgg import PerceptualName, VGGFeatures
 from train.fit.step import Step, build_step
 
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
-"""Shares of a training after which its pictures are looked at."""
+"""Shares of a training after which a copy of the network is kept, so that worse pictures are ranked, too."""
 
 Frozen = tuple[PerceptualName, str]
 """Name of a perceptual network and where its weights are."""
 
 
 class Pupils:
-    """Train style networks with either loss, and judge what they paint.
+    """Train style networks with either loss, and evaluate their pictures.
 
     Args:
-        large: The network that is right by definition.
-        small: The network that is examined.
-        photos: Folder of photos; those that training holds out are painted and judged.
+        large: The network that is the standard.
+        small: The network that is evaluated.
+        photos: Folder of photos; those that training holds out are stylized and evaluated.
         size: Side of the pictures in pixels.
         batch: Photos per step.
         compiled: Compile the pupils, as trainings of this length do.
+        device: Where everything is computed; the CPU if None.
     """
 
     def __init__(
-        self, large: Frozen, small: Frozen, photos: Path, size: int, batch: int, compiled: bool = True
+        self,
+        large: Frozen,
+        small: Frozen,
+        photos: Path,
+        size: int,
+        batch: int,
+        compiled: bool = True,
+        device: torch.device | None = None,
     ) -> None:
+        self.device = device or torch.device("cpu")
         self.frozen = {"large": large, "small": small}
         self.size, self.batch, self.compiled = size, batch, compiled
         self.training, held_out = hold_out(list_images(photos), 16, photos)
         held = HeldOutPhotos(held_out, size)
-        self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos)
+        self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos).to(self.device)
 
     def _batches(self, size: int) -> Iterator[Tensor]:
         stream = PhotoStream(self.training, size, seed=0)
@@ -65,7 +74,8 @@ class Pupils:
         batches, seconds = self._batches(self.size), []
         for _ in range(rounds + 3):
             start = time.perf_counter()
-            step(next(batches))
+            # Reading the loss waits for a GPU, which works asynchronously.
+            float(step(next(batches)))
             seconds.append(time.perf_counter() - start)
         return sorted(seconds[3:])[rounds // 2]
 
@@ -81,26 +91,33 @@ class Pupils:
         spent = 0.0
         for number in tqdm(range(1, steps + 1), desc=kind, unit="step", disable=None, leave=False):
             start = time.perf_counter()
-            loss = step(next(batches))
-            # The first step compiles, which takes either pupil the same minute.
+            loss = float(step(next(batches)))
+            # The first step compiles, which takes as long with either network.
             spent += time.perf_counter() - start if number > 1 else 0
             if number in due:
                 stages.append(deepcopy(network))  # type: ignore[arg-type]
                 with tqdm.external_write_mode():
-                    print(f"  {kind}, step {number} of {steps}: own loss {float(loss):.3f}", flush=True)
+                    print(f"  {kind}, step {number} of {steps}: own loss {loss:.3f}", flush=True)
         return stages, spent
 
     @torch.no_grad()
     def paint(self, network: StyleNetwork) -> Tensor:
-        """Paint the held-out photos, RGB in [0, 1]."""
+        """Stylize the held-out photos: RGB in [0, 1], shape (N, 3, S, S)."""
+        network = network.to(self.device)
         return torch.cat([network(photo[None]).clamp(0, 1) for photo in self.held_out])
 
     @torch.no_grad()
-    def judge(self, kind: str, painting: Tensor, pictures: Tensor) -> dict[str, Tensor]:
-        """Return loss, content and style of each picture, in float32, each of shape (B,)."""
-        loss = build_loss(self.frozen[kind], painting)
+    def evaluate(self, kind: str, painting: Tensor, pictures: Tensor) -> dict[str, Tensor]:
+        """Return loss, content and style of each picture, in float32, each of shape (N,).
+
+        Args:
+            kind: ``large`` or ``small``.
+            painting: RGB in [0, 1], shape (1, 3, H, W), on the CPU.
+            pictures: Repainted held-out photos, RGB in [0, 1], shape (N, 3, S, S).
+        """
+        loss = build_loss(self.frozen[kind], painting).to(self.device)
         found = []
-        for picture, photo in zip(pictures, self.held_out, strict=True):
+        for picture, photo in zip(pictures.to(self.device), self.held_out, strict=True):
             found.append(torch.stack(list(loss(picture[None], loss.describe_content(photo[None]))[:3])))
         return dict(zip(("loss", "content", "style"), torch.stack(found).unbind(1), strict=True))
 

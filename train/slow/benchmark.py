@@ -1,37 +1,52 @@
 """Measure coarse to fine against plain L-BFGS: ``python -m train.slow.benchmark`` (``make slow-bench``).
 
-Both optimize the same picture from the same photo for the same time; every picture on the way is scaled to the full
-size and judged there by the same loss, in float32.
+Both optimize the same picture from the same photo for the same time. The losses that are compared are computed in
+float32 after the intermediate pictures are scaled to the full size. torch is imported only when the work begins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import torch
-import yaml
-from tqdm import tqdm
-
-from data.files import OutputError, make_folder, write_whole
-from data.images import ImageError
-from models.vgg import PerceptualWeightsError
-from train.compute.memory import keep_freed_memory
+from data.files import make_folder, require_absent, write_whole
+from export.cli import CommandParser
+from models.names import PerceptualName
+from train.cli import run_command
 from train.errors import TrainError
-from train.slow.command import optimize
-from train.slow.config import SlowConfig, Task
-from train.slow.optimizer import judge_picture, resize
+from train.flags import add_overwrite, add_perceptual_weights
+from train.limits import require_positive
+from train.slow.config import SlowConfig
 
 COARSE_TO_FINE = Path(__file__).resolve().parents[2] / "configs" / "slow" / "large.yaml"
 
 MOMENTS = (0.0625, 0.125, 0.25, 0.5, 1.0)
-"""Shares of the time at which the picture is judged."""
+"""Shares of the time after which the picture is evaluated."""
+
+MOST_SECONDS = 1e6
+"""Longest time for each method: eleven days."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured.
+
+    Args:
+        threads: Threads of torch.
+        seconds: Times after which the losses were computed.
+        losses: For each method its loss after each of these times.
+    """
+
+    threads: int
+    seconds: list[float]
+    losses: dict[str, list[float]] = field(default_factory=dict)
 
 
 def measure(config: SlowConfig, seconds: float) -> list[float]:
@@ -39,15 +54,22 @@ def measure(config: SlowConfig, seconds: float) -> list[float]:
 
     Args:
         config: What to optimize; as many iterations as the time allows.
-        seconds: How long, without the time that judging takes.
+        seconds: How long, without the time that evaluating takes.
 
     Returns:
         The loss at full size, in float32, after each of ``MOMENTS``; where the optimization ended before, its last.
     """
+    from tqdm import tqdm
+
+    from train.slow.optimizer import evaluate_picture, resize
+    from train.slow.run import optimize
+    from train.slow.task import Task
+
     task = Task(config)
-    judge = Task(config)
-    judge.prepare(judge.size)
-    photo = judge.first_picture(judge.size)
+    # A loss of its own, for the task changes the style's targets with the size.
+    reference = Task(config)
+    reference.prepare(reference.size)
+    photo = reference.first_picture(reference.size)
     losses: list[float] = []
     spent, picture = 0.0, task.first_picture(task.size)
     iterates = optimize(task)
@@ -59,14 +81,14 @@ def measure(config: SlowConfig, seconds: float) -> list[float]:
             spent += time.perf_counter() - start
             picture = picture if now is None else now.picture
             while len(losses) < len(MOMENTS) and (now is None or spent >= MOMENTS[len(losses)] * seconds):
-                losses.append(judge_picture(judge.loss, photo, resize(picture, judge.size))["loss"])
+                losses.append(evaluate_picture(reference.loss, photo, resize(picture, reference.size))["loss"])
             bar.update(min(round(spent), whole) - round(bar.n))
     return losses
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m train.slow.benchmark",
         description="Measure coarse to fine against plain L-BFGS at one size: the loss after the same seconds.",
         epilog="example:\n  python -m train.slow.benchmark --content photo.jpg --style painting.jpg --seconds 230",
@@ -76,32 +98,41 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--style", required=True, help="the painting")
     parser.add_argument("--size", type=int, default=512, help="longer side in pixels (default: 512)")
     parser.add_argument("--seconds", type=float, default=240, help="time for each (default: 240)")
-    parser.add_argument("--perceptual", choices=("vgg19", "vgg16", "vgg_small"), default="vgg19")
-    parser.add_argument("--perceptual-weights", default="default", help="its weights (default: torchvision's)")
+    parser.add_argument(
+        "--perceptual", choices=get_args(PerceptualName), default="vgg19", help="the frozen network (default: vgg19)"
+    )
+    add_perceptual_weights(parser)
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    add_overwrite(parser, "an earlier file of figures")
     options = parser.parse_args(args)
-    keep_freed_memory()
-    try:
-        figures = run(options)
-    except (TrainError, ImageError, PerceptualWeightsError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print("loss after" + "".join(f"{second:>9.4g} s" for second in figures["seconds"]))
-    for name in ("L-BFGS", "coarse to fine"):
-        print(f"{name:<14}" + "".join(f"{loss:>9.3f}  " for loss in figures[name]))
-    if options.output:
-        write_whole(options.output, json.dumps(figures, indent=2) + "\n")
-    return 0
+    return run_command(lambda: run(options), "stopped: no figures were written")
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure as the command line asks; returns seconds and losses."""
-    if not 0 < options.seconds < math.inf:
-        raise TrainError(f"--seconds is {options.seconds}; it must be above 0, 240 say")
+def run(options: argparse.Namespace) -> None:
+    """Measure as the command line asks; print the figures and write them."""
+    require_positive(MOST_SECONDS, seconds=options.seconds)
     if options.output:
-        make_folder(options.output.parent)
         if options.output.is_dir():
             raise TrainError(f"output '{options.output}' is a folder; name a JSON file with --output")
+        require_absent([options.output], options.overwrite)
+        make_folder(options.output.parent)
+    figures = compare_methods(options)
+    print("loss after" + "".join(f"{second:>9.4g} s" for second in figures.seconds))
+    for name, losses in figures.losses.items():
+        print(f"{name:<14}" + "".join(f"{loss:>9.3f}  " for loss in losses))
+    if options.output:
+        values = asdict(figures)
+        write_whole(options.output, json.dumps(values | values.pop("losses"), indent=2) + "\n")
+
+
+def compare_methods(options: argparse.Namespace) -> Figures:
+    """Measure both methods."""
+    import torch
+    import yaml
+
+    from train.compute.memory import keep_freed_memory
+
+    keep_freed_memory()
     settings: dict[str, Any] = {
         "content": options.content,
         "style": options.style,
@@ -111,15 +142,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "iterations": sys.maxsize,
     }
     coarse_to_fine: dict[str, Any] = yaml.safe_load(COARSE_TO_FINE.read_text())
-    figures: dict[str, Any] = {"threads": torch.get_num_threads(), "seconds": [m * options.seconds for m in MOMENTS]}
+    figures = Figures(torch.get_num_threads(), [moment * options.seconds for moment in MOMENTS])
     with tempfile.TemporaryDirectory() as folder:
         settings["output"] = str(Path(folder) / "unwritten.png")
         plain = SlowConfig(**settings)
-        # Its own number of iterations at each size, not as many as the time allows at the first.
+        # The configured number of iterations at each size: with all that the time allows, the first size never ends.
         fine = SlowConfig(**(coarse_to_fine | settings | {"iterations": coarse_to_fine["iterations"]}))
         for name, config in (("L-BFGS", plain), ("coarse to fine", fine)):
             config.check()
-            figures[name] = measure(config, options.seconds)
+            figures.losses[name] = measure(config, options.seconds)
     return figures
 
 

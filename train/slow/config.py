@@ -1,28 +1,36 @@
-"""What can be asked of the slow mode, and how its pictures are prepared."""
+"""What can be asked of the slow mode; free of torch, so that its help comes at once."""
 
 from __future__ import annotations
 
-import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-import torch
-from torch import Tensor
-
-from data.images import decode, fit_within, to_array
-from data.photos import to_tensor
-from models.losses import CONTENT_LAYERS, STYLE_LAYERS, LossConfig, PerceptualLoss
-from models.vgg import PerceptualName, PerceptualWeightsError, PoolingName, VGGFeatures
+from data.images import MAX_PIXELS
+from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least
-from train.slow.optimizer import LEARNING_RATES, LEAST_SIDE, OptimizerName, make_noise, plan_sizes, resize
+from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in what the eye sees as light (ITU-R BT.601)."""
+OptimizerName = Literal["lbfgs", "adam"]
+
+LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
+"""Those taken where none is given."""
+
+MOST_LEARNING_RATE = 1e6
+"""Largest learning rate: far beyond any that is of use on values in [0, 1], and finite in float32 after a step."""
+
+TEXTURE_SIZE = 512
+"""Side in pixels of a texture where no size is given."""
+
+LEAST_SIZE = 32
+"""Smallest size in pixels that can be asked for."""
 
 STYLE_SCALES = (0.05, 20)
-"""Smallest and largest ``style_scale``: below and above it nothing of a painting is left, or no memory."""
+"""Smallest and largest ``style_scale``: a painting scaled beyond them has no strokes left, or needs too much memory."""
 
 
 @dataclass
@@ -32,14 +40,14 @@ class SlowConfig:
     Args:
         output: Picture to write.
         content: Photo; without one, a texture of the style is made.
-        style: Painting, or several; without one, what the content layers remember of the photo is made visible.
+        style: Painting, or several; without one, the photo is reconstructed from what the content layers hold of it.
         style_shares: How much each painting counts; equally unless told.
         size: Longer side of the picture in pixels; null keeps the photo's.
         style_scale: Longer side of the painting over that of the picture: above 1 strokes are larger.
         smallest_size: Longer side of the first, coarse picture; null begins at full size.
         start: Where the pixels begin: content, noise, mixture (half of each), style, or a picture file.
         optimizer: lbfgs or adam.
-        iterations: Iterations at each size.
+        iterations: Iterations at each size; fewer where ``patience`` ends a size early.
         learning_rate: L-BFGS's first trial step (1) or Adam's step (0.02).
         perceptual: The frozen network, vgg19, vgg16 or vgg_small.
         perceptual_weights: Its weights: ``default`` or a file in torchvision's layout.
@@ -50,10 +58,11 @@ class SlowConfig:
         style_weight: Strength of the style; 0.5 is half as strong.
         tv_weight: Smoothness: total variation; 0 switches it off.
         preserve_color: Change the luminance only, and keep the photo's colors.
-        precision: float32, bfloat16, or auto: bfloat16 where the hardware has it, which halves the time,
-            until L-BFGS gains less by a step than it rounds away.
-        patience: Iterations without a fall of the loss by 0.2 % after which a size is done; 0 never stops early.
-        save_every: Iterations between two pictures of the way; 0 keeps none, and makes no GIF.
+        precision: float32, bfloat16, or auto. auto takes bfloat16 where the hardware has it, which halves the time,
+            and changes to float32 once L-BFGS gains less by a step than bfloat16 rounds away.
+        patience: Early stopping: iterations without a fall of the loss by 0.2 % after which a size is done; 0 never
+            stops early.
+        save_every: Iterations between two intermediate pictures; 0 keeps none, and makes no GIF.
         seed: Fixes the noise.
         overwrite: Replace an earlier picture of the same name, and what lies beside it; never a picture that is read.
     """
@@ -98,7 +107,7 @@ class SlowConfig:
     @property
     def files(self) -> SlowFiles:
         """The files that are written."""
-        return SlowFiles(Path(self.output), with_way=self.save_every > 0)
+        return SlowFiles(Path(self.output), keeps_steps=self.save_every > 0)
 
     def check(self) -> None:
         """Refuse what cannot work, before anything is read.
@@ -109,142 +118,38 @@ class SlowConfig:
         """
         if self.content is None and not self.paintings:
             raise TrainError("neither --content nor --style was given; name a photo, a painting, or both")
-        require_at_least(1, iterations=self.iterations)
+        require_between(1, sys.maxsize, iterations=self.iterations)
         require_at_least(0, patience=self.patience, save_every=self.save_every)
-        low, high = STYLE_SCALES
-        if not low <= self.style_scale <= high:
-            raise TrainError(f"--style_scale is {self.style_scale}; it must be between {low} and {high}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise TrainError(
-                f"--learning_rate is {self.learning_rate}; it must be above 0, or left out for "
-                f"{LEARNING_RATES[self.optimizer]:g}"
-            )
+        require_between(*SEEDS, seed=self.seed)
+        require_between(*STYLE_SCALES, style_scale=self.style_scale)
+        weights = {name: getattr(self, name) for name in ("content_weight", "style_weight", "tv_weight")}
+        require_between(0, MOST_WEIGHT, **weights)
+        if self.learning_rate is not None:
+            require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)
         for name in ("size", "smallest_size"):
             value = getattr(self, name)
-            if value is not None and value < 32:
-                raise TrainError(f"--{name} is {value}; it must be at least 32 pixels")
-        if self.style_shares is not None and len(self.style_shares) != len(self.paintings):
-            raise TrainError(
-                f"--style_shares holds {len(self.style_shares)} numbers for {len(self.paintings)} paintings; "
-                "give one for each"
-            )
-        if self.style_shares is not None and not (min(self.style_shares) >= 0 and sum(self.style_shares) > 0):
-            raise TrainError("--style_shares holds a negative number, or only zeros; give shares of 0 or more")
+            if value is not None:
+                require_between(LEAST_SIZE, MOST_SIDE, **{name: value})
+        if self.content is None and (self.size or TEXTURE_SIZE) ** 2 > MAX_PIXELS:
+            raise TrainError(f"--size is {self.size}; a texture may have at most {MAX_PIXELS:,} pixels in all")
+        self._check_shares()
         if self.preserve_color and self.content is None:
-            raise TrainError("--preserve_color keeps the colors of --content; name a photo")
+            raise TrainError("--preserve-color keeps the colors of --content; name a photo")
         if self.start in {"content", "mixture"} and self.content is None:
             raise TrainError("without --content there is nothing to start from; set --start noise")
         if self.start == "style" and not self.paintings:
             raise TrainError("--start style needs --style; name a painting")
         self.files.require_free(self.inputs, self.overwrite)
 
-
-@dataclass
-class Task:
-    """The pictures of one optimization, at full size, and the loss between them.
-
-    Args:
-        config: What was asked for.
-    """
-
-    config: SlowConfig
-
-    def __post_init__(self) -> None:
-        config = self.config
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.content = self._read(config.content, config.size) if config.content else None
-        self.paintings = [self._read(path, None) for path in config.paintings]
-        if self.content is not None:
-            self.size = (self.content.shape[2], self.content.shape[3])
-        else:
-            self.size = (config.size or 512, config.size or 512)
-        self.colors = self.content
-        if config.preserve_color and self.content is not None:
-            self.content = to_luminance(self.content)
-            self.paintings = [match_luminance(to_luminance(painting), self.content) for painting in self.paintings]
-        try:
-            loss_config = LossConfig(
-                config.content_layers,
-                config.style_layers,
-                config.content_weight if self.content is not None else 0.0,
-                config.style_weight if self.paintings else 0.0,
-                config.tv_weight,
-                grid_weight=0.0,
-            )
-            layers = loss_config.layers
-            features = VGGFeatures(config.perceptual, layers, config.perceptual_weights, config.pooling)
-            self.loss = PerceptualLoss(features, loss_config)
-        except PerceptualWeightsError as error:
-            raise TrainError(str(error.with_flag("--perceptual_weights"))) from error
-        except ValueError as error:
-            raise TrainError(str(error)) from error
-        self.loss.to(self.device)
-        self.least_side = max(LEAST_SIDE, 2 ** sum(name.startswith("pool") for name in features.layer_names))
-        if min(self.size) < self.least_side:
+    def _check_shares(self) -> None:
+        if self.style_shares is None:
+            return
+        if len(self.style_shares) != len(self.paintings):
             raise TrainError(
-                f"the picture would have {self.size[1]} x {self.size[0]} pixels and the layers need {self.least_side} "
-                "on either side; name a larger photo or set a larger --size"
+                f"--style-shares holds {len(self.style_shares)} numbers for {len(self.paintings)} paintings; "
+                "give one for each"
             )
-        self.sizes = plan_sizes(self.size, config.smallest_size, self.least_side)
-
-    def _read(self, path: str, longer_side: int | None) -> Tensor:
-        image = decode(Path(path))
-        if longer_side is not None:
-            image = fit_within(image, longer_side)
-        return to_tensor(to_array(image)).to(self.device)
-
-    def prepare(self, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Set the style's targets for a size, and return the content's."""
-        longer = round(max(size) * self.config.style_scale)
-        self.loss.set_style(
-            [
-                _scale_longer_side(painting, longer, self.least_side).expand(-1, 3, -1, -1)
-                for painting in self.paintings
-            ],
-            self.config.style_shares,
-        )
-        return self.loss.describe_content(self._content(size)) if self.content is not None else {}
-
-    def first_picture(self, size: tuple[int, int]) -> Tensor:
-        """Return where the pixels begin: shape (1, 3, H, W), or (1, 1, H, W) where only the luminance is free."""
-        start = self.config.start
-        channels = 1 if self.config.preserve_color else 3
-        if start in {"noise", "mixture"}:
-            noise = make_noise((1, channels, *size), self.config.seed).to(self.device)
-            return noise if start == "noise" else noise.lerp(self._content(size)[:, :channels], 0.5)
-        if start == "content":
-            return self._content(size)[:, :channels]
-        picture = self.paintings[0] if start == "style" else self._read(start, None)
-        if channels == 1 and picture.shape[1] == 3:
-            picture = to_luminance(picture)
-        return resize(picture, size)
-
-    def finish(self, picture: Tensor) -> Tensor:
-        """Give a picture of luminance the photo's colors back; any other stays as it is."""
-        if not self.config.preserve_color or self.colors is None:
-            return picture
-        colors = resize(self.colors, (picture.shape[2], picture.shape[3]))
-        return (colors - to_luminance(colors) + picture).clamp(0, 1)
-
-    def _content(self, size: tuple[int, int]) -> Tensor:
-        if self.content is None:
-            raise RuntimeError("there is no content")
-        return resize(self.content, size).expand(-1, 3, -1, -1)
-
-
-def to_luminance(picture: Tensor) -> Tensor:
-    """Return the luminance of RGB, shape (1, 3, H, W), as (1, 1, H, W)."""
-    weights = picture.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-    return (picture * weights).sum(1, keepdim=True)
-
-
-def match_luminance(painting: Tensor, photo: Tensor) -> Tensor:
-    """Give a painting's luminance the mean and spread of a photo's (Gatys et al. 2016b, section 3.2), in [0, 1]."""
-    standard = (painting - painting.mean()) / painting.std().clamp_min(1e-6)
-    return (standard * photo.std() + photo.mean()).clamp(0, 1)
-
-
-def _scale_longer_side(picture: Tensor, longer: int, least: int) -> Tensor:
-    height, width = picture.shape[2:]
-    scale = longer / max(height, width)
-    return resize(picture, (max(least, round(height * scale)), max(least, round(width * scale))))
+        if not all(0 <= share <= MOST_WEIGHT for share in self.style_shares) or not sum(self.style_shares) > 0:
+            raise TrainError(
+                f"--style-shares is {self.style_shares}; give shares between 0 and {MOST_WEIGHT:g}, not all of them 0"
+            )

@@ -1,7 +1,7 @@
 """The slow reference: optimize the pixels of one picture (Gatys et al. 2016), with the losses that training uses.
 
-With ``smallest_size`` the picture grows from coarse to fine: structure as large as the painting's is made while the
-picture is small and a step is cheap, and each larger size begins from the one before.
+With ``smallest_size`` the picture grows from coarse to fine: large structures form while the picture is small and a
+step is cheap, and each larger size starts from the result of the previous one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,7 @@ from torch import Tensor
 
 from models.losses import LossTerms, PerceptualLoss
 from train.compute.precision import PrecisionName, is_lowered, lower_precision
-
-OptimizerName = Literal["lbfgs", "adam"]
+from train.slow.config import LEARNING_RATES, OptimizerName
 
 HISTORY = 20
 """Pairs of steps and gradients that L-BFGS keeps; each takes twice the picture's memory."""
@@ -27,49 +26,59 @@ LEAST_SIDE = 16
 """Pixels of a picture's shorter side that a VGG needs as far as its fifth block."""
 
 SCALE_GROWTH = 2**0.5
-"""From one size to the next."""
-
-LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
-"""Those taken where none is given."""
+"""Factor from one size to the next."""
 
 AVERAGING = 0.99
 """Decay of the average over Adam's iterates, which is smoother than any of them."""
 
 LINE_SEARCH_LIMIT = 12
-"""Evaluations within one iteration of L-BFGS beyond which rounding is taken to hide the descent; 1 to 4 are usual."""
+"""Evaluations of the loss in one L-BFGS iteration above which the line search counts as misled by rounding; usual are
+1 to 4."""
 
 TERMS = ("loss", "content", "style")
 """Names of the first three of ``LossTerms``, as tables have them."""
 
-Judge = Callable[[Tensor], LossTerms]
-"""From a picture, RGB in [0, 1], shape (1, 3, H, W), to its losses."""
+PictureLoss = Callable[[Tensor], LossTerms]
+"""From a picture, RGB in [0, 1], shape (1, 3, H, W), to its loss terms."""
 
 
-def make_judges(
+def bind_loss(
     loss: PerceptualLoss, content: Mapping[str, Tensor], precision: PrecisionName, device: torch.device
-) -> tuple[Judge, Judge | None]:
-    """Return what judges pixels, and the same in full precision where they may go over to it (see ``Pixels``).
+) -> tuple[PictureLoss, PictureLoss | None]:
+    """Bind a loss to a photo's content, as ``PixelOptimizer`` takes it.
 
     Args:
         loss: With its style set.
-        content: What it said of the photo.
-        precision: Of the first judge.
-        device: Where the pixels are.
+        content: What ``describe_content`` returned for the photo.
+        precision: Precision in which the first result computes.
+        device: Device of the pixels.
+
+    Returns:
+        The loss of a picture, and the same in float32 where the optimizer may change to it, else None.
     """
 
-    def judge_exactly(pixels: Tensor) -> LossTerms:
-        return loss(pixels.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+    def evaluate_exactly(picture: Tensor) -> LossTerms:
+        return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
 
-    def judge(pixels: Tensor) -> LossTerms:
-        with lower_precision(precision, pixels.device):
-            return judge_exactly(pixels)
+    def evaluate(picture: Tensor) -> LossTerms:
+        with lower_precision(precision, picture.device):
+            return evaluate_exactly(picture)
 
-    return judge, judge_exactly if is_lowered(precision, device) else None
+    return evaluate, evaluate_exactly if is_lowered(precision, device) else None
 
 
 @torch.no_grad()
-def judge_picture(loss: PerceptualLoss, photo: Tensor, picture: Tensor) -> dict[str, float]:
-    """Return the terms of a picture's loss, both RGB in [0, 1], shape (1, 3, H, W)."""
+def evaluate_picture(loss: PerceptualLoss, photo: Tensor, picture: Tensor) -> dict[str, float]:
+    """Compute the terms of a picture's loss in float32.
+
+    Args:
+        loss: With its style set.
+        photo: RGB in [0, 1], shape (1, 3, H, W).
+        picture: The photo repainted, of the same shape.
+
+    Returns:
+        ``loss``, ``content`` and ``style``.
+    """
     terms = loss(picture, loss.describe_content(photo))
     return {name: float(term) for name, term in zip(TERMS, terms, strict=False)}
 
@@ -81,47 +90,47 @@ class Iterate(NamedTuple):
         iteration: Iterations taken in all, from 1 on.
         picture: RGB clamped to [0, 1], shape (1, 3, H, W).
         terms: The losses as they were before this iteration's step, so those of the iterate before.
-        pixels: What is optimized, at the size at hand.
+        optimizer: The optimizer of the present size.
     """
 
     iteration: int
     picture: Tensor
     terms: LossTerms
-    pixels: Pixels
+    optimizer: PixelOptimizer
 
 
 @dataclass
-class Pixels:
+class PixelOptimizer:
     """Optimize one picture at one size.
 
     Args:
-        start: Shape (1, 3, H, W), or (1, 1, H, W) for a picture of which only the luminance is free.
-        judge: The loss.
+        start: The first picture, values in [0, 1], shape (1, 3, H, W), or (1, 1, H, W) to optimize its luminance alone.
+        loss: The loss that is minimized.
         optimizer: ``lbfgs`` or ``adam``.
         learning_rate: L-BFGS's first trial step, or Adam's step on values in [0, 1]; None for 1 and 0.02.
-        carried: Adam's state at the size before, which is enlarged.
-        exact: The same loss in full precision where ``judge`` is in a lower one. Near its end L-BFGS gains less by a
-            step than bfloat16 rounds away; its line search would then try up to 25 lengths at every iteration, and
+        carried: Adam's state at the previous, smaller size; it is enlarged.
+        exact: The same loss in float32 where ``loss`` computes in a lower precision. Near its end L-BFGS gains less by
+            a step than bfloat16 rounds away; its line search would then try up to 25 lengths at every iteration, and
             choose by chance.
 
     Attributes:
-        exact_from: Iteration from which on ``exact`` was the judge; None if it never was.
+        exact_from: Iteration from which on ``exact`` is minimized; None as long as ``loss`` is.
 
     Raises:
-        ValueError: If the learning rate is not above 0.
+        ValueError: If the learning rate is not a finite number above 0.
     """
 
     start: Tensor
-    judge: Judge
+    loss: PictureLoss
     optimizer: OptimizerName = "lbfgs"
     learning_rate: float | None = None
     carried: dict[str, Tensor] | None = None
-    exact: Judge | None = None
+    exact: PictureLoss | None = None
 
     def __post_init__(self) -> None:
         rate = LEARNING_RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
-        if not rate > 0:
-            raise ValueError(f"learning_rate is {rate}; it must be above 0")
+        if not 0 < rate < math.inf:
+            raise ValueError(f"learning_rate is {rate}; it must be above 0 and finite")
         self.values = self.start.clone().contiguous().requires_grad_()
         self._average = torch.zeros_like(self.start)
         self._weight = 0.0
@@ -148,7 +157,7 @@ class Pixels:
                 }
 
     def run(self, iterations: int) -> Iterator[LossTerms]:
-        """Take steps, one for each item drawn; the losses are those at the beginning of the step."""
+        """Take a step for each item drawn, and yield the loss terms at the beginning of the step."""
         for number in range(1, iterations + 1):
             first: list[LossTerms] = []
             tried: list[float] = []
@@ -156,7 +165,7 @@ class Pixels:
 
             def evaluate(first: list[LossTerms] = first, tried: list[float] = tried) -> float:
                 self._steps.zero_grad()
-                terms = self.judge(self.values.expand(-1, 3, -1, -1))
+                terms = self.loss(self.values.expand(-1, 3, -1, -1))
                 terms.total.backward()  # type: ignore[no-untyped-call]
                 if not first:
                     first.append(LossTerms(*(term.detach() for term in terms)))
@@ -167,7 +176,7 @@ class Pixels:
             if self.optimizer == "lbfgs" and self.exact is not None:
                 lost = min(tried) >= tried[0]
                 if lost or len(tried) > LINE_SEARCH_LIMIT:
-                    self._go_on_with(self.exact, before if lost else self.values, number)
+                    self._change_to(self.exact, before if lost else self.values, number)
             if self.optimizer == "adam":
                 with torch.no_grad():
                     self.values.clamp_(0, 1)
@@ -179,12 +188,12 @@ class Pixels:
                 self._lowest, self._best = float(first[0].total), before
             yield first[0]
 
-    def _go_on_with(self, judge: Judge, values: Tensor, number: int) -> None:
+    def _change_to(self, loss: PictureLoss, values: Tensor, number: int) -> None:
         with torch.no_grad():
             self.values.copy_(values)
-        # The differences of gradients that it remembers are rounded, too.
+        # The history holds differences of gradients that were rounded, too.
         self._steps.state.clear()
-        self.judge, self.exact, self.exact_from = judge, None, number
+        self.loss, self.exact, self.exact_from = loss, None, number
 
     @property
     def picture(self) -> Tensor:
@@ -196,11 +205,11 @@ class Pixels:
     def choose_best(self) -> Tensor:
         """Return the best picture so far, RGB clamped to [0, 1], shape (1, 3, H, W).
 
-        A step may lead uphill, with Adam or in bfloat16. The iterate of the lowest loss known is held against the
-        newest, whose loss no further step has told, and against ``picture``, which with Adam is an average.
+        A step may raise the loss, with Adam or in bfloat16. The candidates are the iterate of the lowest known loss,
+        the newest iterate, whose loss is not known yet, and ``picture``, which with Adam is an average.
         """
         iterates = [values.clamp(0, 1).expand(-1, 3, -1, -1) for values in (self._best, self._newest)]
-        return min([*iterates, self.picture], key=lambda picture: float(self.judge(picture).total))
+        return min([*iterates, self.picture], key=lambda picture: float(self.loss(picture).total))
 
     @property
     def state(self) -> dict[str, Tensor] | None:
@@ -213,8 +222,8 @@ def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_S
 
     Args:
         size: Height and width of the last one.
-        smallest: Longer side of the first one; None for no other than the last.
-        least: What no side falls short of.
+        smallest: Longer side of the first one; None for the last one alone.
+        least: Smallest side in pixels.
 
     Returns:
         Heights and widths that grow by the square root of two.
@@ -225,20 +234,20 @@ def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_S
     return [(max(least, round(size[0] * shrink)), max(least, round(size[1] * shrink))) for shrink in shrinks] + [size]
 
 
-class Saturation:
-    """Notice that a loss has stopped falling.
+class EarlyStopping:
+    """Stop when a loss has stopped falling.
 
     Args:
-        patience: Iterations within which it must fall by ``least``; 0 never stops.
-        least: Relative fall that counts.
+        patience: Iterations within which the loss must fall by ``least``; 0 never stops.
+        least: Smallest relative fall that counts.
     """
 
     def __init__(self, patience: int, least: float = 0.002) -> None:
         self.patience, self.least = patience, least
         self._best, self._since = float("inf"), 0
 
-    def reached(self, loss: float) -> bool:
-        """Take the next loss; True if it is time to stop."""
+    def should_stop(self, loss: float) -> bool:
+        """Take the next loss; return whether it is time to stop."""
         if loss < self._best * (1 - self.least):
             self._best, self._since = loss, 0
         else:
@@ -254,7 +263,7 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def make_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Draw gray noise of a shape, in [0, 1], to start from."""
+    """Draw noise around mid-gray, in [0, 1], to start from."""
     generator = torch.Generator().manual_seed(seed)
     return (0.5 + 0.15 * torch.randn(shape, generator=generator)).clamp(0, 1)
 

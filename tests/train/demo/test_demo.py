@@ -13,7 +13,6 @@ from models.style_file import load_style
 from tests.pictures import noise, ramp, write
 from tests.train.small_run import ROOT
 from train.demo.command import find_shipped, main
-from train.fit.datamodule import PhotoData
 from train.errors import TrainError
 from train.fit.datamodule import PhotoData
 

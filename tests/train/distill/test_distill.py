@@ -1,6 +1,7 @@
 """A small perceptual network is learned from a large one, on pictures of many kinds."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -193,6 +194,7 @@ def test_distillation_writes_a_network_that_the_losses_take(tmp_path, capsys):
         ({"data__batch_size": 6}, "multiple of 8"),
         ({"model__paintings": "[]"}, "paintings"),
         ({"model__teacher_weights": "nowhere.pth"}, "--model.teacher_weights: perceptual weights 'nowhere.pth'"),
+        ({"model__learning_rate": "1e300"}, "--model.learning_rate"),
         ({"model__start_from": "nowhere.pth"}, "--model.start_from: perceptual weights 'nowhere.pth'"),
         ({"model__styles": "[nowhere.safetensors]"}, "nowhere.safetensors"),
     ],
@@ -241,3 +243,37 @@ def test_corrupt_photos_are_named_and_those_held_out_keep_batches_whole(tmp_path
     held_out[1].write_text("no picture")
     assert main([*run, "--overwrite=true"]) == 2
     assert "--data.held_out" in capsys.readouterr().err
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stage", ["train.distill.module.PictureMaker", "pytorch_lightning.Trainer.fit"])
+def test_ctrl_c_while_loading_is_one_sentence(tmp_path, capsys, monkeypatch, stage):
+    monkeypatch.setattr(stage, interrupt)
+    assert main(arguments(tmp_path)) == 130
+    assert capsys.readouterr().err.endswith("stopped before the first step; nothing was written\n")
+
+
+def test_ctrl_c_that_lightning_turns_into_an_exit_is_one_sentence(tmp_path, capsys, monkeypatch):
+    checkpoint = tmp_path / "distilled" / "last.ckpt"
+
+    def leave(*_, **__):
+        checkpoint.parent.mkdir()
+        checkpoint.write_bytes(b"state")
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", leave)
+    assert main(arguments(tmp_path)) == 130
+    assert f"stopped in a step; go on with the same command and --ckpt_path {checkpoint}" in capsys.readouterr().err
+
+
+def test_ctrl_c_after_the_last_step_names_the_checkpoint(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: None)
+    monkeypatch.setattr("train.distill.training.write", interrupt)
+    assert main(arguments(tmp_path)) == 130
+    assert "stopped before the network was written; go on with" in capsys.readouterr().err

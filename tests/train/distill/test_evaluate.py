@@ -1,7 +1,8 @@
-"""The examination of the small perceptual network measures what it says."""
+"""The evaluation of the small perceptual network measures what it says."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,15 +11,23 @@ from models.vgg import SMALL_WEIGHTS
 from tests.errors import one_error
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
-from train.distill.evaluate import main, rank_correlation
+from train.distill.evaluate import main, parse
+from train.distill.fidelity import measure_cost, rank_correlation
 from train.distill.pupils import Pupils
 
 
-def test_rank_correlation_looks_at_order_alone():
+def test_rank_correlation_depends_on_order_alone():
     values = torch.tensor([3.0, 1.0, 2.0, 9.0])
     assert rank_correlation(values, values.exp()) == pytest.approx(1)
     assert rank_correlation(values, -values) == pytest.approx(-1)
     assert rank_correlation(torch.tensor([1.0, 2, 3, 4]), torch.tensor([1.0, 3, 2, 4])) == pytest.approx(0.8)
+
+
+def test_rank_correlation_does_not_depend_on_the_order_of_ties():
+    one, other = torch.tensor([1.0, 1, 1, 2, 2, 3]), torch.tensor([1.0, 2, 3, 4, 5, 6])
+    turned = torch.tensor([2, 1, 0, 4, 3, 5])
+    assert rank_correlation(one[turned], other[turned]) == pytest.approx(rank_correlation(one, other))
+    assert rank_correlation(one, other) == pytest.approx(float(np.corrcoef([2, 2, 2, 4.5, 4.5, 6], range(6))[0, 1]))
 
 
 @pytest.fixture
@@ -31,11 +40,21 @@ def pictures(tmp_path):
 
 
 def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
-    monkeypatch.setattr("train.distill.evaluate.SIDE_STEPS", 2)
+    monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
     weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_1")
     paintings = [str(pictures / "one.png"), str(pictures / "two.png")]
-    flags = ["--teacher-weights", str(weights), "--photos", str(pictures / "photos"), "--paintings", *paintings]
-    flags += ["--minutes", "0.02", "--size", "64", "--batch", "2", "--no-compile", "--output", str(pictures / "out")]
+    flags = ["--perceptual-weights", str(weights), "--photos", str(pictures / "photos"), "--paintings", *paintings]
+    flags += [
+        "--minutes",
+        "0.02",
+        "--image-size",
+        "64",
+        "--batch-size",
+        "2",
+        "--no-compile",
+        "--output",
+        str(pictures / "out"),
+    ]
     assert main(flags) == 0
     report = json.loads((pictures / "out" / "report.json").read_text())
     assert set(report["pupils"]) == {"large", "small", "small, as many steps"}
@@ -43,13 +62,13 @@ def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     assert 0 < report["cost"]["ratio"] < 1
     assert all(-1 <= found["style"] <= 1 for found in report["rank_correlation"].values())
     assert (pictures / "out" / "pupils.png").is_file()
-    assert "after the same time" in capsys.readouterr().out
+    assert "times the loss of the large one's after the same time" in capsys.readouterr().out
 
 
-def test_examining_a_network_against_itself_finds_no_difference(pictures):
+def test_evaluating_a_network_against_itself_finds_no_difference(pictures):
     pupils = Pupils(("vgg_small", "default"), ("vgg_small", str(SMALL_WEIGHTS)), pictures / "photos", 64, 2)
     painting = torch.rand(1, 3, 64, 64)
-    large, small = (pupils.judge(kind, painting, pupils.held_out) for kind in ("large", "small"))
+    large, small = (pupils.evaluate(kind, painting, pupils.held_out) for kind in ("large", "small"))
     assert rank_correlation(large["style"], small["style"]) == pytest.approx(1)
     assert large["content"].abs().max() == 0
 
@@ -64,12 +83,11 @@ def test_examining_a_network_against_itself_finds_no_difference(pictures):
         ("--output", "one.png/out", "choose another --output"),
         ("--output", "earlier", "--overwrite"),
         ("--output", "painted", "--overwrite"),
-        ("--minutes", "0", "--minutes"),
     ],
 )
 def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, capsys, flag, value, sentence):
     monkeypatch.chdir(pictures)
-    monkeypatch.setattr("train.distill.evaluate.measure_cost", None)
+    monkeypatch.setattr("train.distill.fidelity.measure_cost", None)
     for folder, name in (("earlier", "report.json"), ("painted", "pupils.png")):
         (pictures / folder).mkdir()
         (pictures / folder / name).write_text("mine")
@@ -77,3 +95,63 @@ def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeyp
     assert main([word for pair in flags.items() for word in pair]) == 2
     assert sentence in one_error(capsys)
     assert not (pictures / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--minutes", "0"), ("--minutes", "inf"), ("--minutes", "x"), ("--image-size", "9" * 25), ("--batch-size", "0")],
+)
+def test_number_out_of_range_gets_one_sentence(capsys, flag, value):
+    with pytest.raises(SystemExit):
+        main(["--photos", "photos", "--paintings", "one.png", flag, value])
+    assert f"argument {flag}: " in one_error(capsys)
+
+
+def test_former_names_of_flags_are_accepted():
+    needed = ["--photos", "photos", "--paintings", "one.png"]
+    options = parse([*needed, "--teacher-weights", "w.pth", "--size", "128", "--batch", "2"])
+    assert (options.perceptual_weights, options.image_size, options.batch_size) == ("w.pth", 128, 2)
+    options = parse(needed)
+    assert (options.perceptual_weights, options.image_size, options.batch_size) == ("default", 256, 4)
+
+
+def test_ctrl_c_while_loading_is_one_sentence(pictures, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.distill.fidelity.read_style", interrupt)
+    monkeypatch.chdir(pictures)
+    assert main(["--photos", "photos", "--paintings", "one.png"]) == 130
+    assert capsys.readouterr().err == "stopped: no report was written\n"
+
+
+class Recorder(torch.nn.Module):
+    """A module that notes the device that it is moved to."""
+
+    def __init__(self):
+        super().__init__()
+        self.devices = []
+
+    def to(self, device):
+        self.devices.append(device)
+        return self
+
+    def forward(self, photos):
+        return photos
+
+
+def test_photos_networks_and_losses_are_on_one_device(pictures, monkeypatch):
+    device = torch.device("cpu", 0)
+    pupils = Pupils(("vgg_small", "default"), ("vgg_small", "default"), pictures / "photos", 64, 2, device=device)
+    network, moved = Recorder(), []
+    assert torch.equal(pupils.paint(network), pupils.held_out)
+    assert network.devices == [device]
+
+    def move(self, *arguments):
+        moved.append(arguments)
+        return self
+
+    monkeypatch.setattr("models.losses.PerceptualLoss.to", move)
+    pupils.evaluate("small", torch.rand(1, 3, 64, 64), pupils.held_out)
+    measure_cost(pupils, torch.rand(1, 3, 64, 64), rounds=1)
+    assert moved == [(device,)] * 3

@@ -18,7 +18,20 @@ def photo(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--size", "-5"], ["--step", "0"], ["--step", "1e400"], ["--overwrite", "--output", "{photo}"]]
+    "flags",
+    [
+        ["--size", "-5"],
+        ["--size", "9" * 25],
+        ["--step", "0"],
+        ["--step", "1e400"],
+        ["--seed", "9" * 25],
+        ["--jitter", "9" * 25],
+        ["--octaves", "9" * 25],
+        ["--layers", "{{relu4_4: .nan}}"],
+        ["--layers", "{{relu4_4: .inf}}"],
+        ["--layers", "{{relu4_4: 1e300}}"],
+        ["--overwrite", "--output", "{photo}"],
+    ],
 )
 def test_dream_refuses_what_cannot_work(photo, capsys, flags):
     fixed = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
@@ -47,3 +60,15 @@ def test_dream_raises_the_activations_and_keeps_the_size(photo):
     assert energy[1] > 1.5 * energy[0]
     assert dream(flags) == 2
     assert dream([*flags, "--overwrite", "--layers", "{relu9_1: 1}"]) == 2
+
+
+@pytest.mark.parametrize("stage", ["VGGFeatures", "encode"])
+def test_ctrl_c_outside_of_the_ascent_writes_nothing(photo, capsys, monkeypatch, stage):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"train.dream.ascent.{stage}", interrupt)
+    flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    assert dream([*flags, "--octaves", "1", "--iterations", "1"]) == 130
+    assert capsys.readouterr().err.endswith("nothing was written\n")
+    assert not (photo.parent / "dream.png").exists()

@@ -1,4 +1,4 @@
-"""The slow mode's bench gives both ways the same time, and refuses what cannot work in one sentence."""
+"""The slow benchmark gives both methods the same time, and refuses what cannot work in one sentence."""
 
 import json
 
@@ -14,7 +14,7 @@ def photo(tmp_path):
     return write_photo(tmp_path)
 
 
-def test_bench_lets_both_ways_run_for_the_same_time(photo, capsys):
+def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
     flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "2"]
     assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
     figures = json.loads((photo.parent / "bench.json").read_text())
@@ -25,9 +25,35 @@ def test_bench_lets_both_ways_run_for_the_same_time(photo, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--seconds", "0"], ["--seconds", "nan"], ["--size", "8"], ["--style", "nowhere.jpg"], ["--output", "/"]]
+    "flags",
+    [
+        ["--seconds", "0"],
+        ["--seconds", "nan"],
+        ["--seconds", "1e300"],
+        ["--size", "8"],
+        ["--size", "9" * 25],
+        ["--style", "nowhere.jpg"],
+        ["--output", "/"],
+    ],
 )
-def test_bench_refuses_what_cannot_work_before_measuring(photo, capsys, monkeypatch, flags):
-    monkeypatch.setattr("train.slow.benchmark.optimize", None)
+def test_benchmark_refuses_what_cannot_work_before_measuring(photo, capsys, monkeypatch, flags):
+    monkeypatch.setattr("train.slow.run.optimize", None)
     assert slow_bench(["--content", str(photo), "--style", str(DRAWING), "--perceptual", "vgg_small", *flags]) == 2
-    assert flags[1] in one_error(capsys)
+    said = one_error(capsys)
+    assert flags[0] in said or flags[1] in said
+
+
+def test_ctrl_c_while_loading_is_one_sentence(photo, capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.slow.benchmark.compare_methods", interrupt)
+    assert slow_bench(["--content", str(photo), "--style", str(DRAWING)]) == 130
+    assert capsys.readouterr().err == "stopped: no figures were written\n"
+
+
+def test_earlier_figures_are_kept(photo, capsys):
+    (photo.parent / "bench.json").write_text("mine")
+    flags = ["--content", str(photo), "--style", str(DRAWING), "--output", str(photo.parent / "bench.json")]
+    assert slow_bench(flags) == 2
+    assert "--overwrite" in one_error(capsys)

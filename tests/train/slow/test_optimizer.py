@@ -4,71 +4,71 @@ import pytest
 import torch
 
 from models.losses import LossTerms
-from train.slow.optimizer import Pixels, Saturation, plan_sizes, resize
+from train.slow.optimizer import EarlyStopping, PixelOptimizer, plan_sizes, resize
 
 
 def towards(target):
-    def judge(picture):
+    def evaluate(picture):
         error = (picture - target).square()
         total = (error * torch.linspace(1, 5, error.shape[3])).sum()
         return LossTerms(total, total, torch.zeros(()), torch.zeros(()))
 
-    return judge
+    return evaluate
 
 
 @pytest.mark.parametrize(("optimizer", "iterations", "left"), [("lbfgs", 12, 1e-4), ("adam", 400, 0.02)])
-def test_optimiser_reaches_a_known_minimum(optimizer, iterations, left):
+def test_optimizer_reaches_a_known_minimum(optimizer, iterations, left):
     torch.manual_seed(0)
     target = torch.rand(1, 3, 12, 10)
-    pixels = Pixels(torch.rand(1, 3, 12, 10), towards(target), optimizer)
-    losses = [float(terms.total) for terms in pixels.run(iterations)]
+    optimized = PixelOptimizer(torch.rand(1, 3, 12, 10), towards(target), optimizer)
+    losses = [float(terms.total) for terms in optimized.run(iterations)]
     assert losses[-1] < losses[0]
-    assert (pixels.picture - target).abs().mean() < left
+    assert (optimized.picture - target).abs().mean() < left
 
 
 def test_lbfgs_never_goes_up():
     torch.manual_seed(0)
-    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "lbfgs")
-    losses = [float(terms.total) for terms in pixels.run(10)]
+    optimized = PixelOptimizer(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "lbfgs")
+    losses = [float(terms.total) for terms in optimized.run(10)]
     assert losses == sorted(losses, reverse=True)
 
 
-def test_line_search_that_rounding_blinds_goes_on_in_full_precision():
+def test_line_search_misled_by_rounding_continues_in_float32():
     torch.manual_seed(0)
     target, evaluations = torch.rand(1, 3, 8, 8), []
     exact = towards(target)
 
-    def blinded(picture):
-        # Every look adds more than a step can gain.
+    def rounded(picture):
+        # Every evaluation adds more than a step can gain.
         evaluations.append(None)
         terms = exact(picture)
         return terms._replace(total=terms.total + float(len(evaluations)))
 
-    pixels = Pixels(torch.rand(1, 3, 8, 8), blinded, "lbfgs", exact=exact)
-    losses = [float(terms.total) for terms in pixels.run(20)]
-    assert pixels.exact_from is not None
+    optimized = PixelOptimizer(torch.rand(1, 3, 8, 8), rounded, "lbfgs", exact=exact)
+    losses = [float(terms.total) for terms in optimized.run(20)]
+    assert optimized.exact_from is not None
     assert len(evaluations) < 30
-    after = losses[pixels.exact_from :]
+    after = losses[optimized.exact_from :]
     assert after == sorted(after, reverse=True)
-    assert (pixels.picture - target).abs().mean() < 1e-4
+    assert (optimized.picture - target).abs().mean() < 1e-4
 
 
-def test_full_precision_is_not_asked_while_the_line_search_sees_its_way():
+def test_float32_is_not_used_while_the_line_search_succeeds():
     torch.manual_seed(0)
     target = torch.rand(1, 3, 8, 8)
 
     def never(picture):
         raise AssertionError
 
-    pixels = Pixels(torch.rand(1, 3, 8, 8), towards(target), "lbfgs", exact=never)
-    assert len(list(pixels.run(6))) == 6
-    assert pixels.exact_from is None
+    optimized = PixelOptimizer(torch.rand(1, 3, 8, 8), towards(target), "lbfgs", exact=never)
+    assert len(list(optimized.run(6))) == 6
+    assert optimized.exact_from is None
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
     with pytest.raises(ValueError, match="above 0"):
-        Pixels(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam", learning_rate=rate)
+        PixelOptimizer(torch.rand(1, 3, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam", learning_rate=rate)
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("lbfgs", None), ("adam", 0.02), ("adam", 0.5)])
@@ -76,40 +76,40 @@ def test_learning_rate_of_zero_is_not_taken_for_the_default(rate):
 def test_best_picture_is_no_worse_than_any_on_the_way(optimizer, rate, iterations):
     torch.manual_seed(0)
     target = torch.rand(1, 3, 8, 8)
-    judge = towards(target)
-    pixels = Pixels((target + 0.05 * torch.randn_like(target)).clamp(0, 1), judge, optimizer, rate)
-    seen = [float(terms.total) for terms in pixels.run(iterations)]
-    seen += [float(judge(pixels.picture).total), float(judge(pixels.values.detach().clamp(0, 1)).total)]
-    assert float(judge(pixels.choose_best()).total) <= min(seen) * 1.0001
+    evaluate = towards(target)
+    optimized = PixelOptimizer((target + 0.05 * torch.randn_like(target)).clamp(0, 1), evaluate, optimizer, rate)
+    seen = [float(terms.total) for terms in optimized.run(iterations)]
+    seen += [float(evaluate(optimized.picture).total), float(evaluate(optimized.values.detach().clamp(0, 1)).total)]
+    assert float(evaluate(optimized.choose_best()).total) <= min(seen) * 1.0001
 
 
 def test_step_cut_short_spoils_nothing():
     start = torch.full((1, 3, 4, 4), 0.5)
-    pixels = Pixels(start, towards(start), "lbfgs")
-    list(pixels.run(1))
+    optimized = PixelOptimizer(start, towards(start), "lbfgs")
+    list(optimized.run(1))
     with torch.no_grad():
-        pixels.values.fill_(1)
-    assert torch.equal(pixels.choose_best(), start)
+        optimized.values.fill_(1)
+    assert torch.equal(optimized.choose_best(), start)
 
 
 def test_picture_of_luminance_alone_has_three_equal_channels():
-    pixels = Pixels(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
-    list(pixels.run(3))
-    assert pixels.picture.shape == (1, 3, 8, 8)
-    assert torch.equal(pixels.picture[:, 0], pixels.picture[:, 2])
+    optimized = PixelOptimizer(torch.rand(1, 1, 8, 8), towards(torch.rand(1, 3, 8, 8)), "adam")
+    list(optimized.run(3))
+    assert optimized.picture.shape == (1, 3, 8, 8)
+    assert torch.equal(optimized.picture[:, 0], optimized.picture[:, 2])
 
 
 def test_averaged_iterate_is_unbiased_from_the_first_step_on():
     start = torch.full((1, 3, 4, 4), 0.5)
-    pixels = Pixels(start, towards(start), "adam")
-    list(pixels.run(1))
-    torch.testing.assert_close(pixels.picture, start)
+    optimized = PixelOptimizer(start, towards(start), "adam")
+    list(optimized.run(1))
+    torch.testing.assert_close(optimized.picture, start)
 
 
 def test_moments_are_carried_over_and_enlarged():
-    small = Pixels(torch.rand(1, 3, 8, 6), towards(torch.rand(1, 3, 8, 6)), "adam")
+    small = PixelOptimizer(torch.rand(1, 3, 8, 6), towards(torch.rand(1, 3, 8, 6)), "adam")
     list(small.run(5))
-    large = Pixels(torch.rand(1, 3, 16, 12), towards(torch.rand(1, 3, 16, 12)), "adam", carried=small.state)
+    large = PixelOptimizer(torch.rand(1, 3, 16, 12), towards(torch.rand(1, 3, 16, 12)), "adam", carried=small.state)
     assert large.state["exp_avg"].shape == (1, 3, 16, 12)
     assert float(large.state["step"]) == 5
     list(large.run(1))
@@ -122,11 +122,11 @@ def test_sizes_grow_by_the_square_root_of_two():
     assert plan_sizes((100, 100), 100) == [(100, 100)]
 
 
-def test_saturation_is_noticed_and_falling_is_not():
-    saturation = Saturation(patience=3)
-    assert not any(saturation.reached(0.9**step) for step in range(50))
-    assert [saturation.reached(1.0) for _ in range(3)] == [False, False, True]
-    assert not any(Saturation(patience=0).reached(1.0) for _ in range(50))
+def test_early_stopping_waits_while_the_loss_falls():
+    stopping = EarlyStopping(patience=3)
+    assert not any(stopping.should_stop(0.9**step) for step in range(50))
+    assert [stopping.should_stop(1.0) for _ in range(3)] == [False, False, True]
+    assert not any(EarlyStopping(patience=0).should_stop(1.0) for _ in range(50))
 
 
 def test_resizing_stays_within_the_range():

@@ -1,5 +1,7 @@
 """The slow mode knows its files, and which of them it may touch."""
 
+import errno
+
 import pytest
 
 from tests.errors import one_error
@@ -15,24 +17,24 @@ def photo(tmp_path):
 
 
 def test_files_share_the_pictures_stem(tmp_path):
-    files = SlowFiles(tmp_path / "a.b.png", with_way=True)
+    files = SlowFiles(tmp_path / "a.b.png", keeps_steps=True)
     assert files.table.name == "a.b-curve.csv"
     assert files.plot.name == "a.b-curve.png"
-    assert files.film.name == "a.b.gif"
+    assert files.animation.name == "a.b.gif"
     assert files.step(7) == tmp_path / "a.b-steps" / "00007.png"
 
 
-def test_film_is_not_asked_for_where_none_is_made(tmp_path):
+def test_gif_is_not_required_to_be_absent_where_none_is_made(tmp_path):
     (tmp_path / "out.gif").write_text("mine")
-    SlowFiles(tmp_path / "out.png", with_way=False).require_free([], overwrite=False)
+    SlowFiles(tmp_path / "out.png", keeps_steps=False).require_free([], overwrite=False)
     with pytest.raises(TrainError, match=r"out\.gif"):
-        SlowFiles(tmp_path / "out.png", with_way=True).require_free([], overwrite=False)
+        SlowFiles(tmp_path / "out.png", keeps_steps=True).require_free([], overwrite=False)
 
 
 def test_another_name_of_a_picture_that_is_read_is_recognized(tmp_path):
     (tmp_path / "photo.png").write_text("photo")
     (tmp_path / "link.png").symlink_to("photo.png")
-    with pytest.raises(TrainError, match="is read"):
+    with pytest.raises(TrainError, match="is also an input"):
         require_output(tmp_path / "link.png", [tmp_path / "photo.png"], overwrite=True)
 
 
@@ -63,11 +65,11 @@ def test_pictures_that_are_read_are_never_replaced(photo, capsys):
         {"start": photo.parent / "out-steps" / "00300.png"},
     ):
         assert slow(photo, overwrite="true", **options) == 2
-        assert "is read" in one_error(capsys)
+        assert "is also an input" in one_error(capsys)
     assert not (photo.parent / "out.png").exists()
 
 
-def test_overwriting_clears_the_earlier_way_and_nothing_else(photo):
+def test_overwriting_removes_earlier_intermediate_pictures_and_nothing_else(photo):
     steps = photo.parent / "out-steps"
     steps.mkdir()
     for name in ("00777.png", "mine.png"):
@@ -83,8 +85,8 @@ def test_overwriting_clears_the_earlier_way_and_nothing_else(photo):
 )
 @pytest.mark.parametrize("command", ["slow", "dream"])
 def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, monkeypatch, command, output):
-    monkeypatch.setattr("train.slow.command.Task", None)
-    monkeypatch.setattr("train.dream.command.VGGFeatures", None)
+    monkeypatch.setattr("train.slow.run.Task", None)
+    monkeypatch.setattr("train.dream.ascent.VGGFeatures", None)
     (photo.parent / "folder.png").mkdir()
     place = photo.parent / output
     if command == "slow":
@@ -92,3 +94,15 @@ def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, 
     else:
         assert dream(["--content", str(photo), "--output", str(place), "--overwrite"]) == 2
     assert "--output" in one_error(capsys)
+
+
+def test_full_disk_is_one_sentence_that_names_the_file(photo, capsys, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    assert slow(photo, iterations=1, save_every=0) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert "out-curve.csv" in said
+    assert "No space left" in said

@@ -1,0 +1,67 @@
+"""Flags made of a dataclass have dashes; underscores and bare switches are accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.errors import one_error
+from train.config_parser import parse_config, spell_flags
+
+
+@dataclass
+class Settings:
+    """Try the parser.
+
+    Args:
+        output: File to write.
+        save_every: Iterations between two files.
+        keep_all: Keep them.
+    """
+
+    output: str
+    save_every: int = 3
+    keep_all: bool = False
+
+
+def parse(*args):
+    return parse_config(Settings, "try", "Try it.", ["try --output out.png"], args)
+
+
+def test_help_shows_dashes(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    shown = capsys.readouterr().out
+    assert "--save-every" in shown
+    assert "--save_every" not in shown
+    assert "\n  try --output out.png" in shown
+
+
+@pytest.mark.parametrize("flags", [["--save-every", "5"], ["--save_every=5"], ["--save-every=5"]])
+def test_flags_may_have_dashes_or_underscores(flags):
+    assert parse("--output", "a-b.png", *flags) == Settings("a-b.png", 5)
+
+
+def test_configuration_files_have_the_names_of_the_fields(tmp_path):
+    (tmp_path / "some.yaml").write_text("save_every: 7\nkeep_all: true\n")
+    assert parse("--config", str(tmp_path / "some.yaml"), "--output=o") == Settings("o", 7, True)
+
+
+def test_switches_need_no_value():
+    assert parse("--keep-all", "--output", "o").keep_all
+    assert not parse("--keep-all", "false", "--output", "o").keep_all
+    assert spell_flags([], {"keep_all"}) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ([], "--output must be given; for example: try --output out.png"),
+        (["--output", "o", "--save-every", "x"], "--save-every: "),
+    ],
+)
+def test_mistakes_get_one_sentence(capsys, args, sentence):
+    with pytest.raises(SystemExit):
+        parse(*args)
+    assert sentence in one_error(capsys)

@@ -1,0 +1,142 @@
+"""The distillation from its command line to its file, made of Lightning's CLI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.cli import LightningArgumentParser
+from safetensors.torch import save
+
+from data.files import write_whole
+from export.cli import INTERRUPTED
+from export.version import project_version
+from models.vgg import quantize
+from train.compute.memory import keep_freed_memory
+from train.compute.precision import best_precision
+from train.distill.command import Progress
+from train.distill.module import Distillation, export_state
+from train.errors import TrainError
+from train.fit.callbacks import PhotoHealth, StyleProgressBar
+from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint, raise_interrupts
+from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
+from train.fit.datamodule import PhotoData
+from train.fit.run_folder import RunFolder
+from train.parser import StyleArgumentParser, quiet_libraries
+
+CREDIT = (
+    "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
+    "CC BY 4.0, https://www.robots.ox.ac.uk/~vgg/research/very_deep/"
+)
+"""The credit that the license of the teacher's weights asks for; it is written into the file's header."""
+
+
+class DistillCLI(TrainingCLI):
+    """One command: distil, and write the file."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add where to write."""
+        parser.add_argument("--output", type=str, default="runs/distill", help="Folder to write to")
+        parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run in that folder")
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="Checkpoint to go on from")
+        parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+        parser.link_arguments("data.image_size", "model.image_size")
+
+    def before_instantiate_classes(self) -> None:
+        """Make sure that the run may write where it will."""
+        config = self.config
+        folder = RunFolder(Path(config.output))
+        config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
+        if not (config.overwrite or config.ckpt_path):
+            if folder.checkpoint.exists():
+                raise TrainError(
+                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
+                    "another --output, or pass --overwrite true"
+                )
+            if (folder.path / "vgg_small.safetensors").exists():
+                raise TrainError(
+                    f"'{config.output}' holds a network; choose another --output, or pass --overwrite true"
+                )
+        if config.data.batch_size % 8:
+            raise TrainError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
+        if config.trainer.precision is None:
+            config.trainer.precision = best_precision(str(config.trainer.accelerator))
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Make the trainer write into the output folder."""
+        kwargs |= {"default_root_dir": self.config.output, "logger": False, "plugins": [AtomicCheckpointIO()]}
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LatestCheckpoint):
+                callback.path = RunFolder(Path(self.config.output)).checkpoint
+        return trainer
+
+
+def run(args: list[str] | None, progress: Progress) -> int:
+    """Distil as the command line asks, and write the network.
+
+    Args:
+        args: Arguments in place of those of the process.
+        progress: Kept up to date.
+
+    Returns:
+        The exit code: 0, or 130 after Ctrl-C in a step, which is finished and saved first.
+
+    Raises:
+        TrainError, ImageError, ModelFileError: If what was asked for cannot work.
+        OSError: If the network cannot be written.
+        KeyboardInterrupt: After Ctrl-C outside of a step, or a second Ctrl-C.
+    """
+    quiet_libraries()
+    keep_freed_memory()
+    cli = DistillCLI(
+        Distillation,
+        PhotoData,
+        args=args,
+        run=False,
+        parser_class=StyleArgumentParser,
+        parser_kwargs={
+            "prog": "python -m train.distill",
+            "description": "Distil a small perceptual network from VGG.",
+        },
+        trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
+        save_config_callback=None,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+    )
+    progress.checkpoint = RunFolder(Path(cli.config.output)).checkpoint
+    with raise_interrupts():
+        try:
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+        except Interrupted as stop:
+            print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
+            return INTERRUPTED
+    progress.trained = True
+    write(cli)
+    return 0
+
+
+def write(cli: DistillCLI) -> None:
+    """Write the network, with its origin and its held-out losses in the file's header, and its configuration."""
+    folder = Path(cli.config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = cli.config.model
+    metrics = {name: round(float(value), 5) for name, value in sorted(cli.trainer.callback_metrics.items())}
+    header = {
+        "format": "onestroke-perceptual-1",
+        "credit": CREDIT,
+        "teacher": f"{config.teacher} from {describe_weights(config.teacher, config.teacher_weights)}",
+        "training_config": dump_config(cli.parser, cli.config),
+        "project_version": project_version(),
+        "held_out": json.dumps(metrics),
+    }
+    path = folder / "vgg_small.safetensors"
+    write_whole(path, save(quantize(export_state(cli.model.student)), metadata=header))
+    write_whole(folder / "config.yaml", header["training_config"])
+    print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
+    print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")
+    print(f"test it:  python -m train.distill.evaluate --weights {path}")

@@ -128,7 +128,7 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
         quality: Of JPEG, whose colors keep their full resolution, and of WebP; 1 to 100.
 
     Raises:
-        ImageError: If the ending or the quality is none of ours, or the file cannot be written.
+        ImageError: If the ending or the quality is not accepted, or the file cannot be written.
     """
     kind = check_writable_format(path)
     if not 1 <= quality <= 100:
@@ -306,7 +306,7 @@ def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(_READABLE)}"
+        return f"it is not one of {', '.join(_READABLE)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0]

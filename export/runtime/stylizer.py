@@ -70,7 +70,7 @@ class Stylizer:
     Raises:
         ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
             not at hand.
-        ValueError: If there is less than one thread, or the tile is none of those sides.
+        ValueError: If there is less than one thread, or the tile is not such a side.
 
     Attributes:
         card: What the file says of itself; None for a file that this project did not write.
@@ -111,7 +111,7 @@ class Stylizer:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
 
         Raises:
-            TypeError: If the picture is no array of uint8.
+            TypeError: If the picture is not an array of uint8.
             ValueError: If its shape is not (H, W, 3) with at least one pixel.
             MemoryBudgetError: If it needs more memory than there is.
             ModelError: If ONNX Runtime fails, or gives values that are no picture.

@@ -54,13 +54,13 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
         content: A model of opset 18 or newer with instance norms as nodes of its graph.
 
     Raises:
-        TileGraphError: If it is older, holds no InstanceNormalization or one of another type, or is no ONNX model.
+        TileGraphError: If it is older, holds no InstanceNormalization or one of another type, or is not an ONNX model.
     """
     model: Any = ModelProto()
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise TileGraphError(f"it is no serialized ONNX model: {error}") from error
+        raise TileGraphError(f"it is not a serialized ONNX model: {error}") from error
     opset = next((found.version for found in model.opset_import if found.domain in {"", "ai.onnx"}), 0)
     norms = [node for node in model.graph.node if node.op_type == "InstanceNormalization"]
     if opset < SMALLEST_OPSET or not norms:

@@ -22,7 +22,7 @@ from export.variants.equalization import equalize, observe
 from export.variants.float16 import to_float16
 from export.variants.int8 import to_int8
 from export.variants.manifest import Manifest, Photos, RefusedEntry, describe_file, describe_folder, describe_variant
-from export.variants.photos import find_photos, split_photos
+from export.variants.photos import PhotoSplit, find_photos, split_photos
 from export.variants.readme import write_readme
 from export.variants.thresholds import THRESHOLDS, Difference, compare_pictures
 from export.variants.uint8 import to_uint8
@@ -77,10 +77,10 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
     paths = find_photos(request.photos)
     source = "the sample photos of scikit-image" if request.photos is None else f"folder {request.photos.name}"
     announce(f"testing and calibrating with {'' if request.photos is None else 'photos of '}{source}")
-    test_photos, calibration_photos = split_photos(paths, request.form.size)
-    photos = Photos(source, len(test_photos), len(calibration_photos))
-    manifest = describe_folder(network, card, request.target, photos)
-    writer = _VariantWriter(network, card, request, test_photos, calibration_photos)
+    photos = split_photos(paths, request.form.size)
+    described = Photos(source, len(photos.test), len(photos.calibration))
+    manifest = describe_folder(network, card, request.target, described)
+    writer = _VariantWriter(network, card, request, photos)
     with stage_folder(output) as folder:
         with tqdm(request.variants, unit="variant", disable=None, leave=False) as bar:
             for variant in bar:
@@ -123,12 +123,11 @@ class _VariantWriter:
     network: StyleNetwork
     card: StyleCard
     request: Request
-    test_photos: list[Picture]
-    calibration_photos: list[Picture]
+    photos: PhotoSplit
     expected: list[Planes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.expected = [stylize_in_torch(self.network, _to_batch(photo))[0] for photo in self.test_photos]
+        self.expected = [stylize_in_torch(self.network, _to_batch(photo))[0] for photo in self.photos.test]
 
     def add(self, folder: Path, variant: str, manifest: Manifest) -> str:
         """Write a variant's file and entry if it passes its threshold; return a line that says so."""
@@ -151,18 +150,18 @@ class _VariantWriter:
     def _serialize(self, variant: str) -> bytes:
         network, transform = self.network, _TRANSFORMS.get(variant)
         if variant == "int8":
-            photos = [torch.from_numpy(_to_batch(photo)) / 255 for photo in self.calibration_photos]
+            photos = [torch.from_numpy(_to_batch(photo)) / 255 for photo in self.photos.equalization]
             network = equalize(network, observe(network, photos))
-            transform = lambda model: to_int8(model, self.calibration_photos)  # noqa: E731
+            transform = lambda model: to_int8(model, self.photos.calibration)  # noqa: E731
         return seal(serialize(network, self.card, self.request.form, variant, transform))
 
     def _compare(self, content: bytes, variant: str) -> Difference:
         if variant == "u8":
-            found = stylize_in_onnxruntime(content, [photo[None] for photo in self.test_photos])
+            found = stylize_in_onnxruntime(content, [photo[None] for photo in self.photos.test])
             # Compared with torch's picture rounded to uint8.
             expected = [np.rint(picture) for picture in self.expected]
             return compare_pictures([stylized[0].transpose(2, 0, 1) for stylized in found], expected)
-        found = stylize_in_onnxruntime(content, [_to_batch(photo) for photo in self.test_photos])
+        found = stylize_in_onnxruntime(content, [_to_batch(photo) for photo in self.photos.test])
         return compare_pictures([stylized[0] for stylized in found], self.expected)
 
 

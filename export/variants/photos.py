@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,7 @@ PHOTO_SIDE = 320
 """Long side, in pixels, to which photos are scaled down."""
 
 CALIBRATION_SIZE = (256, 256)
-"""Height and width to which photos to calibrate with are cut. Squares rather than whole photos gave ranges that cost up
-to 1 dB less on other photos of 320 and 481 px."""
+"""Height and width to which photos are cut that ranges of 8 bits are measured on."""
 
 TEST_COUNT = 6
 CALIBRATION_COUNT = 10
@@ -36,21 +36,35 @@ def find_photos(folder: Path | None) -> list[Path]:
         raise ImageError(f"variants are tested on photos: name a folder with --photos ({error})") from error
 
 
-def split_photos(paths: Sequence[Path], size: tuple[int, int] | None = None) -> tuple[list[Picture], list[Picture]]:
+@dataclass(frozen=True)
+class PhotoSplit:
+    """Photos by what they are for, uint8, shape (H, W, 3).
+
+    Args:
+        test: At most 6 that variants are tested on.
+        equalization: At most 10 others, whole, by which the channels' ranges are made even.
+        calibration: The same, cut to squares, on which the ranges of 8 bits are measured.
+    """
+
+    test: list[Picture]
+    equalization: list[Picture]
+    calibration: list[Picture]
+
+
+def split_photos(paths: Sequence[Path], size: tuple[int, int] | None = None) -> PhotoSplit:
     """Read photos to test variants on, and others to calibrate with.
 
     Args:
         paths: At least one photo. Of fewer than three, each serves both ends.
-        size: Height and width that every photo is cut to; None for photos of at most 320 pixels and their own shape to
-            test on, and squares of 256 pixels to calibrate with.
-
-    Returns:
-        At most 6 photos to test on and at most 10 to calibrate with, uint8, shape (H, W, 3).
+        size: Height and width that photos to test on and to calibrate with are cut to; None for at most 320 pixels and
+            their own shape, and for squares of 256 pixels.
     """
-    test, calibration = (paths, paths) if len(paths) < 3 else (paths[::2], paths[1::2])
-    return (
-        [_read(path, size) for path in _choose(test, TEST_COUNT)],
-        [_read(path, size or CALIBRATION_SIZE) for path in _choose(calibration, CALIBRATION_COUNT)],
+    test, others = (paths, paths) if len(paths) < 3 else (paths[::2], paths[1::2])
+    chosen = _choose(others, CALIBRATION_COUNT)
+    return PhotoSplit(
+        test=[_read(path, size) for path in _choose(test, TEST_COUNT)],
+        equalization=[_read(path, None) for path in chosen],
+        calibration=[_read(path, size or CALIBRATION_SIZE) for path in chosen],
     )
 
 

@@ -265,11 +265,12 @@ def test_differences_are_those_of_the_worst_picture():
 
 def test_photos_to_test_on_do_not_calibrate(style):
     paths = find_photos(style.parent / "photos")
-    test_photos, calibration_photos = split_photos(paths)
-    assert (len(test_photos), len(calibration_photos)) == (3, 2)
-    assert test_photos[0].shape == (50, 67, 3)
-    for photos in split_photos(paths[:1], (32, 48)):
-        assert [photo.shape for photo in photos] == [(32, 48, 3)]
+    photos = split_photos(paths)
+    assert [len(photos.test), len(photos.equalization), len(photos.calibration)] == [3, 2, 2]
+    assert photos.test[0].shape == (50, 67, 3)
+    assert photos.calibration[0].shape == (256, 256, 3)
+    fixed = split_photos(paths[:1], (32, 48))
+    assert [photo.shape for photo in (*fixed.test, *fixed.calibration)] == [(32, 48, 3)] * 2
 
 
 @pytest.mark.parametrize(

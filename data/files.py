@@ -1,11 +1,11 @@
-"""Put finished files and folders in place by renaming, so that nobody ever sees half of one; standard library only."""
+"""Write files and folders under temporary names and rename them when they are complete; standard library only."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -14,7 +14,7 @@ class OutputError(OSError):
 
 
 def make_folder(folder: Path, flag: str = "--output") -> None:
-    """Create a folder and write a file into it for a moment, so that no work is done for one that takes none.
+    """Create a folder and try to write a file into it, so that no work is done for a folder that takes none.
 
     Args:
         folder: The folder; its parents are created, too.
@@ -51,7 +51,57 @@ def require_absent(paths: Iterable[Path], overwrite: bool, flag: str = "--output
     """
     found = next((path for path in paths if path.exists()), None)
     if found is not None and not overwrite:
-        raise OutputError(f"'{found}' exists; choose another {flag}, or say --overwrite")
+        raise OutputError(f"'{found}' exists; choose another {flag}, or pass --overwrite")
+
+
+@contextlib.contextmanager
+def stage_file(path: Path) -> Iterator[Path]:
+    """Offer a temporary name beside a path; what the block wrote there takes the path when it ends.
+
+    Args:
+        path: Where to; an existing file is replaced, and kept if anything fails.
+
+    Yields:
+        The temporary name; nothing of that name is left, whatever happens.
+
+    Raises:
+        OutputError: If the system refuses to write or to rename.
+    """
+    partial = _temporary(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        _explain(error, partial, path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def stage_folder(output: Path) -> Iterator[Path]:
+    """Create an empty folder beside a path; with what the block wrote into it, it takes the path when the block ends.
+
+    Args:
+        output: Where to; an existing folder is replaced, and kept if anything fails.
+
+    Yields:
+        The folder; it is removed if anything fails.
+
+    Raises:
+        OutputError: If the system refuses to write or to rename.
+    """
+    partial = _temporary(output)
+    try:
+        partial.mkdir()
+        yield partial
+        _replace_folder(partial, output)
+    except OSError as error:
+        _explain(error, partial, output)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -64,28 +114,11 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
-    partial = _temporary(path)
-    try:
+    with stage_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
-    except OSError as error:
-        remedy = "make room, or choose a place that you may write to and that has room"
-        raise OutputError(f"'{path}' cannot be written ({error.strerror or error}); {remedy}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
-def replace_folder(finished: Path, output: Path) -> None:
-    """Rename a finished folder to where it belongs.
-
-    Args:
-        finished: The folder, on the same disk.
-        output: Where to; an existing folder is replaced, and kept if anything fails.
-
-    Raises:
-        OSError: If it cannot be renamed.
-    """
+def _replace_folder(finished: Path, output: Path) -> None:
     if not output.exists():
         finished.rename(output)
         return
@@ -100,5 +133,15 @@ def replace_folder(finished: Path, output: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
+def _explain(error: OSError, partial: Path, path: Path) -> None:
+    """Raise OutputError with the path that the user knows, if the error is about that path or its temporary name."""
+    named = None if error.filename is None else Path(error.filename)
+    if isinstance(error, OutputError) or not (named in {None, path} or (named and named.is_relative_to(partial))):
+        return
+    remedy = "make room, or choose a place that you may write to and that has room"
+    raise OutputError(f"'{path}' cannot be written ({error.strerror or error}); {remedy}") from error
+
+
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # Without the path's own name, which may be as long as the file system allows.
+    return path.with_name(f".{secrets.token_hex(8)}.tmp")

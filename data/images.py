@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 import warnings
 from collections import deque
@@ -23,6 +22,11 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from PIL.Image import Resampling
+
+from data.files import OutputError, stage_file
+
+Picture = NDArray[np.uint8]
+"""A decoded picture as an array: RGB, values of 0 to 255, shape (H, W, 3)."""
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Endings of the files that ``list_images`` finds, in lower case."""
@@ -124,22 +128,22 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
         quality: Of JPEG, whose colors keep their full resolution, and of WebP; 1 to 100.
 
     Raises:
-        ImageError: If the ending or the quality is none of ours, or the file cannot be written.
+        ImageError: If the ending or the quality is not accepted, or the file cannot be written.
     """
     kind = check_writable_format(path)
     if not 1 <= quality <= 100:
         raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
     options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
-    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        as_rgb(image, keep_alpha=kind != "JPEG").save(partial, kind, **options.get(kind, {}))
-        partial.replace(path)
+        with stage_file(path) as partial:
+            as_rgb(image, keep_alpha=kind != "JPEG").save(partial, kind, **options.get(kind, {}))
+    except OutputError as error:
+        raise ImageError(f"picture {error}") from error
+    # Pillow's writers raise whatever comes up in them.
     except Exception as error:
-        remedy = "name a folder that exists and has room"
-        raise ImageError(f"picture '{path}' cannot be written ({_reason(error)}); {remedy}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+        raise ImageError(
+            f"picture '{path}' cannot be written ({_reason(error)}); choose another format or place"
+        ) from error
 
 
 def check_writable_format(path: Path) -> str:
@@ -177,21 +181,32 @@ def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
     return sheet
 
 
-def to_array(image: PIL.Image.Image) -> NDArray[np.uint8]:
+def to_array(image: PIL.Image.Image) -> Picture:
     """Copy a picture of any mode into an array of shape (H, W, 3), RGB."""
     return np.array(as_rgb(image), dtype=np.uint8)
 
 
-def from_array(pixels: NDArray[np.uint8]) -> PIL.Image.Image:
+def from_array(pixels: Picture) -> PIL.Image.Image:
     """Make a picture of uint8 RGB, shape (H, W, 3); ValueError if the array is something else."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels are {pixels.dtype} of shape {pixels.shape}; pass uint8 of shape (H, W, 3)")
     return PIL.Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def to_planes(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Map bytes of shape (H, W, 3) to [0, 1], shape (3, H, W)."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+def to_planes(picture: Picture, white: float = 1) -> NDArray[np.float32]:
+    """Turn a picture of uint8, shape (H, W, 3), into planes of float32, shape (3, H, W).
+
+    Args:
+        picture: Values of 0 to 255.
+        white: What 255 becomes: 1 for values in [0, 1], 255 for the exported model's contract.
+    """
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
+    return planes if white == 255 else planes / np.float32(255 / white)
+
+
+def from_planes(planes: NDArray[np.floating[Any]]) -> Picture:
+    """Turn planes of 0 to 255, shape (3, H, W), into a picture of uint8, shape (H, W, 3); ValueError on a NaN."""
+    return round_to_bytes(planes).transpose(1, 2, 0)
 
 
 def round_to_bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -291,7 +306,7 @@ def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"it is none of {', '.join(_READABLE)}"
+        return f"it is not one of {', '.join(_READABLE)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,7 @@
-"""Export a trained style: ``python -m export runs/wave --output wave.onnx``, or a folder with ``--variants all``."""
+"""Export a trained style: ``python -m export runs/wave --output wave.onnx``, or a folder with ``--variants all``.
+
+Without arguments, names the commands of this folder.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from export.cli import USER_ERRORS, CommandParser, run_command
 from export.contract import FILES
-from export.errors import ExportError
+from export.graph.targets import TARGETS, choose_form
+from models.errors import ModelFileError
 
-TARGETS = ("cpu", "web", "coreml", "nnapi", "qnn")
+COMMANDS = """\
+commands of this folder:
+  python -m export             write a trained style as an ONNX file, or as a folder of variants
+  python -m export.stylize     repaint photos with an exported style
+  python -m export.benchmark   measure latency, peak memory and load time of exported files
+  python -m export.web         build a web page that repaints photos and the camera's picture in the browser
+  python -m export.widths      set folders of variants side by side, to choose a width
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,36 +35,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        print(f"{COMMANDS}\neach explains itself with --help")
+        return 0
     parser = _parser()
     options = parser.parse_args(arguments)
     for flag, given in (("--photos", options.photos is not None), ("--ort", options.ort)):
         if given and options.variants is None:
             parser.error(f"{flag} is for folders of variants; add --variants all")
-    # Here, so that --help does not wait for torch.
-    from data.images import ImageError
-    from export.graph.convert import convert
-    from export.graph.targets import choose_form
-    from export.variants.export import Request, export_variants
-    from models.errors import ModelFileError
-
     output = options.output or default_output(options.style, options.variants is not None)
-    try:
-        form = choose_form(options.target, options.size, options.plain)
-        if options.variants is None:
-            print(convert(options.style, output, options.overwrite, form))
-            return 0
-        request = Request(
-            options.variants, options.photos, form, options.target, options.ort, overwrite=options.overwrite
-        )
-        manifest = export_variants(options.style, output, request)
-    except (ExportError, ModelFileError, ImageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped: '{output}' was not written", file=sys.stderr)
-        return 130
-    print(f"wrote '{output}': {len(manifest['files'])} variants, manifest.json and README.md")
-    return 0
+    return run_command(
+        lambda: _export(options, output), f"stopped: '{output}' was not written", (*USER_ERRORS, ModelFileError)
+    )
+
+
+def _export(options: argparse.Namespace, output: Path) -> None:
+    form = choose_form(options.target, options.size, options.plain)
+    # Here, so that --help does not wait for torch.
+    from export.graph.convert import convert
+    from export.variants.export import Request, export_variants
+
+    if options.variants is None:
+        print(convert(options.style, output, options.overwrite, form))
+        return
+    request = Request(options.variants, options.photos, form, options.target, options.ort, options.overwrite)
+    manifest = export_variants(options.style, output, request)
+    print(f"wrote '{output}': {len(manifest.files)} variants, manifest.json and README.md")
 
 
 def default_output(style: Path, folder: bool = False) -> Path:
@@ -61,13 +70,13 @@ def default_output(style: Path, folder: bool = False) -> Path:
     return Path(name if folder else f"{name}.onnx")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m export",
         description="Write a trained style as one ONNX file, compared with torch before it is kept,\n"
         "or as a folder of variants for phones and browsers.",
         epilog="examples:\n  python -m export runs/wave --output wave.onnx\n"
-        "  python -m export runs/wave --output wave/ --variants all",
+        f"  python -m export runs/wave --output wave/ --variants all\n\n{COMMANDS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("style", type=Path, help="folder of a training run, or a .safetensors style file")
@@ -85,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "--photos",
         type=Path,
         metavar="FOLDER",
-        help="photos that judge the variants and calibrate int8 (default: scikit-image's samples)",
+        help="photos to test the variants on and to calibrate int8 with (default: scikit-image's samples)",
     )
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="fix the shape, as phones' delegates want it: 512x512"
@@ -106,14 +115,14 @@ def _variants(text: str) -> tuple[str, ...]:
     names = text.split(",")
     unknown = [name for name in names if name not in FILES]
     if unknown or len(set(names)) != len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of variants; give all, or some of {','.join(FILES)}")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a list of variants: all, or some of {','.join(FILES)}")
     return tuple(name for name in FILES if name in names)
 
 
 def _size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; give width and height in pixels, as in 512x512")
+        raise argparse.ArgumentTypeError(f"{text!r} must be width and height in pixels, as in 512x512")
     return int(found[2]), int(found[1])
 
 

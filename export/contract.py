@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def seal(content: bytes) -> bytes:
     """Write the digest of everything before it into an ONNX file's last metadata entry.
 
-    The seal shows accidents and careless edits; it is no signature, since whoever edits on purpose can seal again.
+    The seal shows accidents and careless edits; it is not a signature, since whoever edits on purpose can seal again.
 
     Args:
         content: A serialized model whose last metadata entry is ``onestroke.sha256`` with 64 characters of any value.

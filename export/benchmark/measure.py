@@ -21,12 +21,12 @@ from typing import Any
 import onnxruntime
 from tqdm import tqdm
 
-from data.files import OutputError, make_folder, write_whole
-from export.cli import positive
+from data.files import OutputError, make_folder, require_absent, write_whole
+from export.cli import CommandParser, positive, run_command
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 
-SIDES = (256, 512, 1024)
+DEFAULT_SIZES = (256, 512, 1024)
 """Sides, in pixels, of the square pictures that are measured unless told otherwise."""
 
 RUNS = 10
@@ -55,7 +55,7 @@ class Measurement:
 
 def measure_model(
     path: Path,
-    sides: Sequence[int] = SIDES,
+    sides: Sequence[int] = DEFAULT_SIZES,
     threads: int | None = None,
     runs: int = RUNS,
     progress: Callable[[], object] | None = None,
@@ -73,7 +73,7 @@ def measure_model(
         One measurement per side, in their order.
 
     Raises:
-        ModelError: If the file cannot be read, run, or takes no picture, or a size is too much for this machine.
+        ModelError: If the file cannot be read or run, does not take a picture, or a size is too much for this machine.
         ValueError: If a side, the threads or the runs are out of range.
     """
     if not sides or min(sides) < SMALLEST_SIDE:
@@ -126,29 +126,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    return run_command(lambda: _measure_models(options), "stopped: nothing was written")
+
+
+def _measure_models(options: argparse.Namespace) -> None:
     threads = options.threads or count_cores()
-    try:
-        models = find_models(options.models)
+    models = find_models(options.models)
+    if options.json:
         _check_report(options.json, options.overwrite)
-        results: dict[Path, list[Measurement]] = {}
-        # No bar where nobody watches it: in a log it would be noise.
-        total = len(models) * len(options.sizes)
-        with tqdm(total=total, unit="size", disable=None) as bar:
-            for model in models:
-                bar.set_description(model.name)
-                results[model] = measure_model(model, options.sizes, threads, options.runs, bar.update)
-                # A file of a fixed size is measured once.
-                bar.total = total = total - len(options.sizes) + len(results[model])
-        print(format_table(results, threads, options.runs))
-        if options.json:
-            _write_report(options.json, report(results, threads, options.runs))
-    except (ModelError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped: nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    results: dict[Path, list[Measurement]] = {}
+    # No bar where nobody watches it: in a log it would be noise.
+    total = len(models) * len(options.sizes)
+    with tqdm(total=total, unit="size", disable=None) as bar:
+        for model in models:
+            bar.set_description(model.name)
+            results[model] = measure_model(model, options.sizes, threads, options.runs, bar.update)
+            # A file of a fixed size is measured once.
+            bar.total = total = total - len(options.sizes) + len(results[model])
+    print(format_table(results, threads, options.runs))
+    if options.json:
+        write_whole(options.json, json.dumps(report(results, threads, options.runs), indent=2) + "\n")
 
 
 def format_table(results: dict[Path, list[Measurement]], threads: int, runs: int) -> str:
@@ -207,28 +204,18 @@ def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str,
     return found
 
 
-def _check_report(path: Path | None, overwrite: bool) -> None:
-    """Raise ModelError, before any work, if the report may not be written there."""
-    if path is None:
-        return
+def _check_report(path: Path, overwrite: bool) -> None:
+    """Raise OutputError, before any work, if the report may not be written there."""
     if not path.parent.is_dir():
-        raise ModelError(f"folder '{path.parent}' does not exist; create it or choose another --json")
+        raise OutputError(f"folder '{path.parent}' does not exist; create it or choose another --json")
     if path.is_dir():
-        raise ModelError(f"'{path}' is a folder; name a file in it with --json")
-    if path.exists() and not overwrite:
-        raise ModelError(f"'{path}' exists; pass --overwrite to replace it or choose another --json")
+        raise OutputError(f"'{path}' is a folder; name a file in it with --json")
+    require_absent([path], overwrite, "--json")
     make_folder(path.parent, "--json")
 
 
-def _write_report(path: Path, values: dict[str, Any]) -> None:
-    try:
-        write_whole(path, json.dumps(values, indent=2) + "\n")
-    except OSError as error:
-        raise ModelError(f"'{path}' cannot be written ({error.strerror or error}); choose another --json") from error
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m export.benchmark",
         description="Measure exported files on this machine's CPU: latency, peak memory and load time, each in a fresh "
         "process.",
@@ -239,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sizes",
         nargs="+",
         type=_side,
-        default=list(SIDES),
+        default=list(DEFAULT_SIZES),
         metavar="PIXELS",
         help="sides of the square pictures; a file of a fixed size is measured at that one (default: 256 512 1024)",
     )
@@ -252,5 +239,5 @@ def _parser() -> argparse.ArgumentParser:
 
 def _side(text: str) -> int:
     if not text.isdecimal() or int(text) < SMALLEST_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {SMALLEST_SIDE} up")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least {SMALLEST_SIDE}")
     return int(text)

@@ -1,7 +1,7 @@
 """One measurement in a process of its own, started by ``export.benchmark``; needs NumPy and ONNX Runtime only.
 
-``python -m export.trial wave.onnx 512 1 10`` measures at 512 x 512 pixels, with 1 thread and 10 runs, and prints JSON.
-A process that has done nothing else shows what loading and stylizing alone take.
+``python -m export.benchmark.trial wave.onnx 512 1 10`` measures at 512 x 512 pixels, with 1 thread and 10 runs, and
+prints JSON. A process that has done nothing else shows what loading and stylizing alone take.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _picture_shape(path: Path, session: onnxruntime.InferenceSession, side: int)
     if len(inputs) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]) or inputs[0].type not in _TYPES:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
         raise ModelError(
-            f"model '{path}' takes {found}, and needed is one picture of shape (N, 3, H, W) or (N, H, W, 3); "
+            f"model '{path}' takes {found}, but must take one picture of shape (N, 3, H, W) or (N, H, W, 3); "
             "use a file that python -m export wrote"
         )
     rows, columns = (2, 3) if shape[1] == 3 else (1, 2)

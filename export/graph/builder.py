@@ -1,13 +1,8 @@
-"""Nodes and constants of an ONNX graph, and the forms that one layer can take in it.
-
-A form says how the network is written down, never what it computes: the textbook's graph and the rewritten one give the
-same pictures, and so do pads and norms that are spelt out in operators that more delegates know.
-"""
+"""Nodes and constants of an ONNX graph, and the forms that one layer can take in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from export.contract import INPUT, OPSET, OUTPUT, PRODUCER
+from export.graph.targets import LEAN, Form
 from models.layers import Conv, InstanceNorm, PaddingMode
 
 IR_VERSION = 8
@@ -29,27 +25,6 @@ PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 SPATIAL = [2, 3]
 
 Attribute = int | str | float | list[int]
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a network is written down.
-
-    Args:
-        lean: Rewritten to take less time and memory (``export.rewrites``); False for the textbook's operators.
-        pads: ``operator`` for Pad; ``slices`` for slices and a concatenation, which delegates without reflection take.
-        norms: ``operator`` for InstanceNormalization; ``means`` for ReduceMean and arithmetic.
-        size: Height and width of the one picture that the file takes, multiples of 4; None for every batch and size.
-    """
-
-    lean: bool = True
-    pads: Literal["operator", "slices"] = "operator"
-    norms: Literal["operator", "means"] = "operator"
-    size: tuple[int, int] | None = None
-
-
-LEAN = Form()
-PLAIN = Form(lean=False)
 
 
 class GraphBuilder:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
 from data.files import write_whole
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.errors import ExportError
-from export.graph.builder import LEAN, Form
 from export.graph.network import build_graph
+from export.graph.targets import LEAN, Form
 from export.runtime.memory import bytes_per_pixel
-from export.runtime.session import first_line
+from export.runtime.session import create_session, first_line
 from models.network import StyleNetwork
 from models.style_file import StyleCard, load_style
 
@@ -32,8 +32,11 @@ TOLERANCE = 0.05
 CHECKED_SHAPES = ((1, 97, 131), (1, 16, 16), (1, 50, 83), (2, 61, 47))
 """Pictures, height and width of each batch that ONNX Runtime and torch both stylize."""
 
-Pixels = npt.NDArray[np.float32]
-Change = Callable[[onnx.ModelProto], onnx.ModelProto]
+Planes = npt.NDArray[np.float32]
+"""Pictures as the exported model takes them: RGB, 0 to 255, shape (N, 3, H, W)."""
+
+Transform = Callable[[onnx.ModelProto], onnx.ModelProto]
+"""What makes a variant's graph of the float32 one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
 
     Raises:
         ModelFileError: If the style file cannot be read.
-        ExportError: If the output may not or cannot be written, or ONNX Runtime's pictures are not torch's.
+        ExportError: If the style is absent, the output may not be written, or ONNX Runtime's pictures are not torch's.
+        OutputError: If the output cannot be written.
     """
     check_output(output, overwrite)
     network, card = load_style(find_style(style))
@@ -87,7 +91,7 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
             f"ONNX Runtime's pictures differ from torch's by up to {difference:.4g} of 255 where {TOLERANCE} is "
             f"allowed, so '{output}' was not written; train anew if the weights hold huge values, else report this"
         )
-    _write(output, content)
+    write_whole(output, content)
     return ExportReport(output, len(content), difference, sum(shape[0] for shape in shapes))
 
 
@@ -107,7 +111,7 @@ def find_style(style: Path) -> Path:
 def check_output(output: Path, overwrite: bool = False) -> None:
     """Raise ExportError, before any work, if an ONNX file may not be written there."""
     if output.suffix.lower() != ".onnx":
-        raise ExportError(f"output '{output}' does not end in .onnx; let it, as in wave.onnx")
+        raise ExportError(f"output '{output}' does not end in .onnx; add the ending, as in wave.onnx")
     if output.is_dir():
         raise ExportError(f"output '{output}' is a folder; name a file in it")
     if not output.parent.is_dir():
@@ -117,7 +121,11 @@ def check_output(output: Path, overwrite: bool = False) -> None:
 
 
 def serialize(
-    network: StyleNetwork, card: StyleCard, form: Form = LEAN, precision: str = "float32", change: Change | None = None
+    network: StyleNetwork,
+    card: StyleCard,
+    form: Form = LEAN,
+    precision: str = "float32",
+    transform: Transform | None = None,
 ) -> bytes:
     """Write a network and its card as an ONNX file with an empty seal; the same weights give the same bytes.
 
@@ -126,14 +134,14 @@ def serialize(
         card: Where it came from.
         form: How the graph is written down.
         precision: Name of the variant.
-        change: What makes the variant's graph of the float32 one.
+        transform: What makes the variant's graph of the float32 one; None leaves it.
 
     Raises:
         ExportError: If ONNX's checker finds a fault in the graph.
     """
     model = build_graph(network, form)
-    if change is not None:
-        model = change(model)
+    if transform is not None:
+        model = transform(model)
     config = network.config
     entries = {
         "format": FORMAT,
@@ -177,21 +185,21 @@ def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, i
     """
     batches = [draw_pictures(*shape) for shape in shapes]
     differences = [0.0]
-    for pictures, stylized in zip(batches, _stylize_in_onnxruntime(content, batches), strict=True):
+    for pictures, stylized in zip(batches, stylize_in_onnxruntime(content, batches), strict=True):
         if stylized.shape != pictures.shape:
             raise ExportError(f"ONNX Runtime gave {stylized.shape} for pictures of {pictures.shape}; report this")
         differences.append(np.abs(stylized - stylize_in_torch(network, pictures)).max())
     return float(np.max(differences))
 
 
-def stylize_in_torch(network: StyleNetwork, pictures: Pixels) -> Pixels:
+def stylize_in_torch(network: StyleNetwork, pictures: Planes) -> Planes:
     """Do what the exported file promises with torch: RGB in 0 to 255, shape (N, 3, H, W), to the same, clamped."""
     with torch.inference_mode():
-        stylized: Pixels = network(torch.from_numpy(pictures) / 255).mul(255).clamp(0, 255).numpy()
+        stylized: Planes = network(torch.from_numpy(pictures) / 255).mul(255).clamp(0, 255).numpy()
     return stylized
 
 
-def draw_pictures(count: int, height: int, width: int) -> Pixels:
+def draw_pictures(count: int, height: int, width: int) -> Planes:
     """Draw pictures with what photos have: slow gradients, edges, texture and grain.
 
     Args:
@@ -213,21 +221,22 @@ def draw_pictures(count: int, height: int, width: int) -> Pixels:
     return np.rint(np.clip(255 * pictures, 0, 255)).astype(np.float32)
 
 
-def _stylize_in_onnxruntime(content: bytes, batches: list[Pixels]) -> list[Pixels]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
+def stylize_in_onnxruntime(content: bytes, pictures: Iterable[npt.NDArray[np.number]]) -> list[npt.NDArray[Any]]:
+    """Run an exported model on the CPU.
+
+    Args:
+        content: The ONNX file.
+        pictures: Each of the shape and type that the model takes.
+
+    Returns:
+        What it gives for each.
+
+    Raises:
+        ExportError: If ONNX Runtime cannot run it.
+    """
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return [session.run([OUTPUT], {INPUT: pictures})[0] for pictures in batches]
+        session = create_session(content)
+        return [session.run([OUTPUT], {INPUT: picture})[0] for picture in pictures]
     # ONNX Runtime's exceptions have no base class of their own.
     except Exception as error:
         raise ExportError(f"ONNX Runtime cannot run the graph ({first_line(error)}); report this") from error
-
-
-def _write(output: Path, content: bytes) -> None:
-    try:
-        write_whole(output, content)
-    except OSError as error:
-        raise ExportError(
-            f"'{output}' cannot be written ({error.strerror or error}); choose an output with room that you may write"
-        ) from error

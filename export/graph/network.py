@@ -12,7 +12,8 @@ from torch import nn
 
 from export.contract import INPUT, OUTPUT
 from export.graph import rewrites
-from export.graph.builder import LEAN, SPATIAL, Form, GraphBuilder
+from export.graph.builder import SPATIAL, GraphBuilder
+from export.graph.targets import LEAN, Form
 from models.layers import UpsampledConv
 from models.network import PICTURE_GAIN, StyleNetwork
 

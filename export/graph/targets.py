@@ -1,20 +1,37 @@
-"""What each runtime's delegate takes, and how many pieces ONNX Runtime's mobile checker sees a file cut into."""
+"""How a network is written down as a graph, and which way each runtime's delegate takes; standard library only.
+
+The form never changes what is computed: the textbook's graph and the rewritten one give the same pictures, and so do
+pads and norms that are spelt out in operators that more delegates know.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Literal
 
 from export.contract import CELL, SMALLEST_SIDE
 from export.errors import ExportError
-from export.graph.builder import LEAN, Form
 
-OPERATORS = "required_operators.config"
+
+@dataclass(frozen=True)
+class Form:
+    """How a network is written down.
+
+    Args:
+        lean: Rewritten to take less time and memory (``export.graph.rewrites``); False for the textbook's operators.
+        pads: ``operator`` for Pad; ``slices`` for slices and a concatenation, which delegates without reflection take.
+        norms: ``operator`` for InstanceNormalization; ``means`` for ReduceMean and arithmetic.
+        size: Height and width of the one picture that the file takes, multiples of 4; None for every batch and size.
+    """
+
+    lean: bool = True
+    pads: Literal["operator", "slices"] = "operator"
+    norms: Literal["operator", "means"] = "operator"
+    size: tuple[int, int] | None = None
+
+
+LEAN = Form()
+PLAIN = Form(lean=False)
 
 
 @dataclass(frozen=True)
@@ -64,55 +81,3 @@ def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = 
     if found.needs_size and size is None:
         raise ExportError(f"target {target} takes fixed shapes only; add --size 512x512, or the size that you need")
     return replace(found.form, lean=not plain, size=size)
-
-
-def count_partitions(path: Path) -> dict[str, dict[str, int]]:
-    """Let ONNX Runtime's mobile checker look at a file.
-
-    The checker goes by the operators alone, shapes taken as fixed: it is an estimate, not a run on a phone.
-
-    Args:
-        path: The ONNX file.
-
-    Returns:
-        For ``nnapi`` and ``coreml`` (ML program): ``partitions`` (1 is best), and ``nodes`` delegated ``of`` all.
-    """
-    from onnxruntime.tools.mobile_helpers import usability_checker as checker
-    from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
-
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        optimized = Path(folder) / "optimized.onnx"
-        optimize_model(path, optimized)
-        model = ModelProtoWithShapeInfo(optimized).model_with_shape_info
-        found = {
-            "nnapi": checker.check_nnapi_partitions(model, False),
-            "coreml": checker.check_coreml_partitions(model, False, "coreml_supported_mlprogram_ops.md"),
-        }
-    return {
-        name: {
-            "partitions": info.num_partitions,
-            "nodes": info.num_supported_nodes,
-            "of": info.num_nodes,
-        }
-        for name, info in found.items()
-    }
-
-
-def convert_to_ort(folder: Path) -> list[Path]:
-    """Convert a folder's ONNX files to ORT format, for reduced builds of ONNX Runtime.
-
-    Args:
-        folder: What holds the ``.onnx`` files; the results go beside them.
-
-    Returns:
-        The ``.ort`` files, and ``required_operators.config``, which a reduced build is configured with.
-    """
-    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
-
-    logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-    with contextlib.redirect_stdout(io.StringIO()):
-        convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed])
-    config = folder / OPERATORS
-    # The tool names the folder that it worked in, which is gone soon.
-    config.write_text(config.read_text().replace(f"{folder.resolve()}{os.sep}", ""))
-    return [*sorted(folder.glob("*.ort")), config]

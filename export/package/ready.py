@@ -45,7 +45,7 @@ def write_ready_styles(sources: Sequence[Path], folder: Path) -> list[Path]:
         raise ExportError("there is no .safetensors style file to export; train a style and keep it with train.keep")
     make_folder(folder, "folder")
     # Only the check matters here, so latency and memory are measured at one small size.
-    request = Request(variants=(VARIANT,), sides=(64,))
+    request = Request(variants=(VARIANT,), sizes=(64,))
     written = []
     for source in sources:
         with tempfile.TemporaryDirectory() as name:

@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from data.images import round_to_bytes
+from data.images import Picture, from_planes, to_planes
 from export.contract import INPUT, OUTPUT
 from export.errors import ModelError
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,22 +27,22 @@ class Layout:
     is_bytes: bool
     size: tuple[int, int] | None
 
-    def pack(self, picture: Pixels) -> npt.NDArray[Any]:
+    def pack(self, picture: Picture) -> npt.NDArray[Any]:
         """Turn a picture, uint8, shape (H, W, 3), into the file's input."""
         if self.is_bytes:
             return np.ascontiguousarray(picture[None])
-        return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+        return to_planes(picture, white=255)[None]
 
-    def unpack(self, stylized: npt.NDArray[Any]) -> Pixels:
+    def unpack(self, stylized: npt.NDArray[Any]) -> Picture:
         """Turn the file's output back into a picture, uint8, shape (H, W, 3).
 
         Raises:
-            ValueError: If values are no numbers.
+            ValueError: If a value is not a number.
         """
         if self.is_bytes:
-            pixels: Pixels = stylized[0]
-            return pixels
-        return round_to_bytes(stylized[0]).transpose(1, 2, 0)
+            picture: Picture = stylized[0]
+            return picture
+        return from_planes(stylized[0])
 
 
 def read_layout(path: Path, session: onnxruntime.InferenceSession) -> Layout:
@@ -55,7 +53,7 @@ def read_layout(path: Path, session: onnxruntime.InferenceSession) -> Layout:
         session: What it was opened as.
 
     Raises:
-        ModelError: If its names, types or shapes are none that ``python -m export`` writes.
+        ModelError: If its names, types or shapes are not those that ``python -m export`` writes.
     """
     takes, gives = session.get_inputs(), session.get_outputs()
     values = (*takes, *gives)
@@ -67,7 +65,7 @@ def read_layout(path: Path, session: onnxruntime.InferenceSession) -> Layout:
     taken = ", ".join(f"{value.name} {value.type} {value.shape}" for value in takes)
     given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in gives)
     raise ModelError(
-        f"model '{path}' maps {taken} to {given}, and needed is {INPUT} to {OUTPUT}, each float32 of shape "
+        f"model '{path}' maps {taken} to {given}, but must map {INPUT} to {OUTPUT}, each float32 of shape "
         "(N, 3, H, W) or uint8 of shape (1, H, W, 3); use a file that python -m export wrote"
     )
 

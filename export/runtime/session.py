@@ -29,7 +29,7 @@ class SessionRunner:
     """
 
     path: Path
-    provider: str = "CPUExecutionProvider"
+    provider: str = CPU
     threads: int | None = None
 
     def open(self, content: bytes) -> onnxruntime.InferenceSession:
@@ -103,19 +103,16 @@ def read_model(path: Path) -> bytes:
     return content
 
 
-def open_session(
-    path: Path, content: bytes, provider: str = CPU, threads: int | None = None
-) -> onnxruntime.InferenceSession:
-    """Start ONNX Runtime on a model, set to take little memory.
+def create_session(content: bytes, provider: str = CPU, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Start ONNX Runtime on a model, set to take little memory and to print nothing.
 
     Args:
-        path: Where the model came from, for the errors.
         content: The model.
         provider: ONNX Runtime's full name of it; the CPU takes what it cannot compute.
         threads: CPU threads; None for one per core.
 
     Raises:
-        ModelError: If the bytes are no model that runs here, or the provider could not be started.
+        Exception: Whatever ONNX Runtime raises; its exceptions have no base class of their own.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -124,12 +121,28 @@ def open_session(
     options.enable_mem_pattern = False
     cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
     providers = [cpu] if provider == CPU else [provider, cpu]
+    return onnxruntime.InferenceSession(content, options, providers=providers)
+
+
+def open_session(
+    path: Path, content: bytes, provider: str = CPU, threads: int | None = None
+) -> onnxruntime.InferenceSession:
+    """Start ONNX Runtime on a file's model as ``create_session`` does.
+
+    Args:
+        path: Where the model came from, for the errors.
+        content: The model.
+        provider: ONNX Runtime's full name of it.
+        threads: CPU threads; None for one per core.
+
+    Raises:
+        ModelError: If the bytes are no model that runs here, or the provider could not be started.
+    """
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
-    # ONNX Runtime's exceptions have no base class of their own.
+        session = create_session(content, provider, threads)
     except Exception as error:
         raise ModelError(
-            f"model '{path}' is no ONNX file that runs here ({first_line(error)}); copy or export it again"
+            f"model '{path}' is not an ONNX file that runs here ({first_line(error)}); copy or export it again"
         ) from error
     if provider not in session.get_providers():
         raise ModelError(f"provider '{provider}' could not be started; install what it needs or choose another")

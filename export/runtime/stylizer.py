@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from data.images import Picture
 from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, whole_cells
 from export.errors import ModelError
-from export.runtime.layout import Pixels, read_layout
+from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
 from export.runtime.session import CPU, SessionRunner, find_provider, read_model
 from export.runtime.tile_graph import TileGraphError
-from export.runtime.tiles import SIDES, SMALLEST_TILE, TilePainter, TilePlan, Watch
+from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, TilePainter, TilePlan, Watch
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
@@ -69,7 +70,7 @@ class Stylizer:
     Raises:
         ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
             not at hand.
-        ValueError: If there is less than one thread, or the tile is none of those sides.
+        ValueError: If there is less than one thread, or the tile is not such a side.
 
     Attributes:
         card: What the file says of itself; None for a file that this project did not write.
@@ -99,7 +100,7 @@ class Stylizer:
         self.layout = read_layout(self.path, self._session)
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
-    def __call__(self, picture: Pixels, watch: Watch | None = None) -> Pixels:
+    def __call__(self, picture: Picture, watch: Watch | None = None) -> Picture:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
@@ -110,7 +111,7 @@ class Stylizer:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
 
         Raises:
-            TypeError: If the picture is no array of uint8.
+            TypeError: If the picture is not an array of uint8.
             ValueError: If its shape is not (H, W, 3) with at least one pixel.
             MemoryBudgetError: If it needs more memory than there is.
             ModelError: If ONNX Runtime fails, or gives values that are no picture.
@@ -177,7 +178,7 @@ class Stylizer:
         if not forced and (budget is None or needed <= budget):
             return None
         try:
-            plans = list(self._painter.plans(height, width, (self.tile,) if forced and self.tile else SIDES))
+            plans = list(self._painter.plans(height, width, (self.tile,) if forced and self.tile else TILE_SIDES))
         except TileGraphError as error:
             if forced:
                 raise ModelError(f"model '{self.path}' cannot be cut into tiles ({error}); leave out --tile") from error
@@ -195,7 +196,7 @@ class Stylizer:
             f"{' in tiles' if forced else ''} and may take {_amount(budget or 0)} here; {remedy}"
         )
 
-    def _check_size(self, picture: Pixels) -> None:
+    def _check_size(self, picture: Picture) -> None:
         if self.layout.size not in {None, picture.shape[:2]}:
             height, width = self.layout.size or (0, 0)
             raise ModelError(
@@ -235,7 +236,7 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
         raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
 
 
-def _check_picture(picture: Pixels) -> None:
+def _check_picture(picture: Picture) -> None:
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         kind = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
         raise TypeError(f"the picture is {kind}; pass a NumPy array of uint8, RGB in 0 to 255")

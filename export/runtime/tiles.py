@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.images import round_to_bytes
+from data.images import Picture, from_planes, to_planes
 from export.contract import CELL, INPUT, OUTPUT, SMALLEST_SIDE, whole_cells
 from export.errors import ModelError
 from export.runtime.session import SessionRunner
 from export.runtime.tile_graph import TileGraphError, rewrite_for_tiles
 
-SIDES = (1024, 768, 512, 384, 256, 128)
+TILE_SIDES = (1024, 768, 512, 384, 256, 128)
 """Sides of a tile's core, in pixels, among which is chosen what the memory allows."""
 
 SMALLEST_TILE = 64
@@ -37,7 +37,6 @@ and its tiles then are exact."""
 BYTES_AROUND = 8
 """Memory per pixel of the whole picture: the result as an array and, for the file, as Pillow's picture."""
 
-Pixels = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
 
 
@@ -118,13 +117,13 @@ class TilePainter:
         self._halo = reach(network)
         self._graphs = rewrite_for_tiles(content)
 
-    def plans(self, height: int, width: int, sides: Sequence[int] = SIDES) -> Iterator[TilePlan]:
+    def plans(self, height: int, width: int, sides: Sequence[int] = TILE_SIDES) -> Iterator[TilePlan]:
         """Offer ways to cut a picture of this size into tiles of these sides, the best first."""
         for window_area in WINDOW_AREAS:
             for side in sides:
                 yield TilePlan(max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE), side, self._halo, window_area)
 
-    def __call__(self, picture: Pixels, plan: TilePlan, watch: Watch | None = None) -> Pixels:
+    def __call__(self, picture: Picture, plan: TilePlan, watch: Watch | None = None) -> Picture:
         """Repaint a picture.
 
         Args:
@@ -145,11 +144,11 @@ class TilePainter:
         stylized = np.empty_like(picture, order="C")
         for done, core in enumerate(plan.cores(), start=1):
             around = plan.surround(core)
-            feeds = {INPUT: _to_batch([picture[around]]), **statistics}
+            feeds = {INPUT: to_planes(picture[around], white=255)[None], **statistics}
             (tile,) = self._runner.run(session, [OUTPUT], feeds, frugal=True)
             inside = tuple(slice(c.start - a.start, c.stop - a.start) for c, a in zip(core, around, strict=True))
             try:
-                stylized[core] = round_to_bytes(tile[0][:, *inside]).transpose(1, 2, 0)
+                stylized[core] = from_planes(tile[0][:, *inside])
             except ValueError as error:
                 raise ModelError(
                     f"'{self._runner.path}' gave no picture ({error}); train or export the style anew"
@@ -158,10 +157,10 @@ class TilePainter:
                 watch(plan, done)
         return stylized
 
-    def measure(self, picture: Pixels, plan: TilePlan) -> dict[str, npt.NDArray[np.float32]]:
+    def measure(self, picture: Picture, plan: TilePlan) -> dict[str, npt.NDArray[np.float32]]:
         """Measure the norms' statistics on the plan's windows: mean and variance per channel, each of shape (C,)."""
         session = self._runner.open(self._graphs.statistics)
-        windows = _to_batch([picture[window] for window in plan.windows()])
+        windows = np.stack([to_planes(picture[window], white=255) for window in plan.windows()])
         measured = self._runner.run(session, self._graphs.names, {INPUT: windows}, frugal=True)
         return dict(zip(self._graphs.names, measured, strict=True))
 
@@ -192,13 +191,6 @@ def reach(network: Mapping[str, Any]) -> int:
     for _ in range(2):
         position = 2 * position - 1
     return whole_cells(4 - position)  # The first convolution, 9x9.
-
-
-def _to_batch(pictures: list[Pixels]) -> npt.NDArray[np.float32]:
-    batch = np.empty((len(pictures), 3, *pictures[0].shape[:2]), np.float32)
-    for planes, picture in zip(batch, pictures, strict=True):
-        planes[:] = picture.transpose(2, 0, 1)
-    return batch
 
 
 def _spread(length: int, side: int, count: int) -> list[int]:

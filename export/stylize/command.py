@@ -12,9 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.files import OutputError, make_folder
+from data.files import make_folder
 from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import positive
+from export.cli import CommandParser, positive, run_command
 from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.stylizer import Stylizer
@@ -74,28 +74,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     written: list[Path] = []
-    try:
-        choose_model(options)
-        jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
-        stylizer = Stylizer(
-            options.model,
-            threads=options.threads,
-            provider=options.provider,
-            memory_limit=options.memory,
-            tile=options.tile,
-        )
-        # Before any photo is painted for a folder that takes no picture.
-        make_folder(Path(options.output) if several else jobs[0].output.parent)
-        if several:
-            return _stylize_several(stylizer, jobs, options, written)
-        with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
-            width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
-    except (ExportError, ImageError, ModelError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped: {len(written)} pictures were written, and none by half", file=sys.stderr)
-        return 130
+    return run_command(
+        lambda: _stylize(options, written),
+        lambda: f"stopped: {len(written)} pictures were written, each of them whole",
+    )
+
+
+def _stylize(options: argparse.Namespace, written: list[Path]) -> int:
+    choose_model(options)
+    jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
+    stylizer = Stylizer(
+        options.model,
+        threads=options.threads,
+        provider=options.provider,
+        memory_limit=options.memory,
+        tile=options.tile,
+    )
+    # Before any photo is painted for a folder that takes no picture.
+    make_folder(Path(options.output) if several else jobs[0].output.parent)
+    if several:
+        return _stylize_several(stylizer, jobs, options, written)
+    with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
+        width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
     print(f"wrote '{jobs[0].output}' ({width} x {height} pixels)")
     return 0
 
@@ -165,8 +165,8 @@ class _TileBar:
             self._bar.close()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m export.stylize",
         description="Repaint photos with an exported style. Pictures come out upright and in the photo's size;\n"
         "transparency is kept where the format has it.",
@@ -223,18 +223,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tile(text: str) -> int:
     if not text.isdecimal() or int(text) < SMALLEST_TILE or int(text) % CELL:
-        raise argparse.ArgumentTypeError(f"{text!r} is no multiple of {CELL} from {SMALLEST_TILE} up")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a multiple of {CELL} from {SMALLEST_TILE} up")
     return int(text)
 
 
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B?", text, re.IGNORECASE)
     if not found or not float(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write 900MB or 2GB, say")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an amount of memory, as in 900MB or 2GB")
     return round(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()])
 
 
 def _quality(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 100")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer from 1 to 100")
     return int(text)

@@ -37,7 +37,7 @@ def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: boo
 
     Raises:
         ExportError: If a photo is absent, an output is missing, exists, or would be written twice or over a photo.
-        ImageError: If a folder holds no photo, or the output's ending is no format that can be written.
+        ImageError: If a folder holds no photo, or the output's ending is not a format that can be written.
     """
     for photo in photos:
         if not photo.exists():

@@ -1,12 +1,13 @@
-"""The manifest of a folder of variants: what each file is, takes, gives, and costs, as plain values for JSON."""
+"""The manifest of a folder of variants: what each file is, takes, gives, and costs; written as JSON."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +15,191 @@ import onnxruntime
 
 from export.benchmark.measure import Measurement
 from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, contract_of
-from export.variants.thresholds import GATES, Difference
+from export.variants.thresholds import THRESHOLDS, Difference, Threshold
 from models.network import StyleNetwork, count_parameters
 from models.style_file import StyleCard
 
 
-def describe_folder(
-    network: StyleNetwork, card: StyleCard, target: str | None, photos: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the manifest's head, with no file in it yet.
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the folder: its name, size in bytes and digest."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ValueEntry:
+    """The picture that a variant takes or gives; the fields are those of ``export.contract.CONTRACT``."""
+
+    name: str
+    type: str
+    shape: list[int | str]
+    layout: str
+    channels: str
+    range: list[int]
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width in pixels where the variant takes no other."""
+        height, width = self.shape[1:3] if self.layout == "NHWC" else self.shape[2:]
+        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+@dataclass(frozen=True)
+class VariantEntry(FileEntry):
+    """A variant that passed its threshold.
+
+    Args:
+        precision: The variant's name.
+        opset: Version of the ``ai.onnx`` operators.
+        input: What it takes.
+        output: What it gives.
+        smallest_side: Shortest side of a picture, in pixels.
+        difference_from_torch: The worst test photo's figures.
+        threshold: What they had to reach.
+        mobile_checker: Per delegate, what ONNX Runtime's checker counted.
+        measurements: Latency and memory at each size.
+    """
+
+    precision: str
+    opset: int
+    input: ValueEntry
+    output: ValueEntry
+    smallest_side: int
+    difference_from_torch: Difference
+    threshold: Threshold
+    mobile_checker: dict[str, dict[str, int]]
+    measurements: list[Measurement]
+
+
+@dataclass(frozen=True)
+class RefusedEntry:
+    """A variant that was not written, and why."""
+
+    variant: str
+    reason: str
+    difference_from_torch: Difference
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Where the photos came from, how many variants were tested on, and how many they were calibrated with."""
+
+    source: str
+    tested_on: int
+    calibrated_with: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the measurements were made on."""
+
+    processor: str
+    cores: int | None
+    system: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a folder of variants says of itself.
+
+    Args:
+        format: What tells our manifests from others.
+        style: The style's name.
+        license: Under what terms the network may be used; empty if not stated.
+        project_version: The version of this program that trained it.
+        network: The architecture.
+        parameters: Trained weights.
+        steps: Optimizer steps taken.
+        held_out_loss: Loss on photos held out from training; None where it was not measured.
+        target: The delegate that the files were written for; None for any.
+        photos: What the variants were tested on.
+        machine: What they were measured on.
+        files: The variants.
+        refused: Variants that were asked for and did not pass.
+        ort: The same in ORT format, and the list of operators last; empty where it was not asked for.
+    """
+
+    format: str = MANIFEST_FORMAT
+    style: str
+    license: str
+    project_version: str
+    network: dict[str, Any]
+    parameters: int
+    steps: int
+    held_out_loss: float | None
+    target: str | None
+    photos: Photos
+    machine: Machine
+    files: list[VariantEntry] = field(default_factory=list)
+    refused: list[RefusedEntry] = field(default_factory=list)
+    ort: list[FileEntry] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return the manifest as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def describe_folder(network: StyleNetwork, card: StyleCard, target: str | None, photos: Photos) -> Manifest:
+    """Return a manifest with no file in it yet.
 
     Args:
         network: What paints the style.
         card: Where it came from.
         target: The delegate that the files were written for; None for any.
-        photos: Where the photos of the gates came from, and how many there were.
+        photos: What the variants are tested on.
     """
-    return {
-        "format": MANIFEST_FORMAT,
-        "style": card.name,
-        "license": card.license,
-        "project_version": card.project_version,
-        "network": network.config.to_dict(),
-        "parameters": count_parameters(network),
-        "steps": card.steps,
-        "held_out_loss": card.held_out_loss,
-        "target": target,
-        "photos": photos,
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "onnxruntime": onnxruntime.__version__,
-        },
-        "files": [],
-        "refused": [],
-    }
+    return Manifest(
+        style=card.name,
+        license=card.license,
+        project_version=card.project_version,
+        network=network.config.to_dict(),
+        parameters=count_parameters(network),
+        steps=card.steps,
+        held_out_loss=card.held_out_loss,
+        target=target,
+        photos=photos,
+        machine=Machine(
+            processor=_processor(),
+            cores=os.cpu_count(),
+            system=f"{platform.system()} {platform.machine()}",
+            onnxruntime=onnxruntime.__version__,
+        ),
+    )
 
 
-def describe_model(
+def describe_variant(
     path: Path,
     precision: str,
     size: tuple[int, int] | None,
     difference: Difference,
     partitions: dict[str, dict[str, int]],
     measurements: Sequence[Measurement],
-) -> dict[str, Any]:
+) -> VariantEntry:
     """Return the manifest's entry of one ONNX file."""
     contract = contract_of(precision, size)
     value = {key: contract[key] for key in ("shape", "layout", "channels", "range")} | {"type": contract["dtype"]}
-    return {
-        **describe_file(path),
-        "precision": precision,
-        "opset": OPSET,
-        "input": {"name": INPUT, **value},
-        "output": {"name": OUTPUT, **value},
-        "smallest_side": contract["smallest_side"],
-        "difference_from_torch": difference.to_dict(),
-        "gate": asdict(GATES[precision]),
-        "mobile_checker": partitions,
-        "measurements": [asdict(measurement) for measurement in measurements],
-    }
+    return VariantEntry(
+        **asdict(describe_file(path)),
+        precision=precision,
+        opset=OPSET,
+        input=ValueEntry(INPUT, **value),
+        output=ValueEntry(OUTPUT, **value),
+        smallest_side=contract["smallest_side"],
+        difference_from_torch=difference.round(),
+        threshold=THRESHOLDS[precision],
+        mobile_checker=partitions,
+        measurements=list(measurements),
+    )
 
 
-def describe_file(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> FileEntry:
     """Return a file's name, size and digest."""
     content = path.read_bytes()
-    return {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return FileEntry(path.name, len(content), hashlib.sha256(content).hexdigest())
 
 
 def _processor() -> str:

@@ -1,27 +1,25 @@
 """Build a web page that repaints photos in the browser: ``python -m export.web wave/ starry/ --output site/``.
 
-The page is plain HTML, CSS and ES modules, kept in ``export/site/`` and copied as they are. Beside them come
+The page is plain HTML, CSS and ES modules, kept in ``export/web/static/`` and copied as they are. Beside them come
 onnxruntime-web, the styles, and ``styles.json``, which tells the page what there is. Any static server will do.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
-import secrets
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.files import replace_folder
-from data.images import ImageError, decode, encode, fit_within, from_array, to_array
+from data.files import stage_folder
+from data.images import decode, encode, fit_within, from_array, to_array
+from export.cli import CommandParser, run_command
 from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE
-from export.errors import ExportError, ModelError
+from export.errors import ExportError
 from export.runtime.layout import Layout
 from export.runtime.stylizer import ModelCard, Stylizer
 from export.web.onnxruntime_web import NAME, WebRuntime, find_runtime, open_runtime
@@ -29,7 +27,7 @@ from export.web.onnxruntime_web import NAME, WebRuntime, find_runtime, open_runt
 PAGE = Path(__file__).with_name("static")
 """The page's own files."""
 
-TAKEN = {"float32": FILES["float32"], "float16": FILES["fp16"]}
+SITE_FILES = {"float32": FILES["float32"], "float16": FILES["fp16"]}
 """The files of a folder of variants that a site takes. The browser chooses by what it computes with:
 float32 in WASM, which has no other arithmetic and so gives Python's pictures; float16 in WebGPU, where graphics cards
 compute in it, at half the download."""
@@ -98,26 +96,17 @@ def build_site(
         What was built.
 
     Raises:
-        ExportError: If a source is none, or the output may not or cannot be written.
+        ExportError: If a source is not a style, the output may not be written, or onnxruntime-web is absent and cannot
+            be fetched.
         ModelError: If a style's file cannot be used.
-        ExportError: If onnxruntime-web cannot be had.
+        OutputError: If the site cannot be written.
     """
     check_output(output, overwrite)
     styles = [read_style(source) for source in sources]
     library = find_runtime() if runtime is None else open_runtime(runtime)
-    partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _fill(partial, styles, library)
-        size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
-        replace_folder(partial, output)
-    except OSError as error:
-        raise ExportError(
-            f"'{output}' cannot be written ({error.strerror or error}); choose an output with room that you may write"
-        ) from error
-    except ImageError as error:
-        raise ExportError(str(error)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with stage_folder(output) as folder:
+        _fill(folder, styles, library)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return SiteReport(output, tuple(style.card.style for style in styles), library.version, size)
 
 
@@ -131,7 +120,7 @@ def check_output(output: Path, overwrite: bool = False) -> None:
         raise ExportError(f"output '{output}' is a file; name a folder")
     # A mistyped --output must not cost anyone a folder of photos.
     if not (output / INDEX).is_file():
-        raise ExportError(f"folder '{output}' exists and is no site of this program; choose another --output")
+        raise ExportError(f"folder '{output}' exists and is not a site of this program; choose another --output")
     if not overwrite:
         raise ExportError(f"site '{output}' exists; pass --overwrite to replace it or choose another --output")
 
@@ -148,11 +137,11 @@ def read_style(source: Path) -> Style:
     """
     files = {"float32": source}
     if source.is_dir():
-        files = {precision: source / name for precision, name in TAKEN.items() if (source / name).is_file()}
+        files = {precision: source / name for precision, name in SITE_FILES.items() if (source / name).is_file()}
         if "float32" not in files:
             raise ExportError(
-                f"folder '{source}' holds no {TAKEN['float32']}; name a folder that python -m export --variants wrote, "
-                "a finished run, or an .onnx file"
+                f"folder '{source}' holds no {SITE_FILES['float32']}; name a folder that python -m export --variants "
+                "wrote, a finished run, or an .onnx file"
             )
     stylizers = {precision: Stylizer(path, threads=1) for precision, path in files.items()}
     for precision, stylizer in stylizers.items():
@@ -174,7 +163,6 @@ def read_style(source: Path) -> Style:
 
 
 def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
-    site.mkdir()
     for path in sorted(PAGE.iterdir()):
         shutil.copyfile(path, site / path.name)
     folder = f"{NAME}-{library.version}"
@@ -239,20 +227,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    try:
-        report = build_site(options.styles, options.output, options.overwrite, options.runtime)
-    except (ExportError, ModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped: '{options.output}' was not written", file=sys.stderr)
-        return 130
-    print(report)
-    return 0
+    return run_command(
+        lambda: print(build_site(options.styles, options.output, options.overwrite, options.runtime)),
+        f"stopped: '{options.output}' was not written",
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m export.web",
         description="Build a static web page that repaints photos and the camera's picture in the browser, with WebGPU "
         "or WASM, also offline. Photos stay on the visitor's device.",
@@ -274,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help=f"folder of the npm package {NAME} (default: the version this was tested with, fetched with npm once and "
-        "kept in .cache/ of the checkout)",
+        "kept in the user's cache folder)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the site if it exists")
     return parser

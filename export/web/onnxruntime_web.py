@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from export.errors import ExportError
 
 NAME = "onnxruntime-web"
@@ -22,8 +24,8 @@ VERSION = "1.30.0"
 INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 """Digest of the package file, as ``npm view onnxruntime-web@VERSION dist.integrity`` prints it."""
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
-"""Folder in the checkout, ignored by git, that keeps the package once it has been fetched."""
+LICENSE = Path(__file__).with_name("licenses") / "onnxruntime-web.txt"
+"""The license's text, for packages that leave it out."""
 
 _STEM = "ort-wasm-simd-threaded"
 # What the page imports, what that imports, and the program: only the last is large, 14 to 27 MB.
@@ -36,7 +38,7 @@ _FILES = frozenset(name for build in _BUILDS.values() for name in build)
 
 @dataclass(frozen=True)
 class WebRuntime:
-    """An onnxruntime-web package that is complete.
+    """A complete onnxruntime-web package.
 
     Args:
         folder: The npm package's folder, the one that holds ``package.json``.
@@ -64,7 +66,7 @@ class WebRuntime:
             shutil.copyfile(path, folder / path.name)
         if not licenses:
             # The package names its license and leaves the text out, which has to go with every copy.
-            (folder / "LICENSE").write_text(_LICENSE)
+            shutil.copyfile(LICENSE, folder / "LICENSE")
         return {
             build: {
                 "script": script,
@@ -82,7 +84,7 @@ def open_runtime(folder: Path) -> WebRuntime:
         folder: ``node_modules/onnxruntime-web`` say.
 
     Raises:
-        ExportError: If it is no complete onnxruntime-web.
+        ExportError: If it is not a complete onnxruntime-web.
     """
     remedy = f"name the folder of the npm package {NAME}, node_modules/{NAME} say"
     try:
@@ -100,16 +102,17 @@ def open_runtime(folder: Path) -> WebRuntime:
     return WebRuntime(folder, version)
 
 
-def find_runtime(cache: Path = CACHE, integrity: str = INTEGRITY) -> WebRuntime:
+def find_runtime(cache: Path | None = None, integrity: str = INTEGRITY) -> WebRuntime:
     """Return the pinned version, fetched with npm on the first call and kept.
 
     Args:
-        cache: Folder to keep it in; created if it is absent.
+        cache: Folder to keep it in, created if it is absent; None for ``onestroke`` in the user's cache folder.
         integrity: What the package file must hash to, in npm's notation.
 
     Raises:
         ExportError: If npm is absent or fails, or the package is not the one that was pinned.
     """
+    cache = platformdirs.user_cache_path("onestroke") if cache is None else cache
     folder = cache / f"{NAME}-{VERSION}"
     if folder.is_dir():
         return open_runtime(folder)
@@ -169,28 +172,3 @@ def _unpack(packed: Path, folder: Path, integrity: str) -> None:
             if member.name in wanted or member.name.lower().startswith("package/licen")
         ]
         archive.extractall(folder, members, filter="data")
-
-
-_LICENSE = """\
-MIT License
-
-Copyright (c) Microsoft Corporation
-
-Permission is hereby granted, free of charge, to any person obtaining a copy
-of this software and associated documentation files (the "Software"), to deal
-in the Software without restriction, including without limitation the rights
-to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
-copies of the Software, and to permit persons to whom the Software is
-furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all
-copies or substantial portions of the Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
-IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
-FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
-AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
-LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
-OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
-SOFTWARE.
-"""

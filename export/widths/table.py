@@ -5,12 +5,11 @@ Prints a table in Markdown. Nothing is measured here: sizes, time, memory and th
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from export.cli import CommandParser, run_command
 from export.contract import FILES, MANIFEST, read_manifest
 from export.errors import ExportError
 
@@ -75,7 +74,7 @@ def _read(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if manifest is None:
         raise ExportError(
-            f"folder '{folder}' holds no {MANIFEST} of ours; name folders that python -m export --variants wrote"
+            f"folder '{folder}' holds no {MANIFEST} of this program; name one that python -m export --variants wrote"
         )
     if "parameters" not in manifest:
         raise ExportError(f"folder '{folder}' was written before manifests told the width; export it again")
@@ -102,19 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows ``python -m export.widths``; the process's own if None.
 
     Returns:
-        The exit code: 0, or 2 for a mistake that one sentence on stderr explains.
+        The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    try:
-        print(compare_widths(options.folders, options.variant))
-    except ExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: print(compare_widths(options.folders, options.variant)))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m export.widths",
         description="Print a table of what a style costs at each width, and what it loses: parameters, bytes, latency, "
         "peak memory and held-out loss, out of the folders' manifests.",

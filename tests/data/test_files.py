@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.files import OutputError, make_folder, replace_folder, require_absent, write_whole
+from data.files import OutputError, make_folder, require_absent, stage_file, stage_folder, write_whole
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
@@ -28,23 +28,54 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_former_one(tmp_path, mon
     assert (tmp_path / "style.onnx").read_bytes() == b"former"
 
 
-def make(folder, name):
-    folder.mkdir()
-    (folder / name).touch()
-    return folder
+def test_what_the_system_refuses_is_told_of_the_path_that_was_asked_for(tmp_path):
+    with pytest.raises(OutputError, match=r"absent/style\.onnx' cannot be written \(No such file or directory\); make"):
+        write_whole(tmp_path / "absent" / "style.onnx", b"")
+
+
+def test_a_name_as_long_as_the_file_system_allows_is_written(tmp_path):
+    path = tmp_path / ("x" * 250 + ".onnx")
+    write_whole(path, b"whole")
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_block_that_fails_leaves_neither_file_nor_folder(tmp_path):
+    def fail(stage, name):
+        with stage(tmp_path / name) as partial:
+            assert partial.parent == tmp_path
+            if stage is stage_file:
+                partial.touch()
+            raise KeyboardInterrupt
+
+    for stage in (stage_file, stage_folder):
+        with pytest.raises(KeyboardInterrupt):
+            fail(stage, "style")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     for name in ("first", "second"):
-        replace_folder(make(tmp_path / "finished", name), tmp_path / "wave")
+        with stage_folder(tmp_path / "wave") as partial:
+            (partial / name).touch()
         assert [path.name for path in (tmp_path / "wave").iterdir()] == [name]
     assert [path.name for path in tmp_path.iterdir()] == ["wave"]
 
 
-def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
-    make(tmp_path / "wave", "former")
-    with pytest.raises(FileNotFoundError):
-        replace_folder(tmp_path / "absent", tmp_path / "wave")
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    (tmp_path / "wave").mkdir()
+    (tmp_path / "wave" / "former").touch()
+    rename = Path.rename
+    refused = []
+
+    def fail_once(path, target):
+        if target == tmp_path / "wave" and not refused:
+            refused.append(path)
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(OutputError, match=r"wave' cannot be written \(No space left"), stage_folder(tmp_path / "wave"):
+        pass
     assert [path.name for path in (tmp_path / "wave").iterdir()] == ["former"]
     assert [path.name for path in tmp_path.iterdir()] == ["wave"]
 

@@ -102,8 +102,8 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path):
     whole = write(tmp_path / "whole.jpg", noise()).read_bytes()
     (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
     reasons = {
-        "text.jpg": "it is none of",
-        "empty.png": "it is none of",
+        "text.jpg": "it is not one of",
+        "empty.png": "it is not one of",
         "folder.png": "is a folder",
         "pipe.png": "is a folder or a pipe",
         "half.jpg": "truncated",

@@ -45,8 +45,8 @@ def export_style(path: Path, network: StyleNetwork, card: StyleCard = WAVE) -> P
     return path
 
 
-def write_judges(folder: Path, count: int = 5) -> Path:
-    """Write photos that variants are judged on and calibrated with."""
+def write_photos(folder: Path, count: int = 5) -> Path:
+    """Write photos to test variants on and to calibrate with."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         encode(from_array(draw(50 + index, 67)), folder / f"{index}.png")
@@ -56,7 +56,7 @@ def write_judges(folder: Path, count: int = 5) -> Path:
 def export_folder(folder: Path, network: StyleNetwork, card: StyleCard = WAVE, **wishes: Any) -> Path:
     """Write a folder of variants as ``python -m export --variants`` does; ``wishes`` are the request's."""
     save_style(folder / "style.safetensors", network, card)
-    request = Request(photos=write_judges(folder / "photos"), sides=(32,), **wishes)
+    request = Request(photos=write_photos(folder / "photos"), sizes=(32,), **wishes)
     export_variants(folder / "style.safetensors", folder / "wave", request, announce=lambda _: None)
     return folder / "wave"
 

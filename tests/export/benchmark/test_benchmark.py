@@ -1,6 +1,8 @@
 """The benchmark tells latency, memory and load time of any variant, and explains a mistake in one sentence."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -106,7 +108,7 @@ def test_numbers_out_of_range_are_refused(model, options, match):
 
 @pytest.mark.parametrize("shape", [("n", 4, "h", "w"), (3, "h", "w")])
 def test_model_that_takes_no_picture_is_refused_by_what_was_found(tmp_path, shape):
-    with pytest.raises(ModelError, match=r"tensor\(float\).*needed is one picture"):
+    with pytest.raises(ModelError, match=r"tensor\(float\).*must take one picture"):
         measure_model(write(tmp_path / "other.onnx", shape=shape), (16,), 1, 1)
 
 
@@ -147,7 +149,7 @@ def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, ca
     [
         (["absent.onnx"], "does not exist"),
         (["empty"], "holds no .onnx file"),
-        (["letter.onnx"], "no ONNX file that runs here"),
+        (["letter.onnx"], "not an ONNX file that runs here"),
         (["first.onnx", "--json", "figures.json"], "--overwrite"),
         (["first.onnx", "--json", "absent/figures.json"], "create it"),
         (["first.onnx", "--json", "empty"], "is a folder"),
@@ -174,6 +176,26 @@ def test_ctrl_c_writes_nothing(tmp_path, capsys, monkeypatch):
 
 
 def test_benchmark_leaves_torch_out():
-    code = "import sys, export.benchmark, export.trial; print({'torch', 'onnx', 'PIL'} & set(sys.modules))"
+    code = "import sys, export.benchmark.measure, export.benchmark.trial; print({'torch', 'onnx'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_installed_package_of_another_name_measures_in_any_folder(model, tmp_path):
+    for name in ("data", "export"):
+        for path in (ROOT / name).rglob("*.py"):
+            copy = tmp_path / "site" / "onestroke" / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(
+                re.sub(r"^(\s*from) (data|export|models)\b", r"\1 onestroke.\2", path.read_text(), flags=re.M)
+            )
+    for package in ("onestroke", "export"):
+        (tmp_path / "work" / package).mkdir(parents=True)
+        (tmp_path / "work" / package / "__init__.py").write_text("raise ImportError('not this one')")
+    code = "import sys; from onestroke.export.benchmark.measure import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [str(model), "--sizes", "16", "--runs", "1", "--threads", "1"]
+    command = [sys.executable, "-P", "-c", code, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(command, cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "wave.onnx" in done.stdout

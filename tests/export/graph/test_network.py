@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.contract import CELL, SMALLEST_SIDE
-from export.graph.builder import LEAN, PLAIN
 from export.graph.convert import draw_pictures, stylize_in_torch
 from export.graph.network import build_graph
+from export.graph.targets import LEAN, PLAIN
 from models import network as models_network
 from models.network import NetworkConfig, StyleNetwork
 

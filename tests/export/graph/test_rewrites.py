@@ -7,9 +7,10 @@ import torch
 
 from export.contract import INPUT, OUTPUT
 from export.graph import rewrites
-from export.graph.builder import LEAN, PLAIN, Form, GraphBuilder
+from export.graph.builder import GraphBuilder
 from export.graph.convert import draw_pictures, stylize_in_torch
 from export.graph.network import build_graph
+from export.graph.targets import LEAN, PLAIN, Form
 from models.layers import Conv, InstanceNorm, PhasedConv, UpsampledConv
 from models.network import NetworkConfig, StyleNetwork
 

@@ -8,10 +8,10 @@ import torch
 
 from export import __main__ as command
 from export.errors import ExportError, ModelError
-from export.graph.builder import LEAN, PLAIN, Form
 from export.graph.convert import convert, draw_pictures, stylize_in_torch
+from export.graph.mobile import OPERATORS, convert_to_ort, count_partitions
 from export.graph.network import build_graph
-from export.graph.targets import OPERATORS, TARGETS, choose_form, convert_to_ort, count_partitions
+from export.graph.targets import LEAN, PLAIN, TARGETS, Form, choose_form
 from export.runtime.stylizer import Stylizer
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, save_style

@@ -11,9 +11,9 @@ import pytest
 
 from export.contract import FORMAT, PREFIX, seal
 from export.errors import ModelError
-from export.graph.builder import LEAN, PLAIN
 from export.graph.convert import convert, stylize_in_torch
 from export.graph.network import build_graph
+from export.graph.targets import LEAN, PLAIN
 from export.runtime import stylizer as runtime
 from export.runtime.memory import bytes_per_pixel
 from export.runtime.stylizer import MemoryBudgetError, Stylizer
@@ -50,7 +50,7 @@ def one_sentence(caught):
 
 def test_runtime_and_command_leave_torch_out():
     code = (
-        "import sys, export.runtime, export.stylize; "
+        "import sys, export.runtime, export.stylize.command; "
         "print([name for name in ('torch', 'torchvision', 'onnx', 'safetensors', 'pytorch_lightning') "
         "if name in sys.modules])"
     )
@@ -164,7 +164,7 @@ def test_sealed_file_with_strange_metadata_is_refused(model, tmp_path, key, valu
 @pytest.mark.parametrize("content", [b"Dear sir or madam,\n" * 20, b"", b"\x89PNG\r\n\x1a\n"])
 def test_file_that_is_no_onnx_is_refused(tmp_path, content):
     (tmp_path / "letter.onnx").write_bytes(content)
-    with pytest.raises(ModelError, match="no ONNX file that runs here") as caught:
+    with pytest.raises(ModelError, match="not an ONNX file that runs here") as caught:
         Stylizer(tmp_path / "letter.onnx")
     one_sentence(caught)
 
@@ -196,7 +196,7 @@ def test_foreign_file_of_the_same_contract_runs_without_a_card(tmp_path):
     ],
 )
 def test_foreign_file_of_another_contract_is_refused_by_what_was_found(tmp_path, difference):
-    with pytest.raises(ModelError, match="needed is image to stylized") as caught:
+    with pytest.raises(ModelError, match="must map image to stylized") as caught:
         Stylizer(write_foreign(tmp_path / "foreign.onnx", **difference))
     assert "foreign.onnx" in one_sentence(caught)
 

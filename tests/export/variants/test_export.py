@@ -1,32 +1,37 @@
 """Every variant is the same picture in another form, and what is not is refused with its figure."""
 
+import errno
 import hashlib
-import json
 import re
+from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
+from data.images import to_planes
 from export import __main__ as command
-from export.contract import FILES, is_intact
+from export.contract import FILES, is_intact, read_manifest
 from export.errors import ExportError
-from export.graph.builder import PLAIN, Form
 from export.graph.convert import draw_pictures, stylize_in_torch
 from export.graph.network import build_graph
+from export.graph.targets import PLAIN, Form
+from export.runtime.session import create_session
 from export.runtime.stylizer import Stylizer
 from export.variants import export as module
 from export.variants.equalization import equalize, observe
 from export.variants.export import Request, export_variants
-from export.variants.float16 import quantize_weights, to_bytes, to_float16, to_weights8
-from export.variants.int8 import SENSITIVE, choose_steps, to_integers
-from export.variants.thresholds import GATES, Difference, compare_pictures, find_photos, split_photos
+from export.variants.float16 import to_float16
+from export.variants.int8 import SENSITIVE, to_int8
+from export.variants.photos import find_photos, split_photos
+from export.variants.thresholds import THRESHOLDS, Difference, compare_pictures
+from export.variants.uint8 import to_uint8
+from export.variants.weights8 import quantize_weights, to_weights8
 from models.network import NetworkConfig
 from models.style_file import StyleCard, save_style
 from tests.export import small_export
-from tests.export.small_export import draw, write_judges
+from tests.export.small_export import draw, write_photos
 
 CARD = StyleCard("wave", "CC0", steps=7)
 
@@ -39,21 +44,20 @@ def make_network(padding="reflect", upsampling="nearest"):
 def style(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     save_style(folder / "style.safetensors", make_network(), CARD)
-    write_judges(folder / "photos")
+    write_photos(folder / "photos")
     return folder / "style.safetensors"
 
 
 @pytest.fixture(scope="module")
 def exported(style, tmp_path_factory):
     output = tmp_path_factory.mktemp("all") / "wave"
-    request = Request(photos=style.parent / "photos", sides=(32,), ort=True)
-    return output, export_variants(style, output, request, announce=lambda _: None)
+    request = Request(photos=style.parent / "photos", sizes=(32,), ort=True)
+    export_variants(style, output, request, announce=lambda _: None)
+    return output, read_manifest(output)
 
 
 def open_session(model):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return create_session(model.SerializeToString(), threads=1)
 
 
 def psnr(model, network, shape=(1, 45, 58)):
@@ -82,10 +86,10 @@ def test_float16_and_8_bit_weights_are_near_in_every_form(form, upsampling):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_bytes_are_torchs_picture_rounded(form):
+def test_uint8_is_torchs_picture_rounded(form):
     network = make_network()
     pixels = draw_pictures(1, 33, 47).astype(np.uint8)
-    session = open_session(to_bytes(build_graph(network, form)))
+    session = open_session(to_uint8(build_graph(network, form)))
     found = session.run(None, {"image": pixels.transpose(0, 2, 3, 1)})[0]
     assert found.dtype == np.uint8
     assert found.shape == (1, 33, 47, 3)
@@ -93,19 +97,19 @@ def test_bytes_are_torchs_picture_rounded(form):
     assert np.abs(found[0] - expected).max() <= 0.51
 
 
-def test_weights_are_rounded_to_the_nearest_of_at_most_255_levels():
+def test_8_bit_weights_have_the_error_of_their_scale():
     weights = np.random.default_rng(0).standard_normal((5, 4, 3, 3)).astype(np.float32) * np.array(
         [1, 10, 0.1, 0, 1e-3], np.float32
     ).reshape(5, 1, 1, 1)
-    levels, steps = quantize_weights(weights)
-    assert levels.dtype == np.int8
-    assert levels.min() >= -127
-    restored = levels * steps[:, None, None, None]
+    quantized, scales = quantize_weights(weights)
+    assert quantized.dtype == np.int8
+    assert quantized.min() >= -127
+    restored = quantized * scales[:, None, None, None]
     peaks = np.abs(weights).max((1, 2, 3))
     rows = np.square(restored - weights).mean((1, 2, 3)) ** 0.5
     # A uniform error over one step of the peak's 127th part has a deviation of a root of twelve.
     assert (rows <= peaks / 127 / 12**0.5 * 1.25).all()
-    assert not levels[3].any()
+    assert not quantized[3].any()
 
 
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
@@ -125,31 +129,42 @@ def test_equalized_network_is_the_same_function_with_even_channels(padding, upsa
     assert spread(observe(even, photos)) < 1.1 < spread(seen)
 
 
-def test_steps_hold_zero_and_cut_lone_peaks():
-    values = np.random.default_rng(0).standard_normal(1_000_000).astype(np.float32)
-    steps = choose_steps(values)
-    assert steps.step * 255 == pytest.approx(8, rel=0.25)
-    assert choose_steps(np.maximum(values, 0)).zero == 0
-    assert choose_steps(np.append(values, 30)).step < 20 / 255
-    assert choose_steps(np.zeros(9, np.float32)).step > 0
+@pytest.fixture(scope="module")
+def equalized():
+    """A network ready for 8 bits, and the photos that it was equalized with."""
+    network, photos = make_network(upsampling="pixel_shuffle"), [draw(48, 60), draw(60, 48), draw(50, 50)]
+    return equalize(network, observe(network, [torch.from_numpy(to_planes(photo))[None] for photo in photos])), photos
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_integer_graph_rounds_all_but_the_sensitive_convolutions(form):
-    network = make_network(upsampling="pixel_shuffle")
-    photos = [torch.from_numpy(draw_pictures(1, 48, 60)) / 255]
-    network = equalize(network, observe(network, photos))
-    model = to_integers(build_graph(network, form), observe(network, photos))
+def test_int8_quantizes_all_but_the_sensitive_convolutions(equalized, form):
+    network, photos = equalized
+    model = to_int8(build_graph(network, form), photos)
     onnx.checker.check_model(model, full_check=True)
     assert psnr(model, network) > 22
-    constants = {constant.name: constant for constant in model.graph.initializer}
+    constants = {constant.name for constant in model.graph.initializer}
     floats = {node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] in constants}
     assert floats == set(SENSITIVE)
 
 
+def test_int8_is_the_same_for_the_same_photos_and_leaves_the_model_alone(equalized):
+    network, photos = equalized
+    model = build_graph(network)
+    before = model.SerializeToString(deterministic=True)
+    first, second = (to_int8(model, photos).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+    assert model.SerializeToString(deterministic=True) == before
+    assert to_int8(model, photos[:1]).SerializeToString(deterministic=True) != first
+
+
+def test_int8_of_one_size_is_calibrated_at_that_size(equalized):
+    network, _ = equalized
+    model = to_int8(build_graph(network, Form(size=(32, 48))), [draw(32, 48)])
+    assert psnr(model, network, (1, 32, 48)) > 22
+
+
 def test_folder_holds_what_its_manifest_says(exported):
     output, manifest = exported
-    assert json.loads((output / "manifest.json").read_text()) == manifest
     named = [*manifest["files"], *manifest["ort"]]
     assert {path.name for path in output.iterdir()} == {entry["file"] for entry in named} | {
         "manifest.json",
@@ -164,11 +179,11 @@ def test_folder_holds_what_its_manifest_says(exported):
     assert kept | {entry["variant"] for entry in manifest["refused"]} == set(FILES)
 
 
-def test_every_file_is_sealed_passes_its_gate_and_tells_its_contract(exported):
+def test_every_file_is_sealed_passes_its_threshold_and_tells_its_contract(exported):
     output, manifest = exported
     for entry in manifest["files"]:
         assert is_intact((output / entry["file"]).read_bytes())
-        assert GATES[entry["precision"]].refusal(Difference(**entry["difference_from_torch"])) is None
+        assert THRESHOLDS[entry["precision"]].refusal(Difference(**entry["difference_from_torch"])) is None
         is_bytes = entry["precision"] == "u8"
         for side in ("input", "output"):
             assert entry[side]["type"] == ("uint8" if is_bytes else "float32")
@@ -196,16 +211,18 @@ def test_runtime_takes_every_variant(exported):
 def test_same_weights_and_photos_give_the_same_bytes(style, exported, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "measure_model", lambda *_: [])
     request = Request(photos=style.parent / "photos")
-    manifest = export_variants(style, tmp_path / "again", request, announce=lambda _: None)
+    export_variants(style, tmp_path / "again", request, announce=lambda _: None)
+    manifest = read_manifest(tmp_path / "again")
     digests = [{entry["file"]: entry["sha256"] for entry in found["files"]} for found in (manifest, exported[1])]
     assert digests[0] == digests[1]
 
 
-def test_variant_below_its_gate_is_refused_with_its_figure(style, tmp_path, monkeypatch):
-    monkeypatch.setitem(module._CHANGES, "w8", shift_last_bias)
+def test_variant_below_its_threshold_is_refused_with_its_figure(style, tmp_path, monkeypatch):
+    monkeypatch.setitem(module._TRANSFORMS, "w8", shift_last_bias)
     said = []
-    request = Request(("u8", "w8"), style.parent / "photos", Form(size=(32, 32)), sides=(32,))
-    manifest = export_variants(style, tmp_path / "wave", request, said.append)
+    request = Request(("u8", "w8"), style.parent / "photos", Form(size=(32, 32)), sizes=(32,))
+    export_variants(style, tmp_path / "wave", request, said.append)
+    manifest = read_manifest(tmp_path / "wave")
     assert sorted(path.name for path in (tmp_path / "wave").iterdir()) == [
         "README.md",
         "manifest.json",
@@ -225,19 +242,15 @@ def shift_last_bias(model):
 
 
 def test_folder_without_any_passing_variant_is_not_written(style, tmp_path, monkeypatch):
-    monkeypatch.setitem(module._CHANGES, "w8", shift_last_bias)
+    monkeypatch.setitem(module._TRANSFORMS, "w8", shift_last_bias)
     with pytest.raises(ExportError, match="no variant passed"):
         export_variants(style, tmp_path / "wave", Request(("w8",), style.parent / "photos"), lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
-def test_gates_are_the_projects():
-    gates = {name: (gate.max_levels, gate.psnr_db, gate.ssim) for name, gate in GATES.items()}
-    assert gates["float32"] == (0.05, 0, 0)
-    assert gates["u8"][0] == 1
-    assert (gates["fp16"][1], gates["w8"][1], gates["int8"][1:]) == (55, 40, (30, 0.9))
+def test_not_a_number_reaches_no_threshold():
     nan = Difference(float("nan"), float("nan"), float("nan"))
-    assert all(gate.refusal(nan) for gate in GATES.values())
+    assert all(threshold.refusal(nan) for threshold in THRESHOLDS.values())
 
 
 def test_differences_are_those_of_the_worst_picture():
@@ -247,14 +260,17 @@ def test_differences_are_those_of_the_worst_picture():
     assert found.max_levels == pytest.approx(2.55)
     assert found.psnr_db == pytest.approx(40)
     assert found.ssim < 1
+    assert np.isnan(compare_pictures([plain * np.nan], [plain]).psnr_db)
 
 
-def test_photos_that_judge_do_not_calibrate(style):
+def test_photos_to_test_on_do_not_calibrate(style):
     paths = find_photos(style.parent / "photos")
-    judges, others = split_photos(paths)
-    assert (len(judges), len(others)) == (3, 2)
-    assert judges[0].shape == (50, 67, 3)
-    assert [photo.shape for photo in split_photos(paths[:1], (32, 48))[0]] == [(32, 48, 3)]
+    photos = split_photos(paths)
+    assert [len(photos.test), len(photos.equalization), len(photos.calibration)] == [3, 2, 2]
+    assert photos.test[0].shape == (50, 67, 3)
+    assert photos.calibration[0].shape == (256, 256, 3)
+    fixed = split_photos(paths[:1], (32, 48))
+    assert [photo.shape for photo in (*fixed.test, *fixed.calibration)] == [(32, 48, 3)] * 2
 
 
 @pytest.mark.parametrize(
@@ -267,6 +283,38 @@ def test_impossible_folder_is_refused_before_the_work(style, output, sentence, c
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("variants", [[], ["--variants", "u8,int8"]])
+def test_full_disk_in_the_middle_is_one_sentence_and_leaves_nothing(style, tmp_path, capsys, monkeypatch, variants):
+    write = Path.write_bytes
+
+    def fill(path, content):
+        if tmp_path in path.parents:
+            write(path, content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    output = tmp_path / ("wave" if variants else "wave.onnx")
+    photos = ["--photos", str(style.parent / "photos")] if variants else []
+    assert command.main([str(style), "--output", str(output), *variants, *photos]) == 2
+    error = capsys.readouterr().err
+    assert f"'{output}' cannot be written (No space left on device); make room" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(style, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "measure_model", interrupt)
+    arguments = [str(style), "--variants", "u8", "--photos", str(style.parent / "photos")]
+    assert command.main([*arguments, "--output", str(tmp_path / "wave")]) == 130
+    assert capsys.readouterr().err == f"stopped: '{tmp_path / 'wave'}' was not written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_only_a_folder_of_variants_is_replaced(style, exported, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import pytest
 
 from data.images import decode, to_array
 from export.errors import ExportError
-from export.graph.builder import Form
+from export.graph.targets import Form
 from export.runtime.stylizer import Stylizer
 from export.web.onnxruntime_web import find_runtime
 from tests.export.small_export import draw, export_folder, make_network
@@ -50,14 +50,15 @@ def folder(request):
 
 
 def find_blocks(folder, language):
-    return re.findall(rf"```{language}\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    text = (folder / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def read_python_lines(folder):
     """Return the lines of every model file that the README's Python section names."""
     lines = {}
     text = (folder / "README.md").read_text()
-    for names, code in re.findall(r"^For ([^\n]*):\n\n```python\n(.*?)```", text, re.MULTILINE | re.DOTALL):
+    for names, code in re.findall(r"^For ([^\n]*):\n\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         shown, *others = re.findall(r"`([^`]+)`", names)
         assert code.count(shown) == 1
         lines |= {name: code.replace(shown, name) for name in (shown, *others)}
@@ -92,7 +93,7 @@ def test_other_languages_have_lines_where_a_file_takes_bytes(folder):
 
 
 def test_sizes_that_a_file_takes_are_told(any_size, fixed_size):
-    for folder, told in ((any_size, "sides from 16 pixels up"), (fixed_size, "pictures of 60 x 40 pixels alone")):
+    for folder, told in ((any_size, "sides of at least 16 pixels"), (fixed_size, "only pictures of 60 x 40 pixels")):
         text = (folder / "README.md").read_text()
         # Once for float32 and once for bytes.
         assert text.count(told) == 2

@@ -105,7 +105,7 @@ def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys):
     write(tmp_path / "album/photo.png", ramp())
     capsys.readouterr()
     assert main([str(wave), "--output", str(tmp_path / "album"), "--runtime", str(package), "--overwrite"]) == 2
-    assert "is no site of this program" in one_error(capsys)
+    assert "is not a site of this program" in one_error(capsys)
     assert (tmp_path / "album/photo.png").is_file()
 
 

@@ -6,10 +6,11 @@ import io
 import shutil
 import tarfile
 
+import platformdirs
 import pytest
 
 from export.errors import ExportError
-from export.web.onnxruntime_web import find_runtime, open_runtime
+from export.web.onnxruntime_web import NAME, VERSION, find_runtime, open_runtime
 from tests.export.web.web_package import write_package
 
 
@@ -59,3 +60,10 @@ def test_failure_of_npm_is_told_with_its_reason(tmp_path, monkeypatch):
     put_npm(tmp_path / "bin", monkeypatch, "echo npm error code ENOTFOUND >&2; exit 1")
     with pytest.raises(ExportError, match=r"could not fetch.*ENOTFOUND"):
         find_runtime(tmp_path / "cache")
+
+
+def test_package_is_kept_in_the_users_cache_folder(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    shutil.copytree(package, tmp_path / "onestroke" / f"{NAME}-{VERSION}")
+    monkeypatch.setenv("PATH", "")
+    assert find_runtime().folder == tmp_path / "onestroke" / f"{NAME}-{VERSION}"

@@ -31,6 +31,16 @@ MANIFEST_FORMAT = "onestroke-variants-1"
 
 INPUT = "image"
 OUTPUT = "stylized"
+NOISE = "noise"
+"""Value of a graph: the noise that is added to the image, shape (1, 1, H, W), in levels of 255; the names of the nodes
+and constants that make it begin with it and a dot. Networks without noise have none of them."""
+
+NOISE_TILE, NOISE_STEP = f"{NOISE}.tile", f"{NOISE}.step"
+"""Constants of a graph: what the noise repeats, int8, shape (1, 1, S, S), and its unit in levels of 255."""
+
+NOISY = "noisy"
+"""Node and value of a graph: the image with its noise."""
+
 SMALLEST_SIDE = 16
 """Shortest side of a picture, in pixels, that an exported network takes."""
 

@@ -2,17 +2,21 @@
 
 Two departures from the paper's figure, both in common use since: instance norm in place of batch norm (Ulyanov et al.
 2016) and nearest-neighbor upsampling followed by a convolution in place of transposed convolution (Odena et al. 2016).
+What enters it is the photo with smooth noise (``models.noise``), so that flat regions have something to paint with.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from models.layers import Conv, InstanceNorm, PaddingMode, PhasedConv, UpsampledConv, crop_to
+from models.noise import NOISE_SCALE, noise_tile, repeat_tile
 
 Upsampling = Literal["nearest", "pixel_shuffle"]
 
@@ -34,6 +38,7 @@ class NetworkConfig:
         padding: How borders are continued: ``reflect``, ``replicate`` or ``zero``.
         upsampling: ``nearest`` (nearest-neighbor, then 3x3 convolution) or ``pixel_shuffle`` (3x3 convolution to four
             times the channels, then depth to space).
+        noise: Standard deviation, in levels of 255, of the smooth noise that is added to the photo; 0 adds none.
 
     Raises:
         ValueError: For a value outside of what is listed.
@@ -43,6 +48,7 @@ class NetworkConfig:
     residual_blocks: int = 5
     padding: PaddingMode = "reflect"
     upsampling: Upsampling = "nearest"
+    noise: float = 6.0
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -53,10 +59,26 @@ class NetworkConfig:
             raise ValueError(f"padding is {self.padding!r}; choose one of {', '.join(get_args(PaddingMode))}")
         if self.upsampling not in get_args(Upsampling):
             raise ValueError(f"upsampling is {self.upsampling!r}; choose one of {', '.join(get_args(Upsampling))}")
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"noise is {self.noise}; it must be a number from 0 up, in levels of 255")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON."""
-        return asdict(self)
+        """Return the fields as plain values, ready for JSON; without ``noise`` where there is none."""
+        values = asdict(self)
+        # Files from before there was noise have no such key, and are written again as they were.
+        if not self.noise:
+            del values["noise"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
+        """Build a configuration from what ``to_dict`` returned; an absent ``noise`` means none."""
+        return cls(**{"noise": 0.0, **values})
+
+    @property
+    def without_noise(self) -> NetworkConfig:
+        """The same network without noise; equal for networks that can hold each other's weights."""
+        return replace(self, noise=0.0)
 
 
 class ResidualBlock(nn.Module):
@@ -82,9 +104,14 @@ class StyleNetwork(nn.Module):
         config: The architecture; the default has 1,679,235 parameters.
     """
 
+    noise: Tensor | None
+
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NetworkConfig()
+        # In [0, 1], shape (1, 1, S, S); it follows from the configuration, so files do not hold it.
+        tile = torch.from_numpy(noise_tile().copy())[None, None] * (config.noise / (255 * NOISE_SCALE))
+        self.register_buffer("noise", tile if config.noise else None, persistent=False)
         width, padding = config.width, config.padding
         shuffle = config.upsampling == "pixel_shuffle"
         self.conv1 = Conv(3, width, 9, padding=padding)
@@ -113,6 +140,25 @@ class StyleNetwork(nn.Module):
         Raises:
             ValueError: If a side is shorter than 16 pixels.
         """
+        return self.transform(self.add_noise(photo))
+
+    def add_noise(self, photo: Tensor, offset: tuple[int, int] = (0, 0)) -> Tensor:
+        """Add the network's noise to photos.
+
+        Args:
+            photo: RGB in [0, 1], shape (B, 3, H, W).
+            offset: Row and column of the noise's tile that comes to lie in the upper left corner; only trainings choose
+                another than the first.
+
+        Returns:
+            The same shape, not clamped; the photo itself for a network without noise.
+        """
+        if self.noise is None:
+            return photo
+        return photo + repeat_tile(self.noise, photo.shape[-2], photo.shape[-1], offset)
+
+    def transform(self, photo: Tensor) -> Tensor:
+        """Repaint photos that have their noise already; otherwise like ``forward``."""
         height, width = photo.shape[-2:]
         if min(height, width) < SMALLEST_SIDE:
             raise ValueError(

@@ -90,7 +90,7 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
                     f"needed {FORMAT!r}); name the file that training wrote"
                 )
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        network = StyleNetwork(NetworkConfig(**json.loads(header["network"])))
+        network = StyleNetwork(NetworkConfig.from_dict(json.loads(header["network"])))
         known = {field.name for field in fields(StyleCard)}
         told = json.loads(header["card"])
         # The spelling of versions before 0.2.

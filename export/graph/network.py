@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 from torch import nn
 
-from export.contract import INPUT, OUTPUT
+from export.contract import INPUT, NOISE, NOISE_STEP, NOISE_TILE, NOISY, OUTPUT
 from export.graph import rewrites
 from export.graph.builder import SPATIAL, GraphBuilder
 from export.graph.targets import LEAN, Form
 from models.layers import UpsampledConv
 from models.network import PICTURE_GAIN, StyleNetwork
+from models.noise import NOISE_SCALE, NOISE_SIDE, noise_tile
 
 
 def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
@@ -30,7 +32,7 @@ def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
         every H and W from 16 up, or for the form's size alone. The same weights give the same bytes.
     """
     graph = GraphBuilder(form)
-    value = _first_conv(graph, network)
+    value = _first_conv(graph, network, _add_noise(graph, network.config.noise))
     value = graph.relu("norm1", graph.norm("norm1", network.norm1, value))
     for index in (2, 3):
         value = graph.relu(f"norm{index}", _conv_norm(graph, network, index, value))
@@ -45,10 +47,39 @@ def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
     return graph.model("style_network")
 
 
-def _first_conv(graph: GraphBuilder, network: StyleNetwork) -> str:
+def _add_noise(graph: GraphBuilder, strength: float) -> str:
+    """Add noise of a standard deviation in levels of 255 to the image, and return the sum's name."""
+    if not strength:
+        return INPUT
+    tile, size = noise_tile(), graph.form.size
+    if size:
+        # A constant of the picture's size: no delegate for fixed shapes then sees how it is made.
+        tile = np.tile(tile, [-(-side // NOISE_SIDE) for side in size])[: size[0], : size[1]]
+    levels = graph.node("Cast", f"{NOISE}.levels", graph.constant(NOISE_TILE, tile[None, None]), to=TensorProto.FLOAT)
+    step = graph.number(NOISE_STEP, strength / NOISE_SCALE)
+    noise = graph.node("Mul", NOISE if size else f"{NOISE}.scaled", levels, step)
+    if not size:
+        noise = _repeat_noise(graph, noise)
+    return graph.node("Add", NOISY, INPUT, noise)
+
+
+def _repeat_noise(graph: GraphBuilder, tile: str) -> str:
+    """Repeat the tile over the image's height and width, from the upper left corner on."""
+    size = graph.node("Shape", f"{NOISE}.size", INPUT, start=SPATIAL[0], end=SPATIAL[-1] + 1)
+    side = graph.sizes(f"{NOISE}.side", [NOISE_SIDE])
+    raised = graph.node("Add", f"{NOISE}.raised", size, graph.sizes(f"{NOISE}.rest", [NOISE_SIDE - 1]))
+    repeats = graph.node("Div", f"{NOISE}.repeats", raised, side)
+    ones = graph.sizes(f"{NOISE}.once", [1, 1])
+    everywhere = graph.node("Concat", f"{NOISE}.all", ones, repeats, axis=0)
+    repeated = graph.node("Tile", f"{NOISE}.repeated", tile, everywhere)
+    start = graph.sizes(f"{NOISE}.start", [0, 0])
+    return graph.node("Slice", NOISE, repeated, start, size, graph.sizes("spatial", SPATIAL))
+
+
+def _first_conv(graph: GraphBuilder, network: StyleNetwork, value: str) -> str:
     if graph.form.lean:
-        return rewrites.conv(graph, "conv1", network.conv1, INPUT, gain=1 / 255)
-    value = graph.node("Mul", "to_unit_range", INPUT, graph.number("unit", 1 / 255))
+        return rewrites.conv(graph, "conv1", network.conv1, value, gain=1 / 255)
+    value = graph.node("Mul", "to_unit_range", value, graph.number("unit", 1 / 255))
     return graph.conv("conv1", network.conv1, value)
 
 

@@ -42,12 +42,13 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str | list[str]]]] = {
         "data_type": (2, "int32"),
         "int64_data": (7, ["int64"]),
         "name": (8, "string"),
+        "raw_data": (9, "bytes"),
     },
     "ValueInfoProto": {"name": (1, "string"), "type": (2, "TypeProto")},
     "TypeProto": {"tensor_type": (1, "TensorTypeProto")},
     "TensorTypeProto": {"elem_type": (1, "int32"), "shape": (2, "TensorShapeProto")},
     "TensorShapeProto": {"dim": (1, ["DimensionProto"])},
-    "DimensionProto": {"dim_param": (2, "string")},
+    "DimensionProto": {"dim_value": (1, "int64"), "dim_param": (2, "string")},
 }
 
 

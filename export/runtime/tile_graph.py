@@ -5,6 +5,9 @@ it is used after training (Ioffe and Szegedy 2015, algorithm 2), so each Instanc
 BatchNormalization with the same scale, bias and epsilon and two more inputs. The serialized model is edited, not built
 anew: whatever else the graph holds stays as it is, and every file that was ever exported can be cut.
 
+A network that adds noise to the image repeats a tile of it from the picture's upper left corner on. A tile of the
+picture begins elsewhere, so the noise becomes an input, too, and the caller cuts it out of the file's own tile.
+
 The package ``onnx`` would do for the editing, but takes as much room as ONNX Runtime itself and is not otherwise needed
 to run a style; graphs for tiles that the exporter writes would make every file larger and leave out those that exist.
 Protobuf, which ONNX Runtime depends on, needs no more than ``onnx_messages``.
@@ -16,8 +19,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
+from export.contract import NOISE, NOISE_STEP, NOISE_TILE
 from export.runtime.onnx_messages import FLOAT, INT64, AttributeProto, ModelProto, NodeProto, TensorProto
 
 SMALLEST_OPSET = 18
@@ -40,11 +46,14 @@ class TileGraphs:
             pictures of the batch and their pixels.
         tiles: Serialized model: pictures and those statistics to stylized pictures.
         names: Names of the statistics, outputs of the one and inputs of the other, float32 of shape (C,).
+        noise: What the noise repeats, in levels of 255, shape (S, S): both models have the further input ``noise``,
+            float32, shape (N, 1, H, W). None for a network without noise, which has no such input.
     """
 
     statistics: bytes
     tiles: bytes
     names: list[str]
+    noise: npt.NDArray[np.float32] | None
 
 
 def rewrite_for_tiles(content: bytes) -> TileGraphs:
@@ -71,7 +80,30 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
     names = [name for norm in norms for name in _statistics(norm)]
     # The seal and the card are the exported file's alone.
     del model.metadata_props[:]
-    return TileGraphs(_measure_statistics(model, names), _take_statistics(model, names), names)
+    noise = _take_noise(model.graph)
+    return TileGraphs(_measure_statistics(model, names), _take_statistics(model, names), names, noise)
+
+
+def _take_noise(graph: Any) -> npt.NDArray[np.float32] | None:
+    """Make the noise an input in place of what computes it; return the tile that it repeats, if there is noise."""
+    if not any(node.output[0] == NOISE for node in graph.node):
+        return None
+    constants = {constant.name: constant for constant in graph.initializer}
+    try:
+        tile, step = constants[NOISE_TILE], constants[NOISE_STEP]
+        levels = np.frombuffer(tile.raw_data, np.int8).reshape(tile.dims[2:])
+        (size,) = np.frombuffer(step.raw_data, "<f4")
+    except (KeyError, ValueError) as error:
+        raise TileGraphError(f"its noise cannot be read ({error})") from error
+    _replace(graph.node, [node for node in graph.node if not _makes_noise(node.name)])
+    _replace(graph.initializer, [constant for constant in graph.initializer if not _makes_noise(constant.name)])
+    _describe(graph.input.add(), NOISE, ["batch", 1, "height", "width"])
+    noise: npt.NDArray[np.float32] = levels * size
+    return noise
+
+
+def _makes_noise(name: str) -> bool:
+    return name == NOISE or name.startswith(f"{NOISE}.")
 
 
 def _measure_statistics(model: Any, names: Iterable[str]) -> bytes:
@@ -143,9 +175,16 @@ def _axes(name: str, axes: list[int]) -> Message:
 
 def _describe_vector(value: Any, name: str) -> None:
     """Describe a float32 value of one free dimension."""
+    _describe(value, name, [f"{name}.length"])
+
+
+def _describe(value: Any, name: str, shape: Iterable[str | int]) -> None:
+    """Describe a float32 value; names stand for free dimensions."""
     value.name = name
     value.type.tensor_type.elem_type = FLOAT
-    value.type.tensor_type.shape.dim.add(dim_param=f"{name}.length")
+    for length in shape:
+        key = "dim_param" if isinstance(length, str) else "dim_value"
+        value.type.tensor_type.shape.dim.add(**{key: length})
 
 
 def _copy(message: Any) -> Any:

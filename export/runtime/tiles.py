@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.images import Picture, from_planes, to_planes
-from export.contract import CELL, INPUT, OUTPUT, SMALLEST_SIDE, whole_cells
+from export.contract import CELL, INPUT, NOISE, OUTPUT, SMALLEST_SIDE, whole_cells
 from export.errors import ModelError
 from export.runtime.session import SessionRunner
 from export.runtime.tile_graph import TileGraphError, rewrite_for_tiles
@@ -144,7 +144,7 @@ class TilePainter:
         stylized = np.empty_like(picture, order="C")
         for done, core in enumerate(plan.cores(), start=1):
             around = plan.surround(core)
-            feeds = {INPUT: to_planes(picture[around], white=255)[None], **statistics}
+            feeds = {**self._feed(picture, [around]), **statistics}
             (tile,) = self._runner.run(session, [OUTPUT], feeds, frugal=True)
             inside = tuple(slice(c.start - a.start, c.stop - a.start) for c, a in zip(core, around, strict=True))
             try:
@@ -160,9 +160,16 @@ class TilePainter:
     def measure(self, picture: Picture, plan: TilePlan) -> dict[str, npt.NDArray[np.float32]]:
         """Measure the norms' statistics on the plan's windows: mean and variance per channel, each of shape (C,)."""
         session = self._runner.open(self._graphs.statistics)
-        windows = np.stack([to_planes(picture[window], white=255) for window in plan.windows()])
-        measured = self._runner.run(session, self._graphs.names, {INPUT: windows}, frugal=True)
+        feeds = self._feed(picture, plan.windows())
+        measured = self._runner.run(session, self._graphs.names, feeds, frugal=True)
         return dict(zip(self._graphs.names, measured, strict=True))
+
+    def _feed(self, picture: Picture, boxes: Sequence[Box]) -> dict[str, npt.NDArray[np.float32]]:
+        """Cut parts of one size out of a picture, and out of the noise that the whole picture would get."""
+        feeds = {INPUT: np.stack([to_planes(picture[box], white=255) for box in boxes])}
+        if self._graphs.noise is not None:
+            feeds[NOISE] = np.stack([_cut_noise(self._graphs.noise, box)[None] for box in boxes])
+        return feeds
 
 
 def reach(network: Mapping[str, Any]) -> int:
@@ -191,6 +198,12 @@ def reach(network: Mapping[str, Any]) -> int:
     for _ in range(2):
         position = 2 * position - 1
     return whole_cells(4 - position)  # The first convolution, 9x9.
+
+
+def _cut_noise(tile: npt.NDArray[np.float32], box: Box) -> npt.NDArray[np.float32]:
+    """Cut a box out of a picture that a tile fills, repeated from the upper left corner on: shape (H, W)."""
+    rows, columns = (np.arange(side.start, side.stop) % length for side, length in zip(box, tile.shape, strict=True))
+    return tile[np.ix_(rows, columns)]
 
 
 def _spread(length: int, side: int, count: int) -> list[int]:

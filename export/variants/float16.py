@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.contract import INPUT
+from export.contract import INPUT, NOISE, NOISY
 from export.graph.edit import copy_message, replace_nodes
 
 
@@ -16,8 +16,9 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store and compute in float16 between the float32 picture that comes in and the float32 colors that go out.
 
     Out of the last convolution on, values are float32 again: there a float16 would be a sixteenth to an eighth of a
-    level off. Norms spelt out as means stay float32, whatever their runtime adds them up in: the sum of a large
-    picture's squares exceeds float16. The operator InstanceNormalization takes float16 and leaves that to the runtime.
+    level off. So is the image until its noise is added, and what makes the noise. Norms spelt out as means stay
+    float32, whatever their runtime adds them up in: the sum of a large picture's squares exceeds float16. The operator
+    InstanceNormalization takes float16 and leaves that to the runtime.
     """
     model = copy_message(model)
     graph = model.graph
@@ -56,4 +57,4 @@ def _cast_between_precisions(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeP
 
 def _stays_float32(node: onnx.NodeProto) -> bool:
     spelt_norm = "norm" in node.name and node.op_type not in {"InstanceNormalization", "Relu"}
-    return spelt_norm or node.name.startswith(("picture.", "crop"))
+    return spelt_norm or node.name.startswith(("picture.", "crop", NOISE, NOISY))

@@ -43,11 +43,49 @@ def test_too_small_a_picture_is_refused_with_its_size():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("width", 0), ("residual_blocks", -1), ("padding", "mirror"), ("upsampling", "bilinear")]
+    ("field", "value"),
+    [
+        ("width", 0),
+        ("residual_blocks", -1),
+        ("padding", "mirror"),
+        ("upsampling", "bilinear"),
+        ("noise", -1.0),
+        ("noise", float("nan")),
+    ],
 )
 def test_wrong_architecture_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         NetworkConfig(**{field: value})
+
+
+def test_noise_has_the_strength_that_is_told_and_0_is_none():
+    photo = torch.rand(2, 3, 256, 256)
+    noise = 255 * (StyleNetwork(NetworkConfig(4, 0, noise=8)).add_noise(photo) - photo)
+    assert noise.std().item() == pytest.approx(8, rel=0.01)
+    torch.testing.assert_close(noise, noise[:1, :1].expand(2, 3, 256, 256), atol=1e-4, rtol=0)
+    assert StyleNetwork(NetworkConfig(4, 0, noise=0)).add_noise(photo) is photo
+
+
+def test_constant_photo_gets_a_picture_with_something_in_it():
+    gray = torch.full((1, 3, 96, 104), 0.5)
+    torch.manual_seed(0)
+    network = StyleNetwork(NetworkConfig(8, 1))
+    bare = StyleNetwork(NetworkConfig(8, 1, noise=0))
+    bare.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        picture, flat = network(gray), bare(gray)
+    assert picture.std() > 0.02
+    # Without noise the middle repeats itself in every cell; with it nothing does.
+    for found, repeats in ((flat, True), (picture, False)):
+        middle = found[..., 32:64, 32:64]
+        assert torch.allclose(middle[..., 4:], middle[..., :-4], atol=1e-3) == repeats
+
+
+def test_configuration_without_noise_is_told_as_before_there_was_any():
+    assert NetworkConfig(noise=0).to_dict().keys() == {"width", "residual_blocks", "padding", "upsampling"}
+    for noise in (0.0, 6.0):
+        assert NetworkConfig.from_dict(NetworkConfig(noise=noise).to_dict()) == NetworkConfig(noise=noise)
+    assert NetworkConfig(8, noise=2).without_noise == NetworkConfig(8, noise=4).without_noise
 
 
 def test_channels_last_gives_the_same_picture():

@@ -1,18 +1,24 @@
 """Style files keep a network and its card, and say what is wrong with other files."""
 
+import json
+
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models.errors import ModelFileError
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style, save_style
+from tests.train.small_run import ROOT
 
 CARD = StyleCard("wave", "MIT", "vgg19, a file", "model:\n  style: wave.jpg\n", "0.1.0", 2000)
 
 
-def test_style_file_keeps_network_and_card(tmp_path):
-    network = StyleNetwork(NetworkConfig(width=4, residual_blocks=2, padding="zero", upsampling="pixel_shuffle"))
+@pytest.mark.parametrize("noise", [0.0, 6.0])
+def test_style_file_keeps_network_and_card(tmp_path, noise):
+    config = NetworkConfig(width=4, residual_blocks=2, padding="zero", upsampling="pixel_shuffle", noise=noise)
+    network = StyleNetwork(config)
     save_style(tmp_path / "wave.safetensors", network, CARD)
     loaded, card = load_style(tmp_path / "wave.safetensors")
     assert card == CARD
@@ -20,6 +26,14 @@ def test_style_file_keeps_network_and_card(tmp_path):
     photo = torch.rand(1, 3, 20, 24)
     assert torch.equal(loaded(photo), network(photo))
     assert not loaded.training
+
+
+@pytest.mark.parametrize("name", ["wave", "starry_night", "wave_half", "wave_nano"])
+def test_style_files_from_before_there_was_noise_have_none(name):
+    path = ROOT / "models" / "pretrained" / f"{name}.safetensors"
+    with safe_open(path, "pt") as file:
+        has_noise = "noise" in json.loads(file.metadata()["network"])
+    assert (load_style(path)[0].config.noise > 0) == has_noise
 
 
 def test_half_precision_halves_the_file(tmp_path):

@@ -21,6 +21,7 @@ from models.losses import (
     LossConfig,
 )
 from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
+from models.noise import NOISE_SCALE, NOISE_SIDE, draw_offset, noise_tile
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
 from train.fit.step import Step, choose_device, make_step
 
@@ -35,9 +36,13 @@ class ReferenceNetwork(nn.Module):
         ValueError: For another padding or upsampling.
     """
 
+    noise: Tensor
+
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
         config = config or NetworkConfig()
+        tile = torch.from_numpy(noise_tile().copy()) * (config.noise / (255 * NOISE_SCALE))
+        self.register_buffer("noise", tile, persistent=False)
         if (config.padding, config.upsampling) != ("reflect", "nearest"):
             raise ValueError(
                 "the reference network has only reflect padding and nearest upsampling; its config is "
@@ -71,9 +76,12 @@ class ReferenceNetwork(nn.Module):
         values = network.state_dict().values()
         self.load_state_dict(dict(zip(self.state_dict(), values, strict=True)))
 
-    def forward(self, photo: Tensor) -> Tensor:
-        """Map RGB in [0, 1], shape (B, 3, H, W) with H and W multiples of 4, to the same shape."""
-        hidden = self.down(photo)
+    def forward(self, photo: Tensor, offset: tuple[int, int] = (0, 0)) -> Tensor:
+        """Map RGB in [0, 1], shape (B, 3, H, W) with H and W multiples of 4, to the same shape; offset of the noise."""
+        height, width = photo.shape[2:]
+        shifted = self.noise.roll((-offset[0], -offset[1]), (0, 1))
+        noise = shifted.repeat(-(-height // NOISE_SIDE), -(-width // NOISE_SIDE))[:height, :width]
+        hidden = self.down(photo + noise)
         for block in self.blocks:
             hidden = hidden + block(hidden)
         return to_picture(self.up(hidden))
@@ -202,6 +210,6 @@ def build_reference_step(weights: str, size: int, steps: int, seed: int = 0) -> 
     loss = build_reference_loss(weights, size).to(device)
 
     def compute(photos: Tensor, number: int) -> Tensor:
-        return loss(network(photos), photos)  # type: ignore[no-any-return]
+        return loss(network(photos, draw_offset(seed, number)), photos)  # type: ignore[no-any-return]
 
     return make_step(compute, network, steps), network

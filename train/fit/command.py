@@ -150,6 +150,7 @@ class StyleCLI(TrainingCLI):
         parser.add_lightning_class_args(Preview, "preview")
         parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
 
     def before_instantiate_classes(self) -> None:
         """Complete the configuration, and make sure that the run may write to its folder."""

@@ -29,6 +29,9 @@ Choice = Literal["auto", "on", "off"]
 TERMS = ("loss", "content", "style", "tv", "grid", "palette")
 """Names of ``LossTerms`` in tables and logs."""
 
+FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "network.noise": 0.0}
+"""What checkpoints that do not tell were trained with."""
+
 COMPILE_PAYS_AFTER = 200
 """Steps below which compiling, about a minute on two cores, takes longer than it saves."""
 
@@ -47,6 +50,7 @@ class StyleTraining(pl.LightningModule):
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
         compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
+        seed: Fixes where the noise begins at each step; follows ``--seed_everything``.
         loss: Fields of ``LossConfig``.
     """
 
@@ -61,6 +65,7 @@ class StyleTraining(pl.LightningModule):
         turned: Choice = "auto",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
+        seed: int = 0,
         **loss: Any,
     ) -> None:
         super().__init__()
@@ -78,6 +83,7 @@ class StyleTraining(pl.LightningModule):
         self.style_size = style_size
         self.learning_rate = learning_rate
         self.compile_mode = compile
+        self.seed = seed
         self._perceptual = (perceptual, perceptual_weights)
         self.network = StyleNetwork(network)
         if start_from is not None:
@@ -86,12 +92,13 @@ class StyleTraining(pl.LightningModule):
         self.loss: TurnedLoss | None = None
         self.validation_loss: PerceptualLoss | None = None
         # The method and not the module, which would stand in the checkpoint a second time.
-        self._stylize: Callable[[Tensor], Tensor] = self.network.forward
+        self._transform: Callable[[Tensor], Tensor] = self.network.transform
         self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
         start, _ = load_style(path)
-        if start.config != self.network.config:
+        # Noise is no part of the weights: a style that was trained without it is a start, too.
+        if start.config.without_noise != self.network.config.without_noise:
             raise TrainError(
                 f"'{path}' holds a network of {start.config.to_dict()}, this run trains "
                 f"{self.network.config.to_dict()}; give --model.network the same values"
@@ -125,20 +132,21 @@ class StyleTraining(pl.LightningModule):
         frozen = {"loss": self.loss, "validation_loss": self.validation_loss}
         self._ddp_params_and_buffers_to_ignore = [
             f"{part}.{name}" for part, module in frozen.items() for name, _ in module.named_buffers()
-        ]
+        ] + ["network.noise"]
 
     def setup(self, stage: str) -> None:
         """Make ready to run; raises what ``prepare`` does."""
         self.prepare()
         self.network.to(memory_format=torch.channels_last)
         if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
-            self._stylize = torch.compile(self.network.forward)
+            self._transform = torch.compile(self.network.transform)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; the terms stay on the device until they are written down."""
         if self.loss is None:
             raise RuntimeError("setup was not called; use a Trainer")
-        terms = compute_loss(self._stylize, self.loss, to_unit(batch.photos), self.global_step)
+        photos = to_unit(batch.photos)
+        terms = compute_loss(self.network, self._transform, self.loss, photos, self.global_step, self.seed)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
             self.log(name, value, prog_bar=True)
@@ -173,12 +181,13 @@ class StyleTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the random state, though nothing here draws from it: a loss of the user's own may."""
         checkpoint["random_state"] = torch.get_rng_state()
+        checkpoint["objective"] = self._objective
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, and restore the random state.
 
         Raises:
-            TrainError: If its weights are not those of this network.
+            TrainError: If its weights are not those of this network, or were trained for another loss or noise.
         """
         saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         needed = {name: tuple(value.shape) for name, value in self.state_dict().items()}
@@ -188,7 +197,23 @@ class StyleTraining(pl.LightningModule):
                 f"the checkpoint holds another network ({differing[0]} has shape {saved.get(differing[0])}, needed "
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
+        trained = checkpoint.get("objective", FORMER_OBJECTIVE)
+        if trained != self._objective:
+            first, second = (
+                " ".join(f"--model.{name} {value}" for name, value in objective.items())
+                for objective in (trained, self._objective)
+            )
+            raise TrainError(f"the checkpoint was trained with {first}, this run has {second}; give the same values")
         torch.set_rng_state(checkpoint["random_state"].cpu())
+
+    @property
+    def _objective(self) -> dict[str, Any]:
+        """What a run must not change when it is resumed, and what its earlier config.yaml may not hold yet."""
+        return {
+            "style_norm": self.loss_config.style_norm,
+            "palette_weight": self.loss_config.palette_weight,
+            "network.noise": self.network.config.noise,
+        }
 
 
 def should_compile(mode: str, steps: int) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.losses import LossConfig, LossTerms
 from models.network import StyleNetwork
+from models.noise import draw_offset
 from models.turned_loss import ORIENTATIONS, TurnedLoss
 from models.vgg import PerceptualName, VGGFeatures
 from train.compute.memory import keep_freed_memory
@@ -19,20 +20,30 @@ Step = Callable[[Tensor], Tensor]
 """From photos, shape (B, 3, S, S) in [0, 1], to the loss before the step, a scalar without gradient."""
 
 
-def compute_loss(stylize: Callable[[Tensor], Tensor], loss: TurnedLoss, photos: Tensor, step: int) -> LossTerms:
+def compute_loss(
+    network: StyleNetwork,
+    transform: Callable[[Tensor], Tensor],
+    loss: TurnedLoss,
+    photos: Tensor,
+    step: int,
+    seed: int,
+) -> LossTerms:
     """Stylize photos and compute their loss: what the trainer does at each step, and what the bench times.
 
     Args:
-        stylize: The style network, compiled or not.
+        network: The style network, whose noise is added.
+        transform: Its ``transform``, compiled or not. The noise stays outside: it begins elsewhere at each step.
         loss: With its style set.
         photos: RGB in [0, 1], shape (B, 3, S, S).
         step: Number of the training step.
+        seed: Of the training.
 
     Returns:
         The terms; ``total`` is differentiable with respect to the network's weights.
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
-    return loss(stylize(photos), photos, step)  # type: ignore[no-any-return]
+    noisy = network.add_noise(photos, draw_offset(seed, step))
+    return loss(transform(noisy), photos, step)  # type: ignore[no-any-return]
 
 
 def choose_orientations(turned: str, perceptual: str) -> int:
@@ -61,7 +72,7 @@ def build_step(
         weights: Weights of the frozen network, ``default`` or a file.
         painting: The style, RGB in [0, 1], shape (1, 3, H, W).
         steps: Length of the learning-rate cycle.
-        seed: Of the network's first weights.
+        seed: Of the network's first weights and of its noise.
         precision: Lightning's name of it; the best that the hardware has if None.
         compiled: Compile the network.
         perceptual: The frozen network.
@@ -79,12 +90,12 @@ def build_step(
     loss.set_style([painting])
     loss.to(device)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stylize = torch.compile(network.forward) if compiled else network.forward
+    transform = torch.compile(network.transform) if compiled else network.transform
     chosen = precision or best_precision(device.type)
 
     def compute(photos: Tensor, number: int) -> Tensor:
         with autocast(chosen, device):
-            return compute_loss(stylize, loss, photos, number).total
+            return compute_loss(network, transform, loss, photos, number, seed).total
 
     return make_step(compute, network, steps), network
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.contract import CELL, SMALLEST_SIDE
-from export.graph.convert import draw_pictures, stylize_in_torch
+from export.graph.convert import draw_pictures, stylize_in_onnxruntime, stylize_in_torch
+from export.graph.edit import rename_values, replace_nodes
 from export.graph.network import build_graph
-from export.graph.targets import LEAN, PLAIN
+from export.graph.targets import LEAN, PLAIN, Form
 from models import network as models_network
 from models.network import NetworkConfig, StyleNetwork
 
@@ -70,6 +71,51 @@ def test_pictures_of_a_batch_do_not_touch_each_other():
     np.testing.assert_allclose(stylize(session, pictures)[1:], stylize(session, pictures[1:]), atol=1e-3)
 
 
+@pytest.mark.parametrize("form", [LEAN, PLAIN])
+@pytest.mark.parametrize("size", [(17, 259), (300, 520), (256, 512)])
+def test_noise_is_torchs_at_sizes_beyond_the_tile(form, size):
+    network, model, session = build(form=form)
+    pictures = draw_pictures(2, *size)
+    expected = stylize_in_torch(network, pictures)
+    np.testing.assert_allclose(stylize(session, pictures), expected, atol=0.05)
+    still = stylize_in_onnxruntime(remove_noise(model).SerializeToString(), [pictures])[0]
+    assert np.abs(still - expected).max() > 5
+
+
+def remove_noise(model):
+    """Let the graph go on with the image itself."""
+    still = onnx.ModelProto()
+    still.CopyFrom(model)
+    rename_values(still.graph, {"noisy": "image"})
+    nodes = [node for node in still.graph.node if not node.output[0].startswith("noise") and node.name != "noisy"]
+    replace_nodes(still.graph, nodes)
+    return still
+
+
+def test_fixed_size_holds_the_noise_as_a_constant():
+    torch.manual_seed(3)
+    network = StyleNetwork(NetworkConfig(8, 1)).eval()
+    for size in ((300, 520), (32, 48)):
+        model = build_graph(network, Form(size=size))
+        operators = {node.op_type for node in model.graph.node}
+        assert not {"Tile", "Shape"} & operators
+        pictures = draw_pictures(1, *size)
+        (found,) = stylize_in_onnxruntime(model.SerializeToString(), [pictures])
+        np.testing.assert_allclose(found, stylize_in_torch(network, pictures), atol=0.05)
+
+
+@pytest.mark.parametrize("form", [LEAN, PLAIN, Form(size=(32, 32))])
+def test_network_without_noise_has_nothing_of_it_in_its_graph(form):
+    graph = build_graph(StyleNetwork(NetworkConfig(8, 1, noise=0)), form).graph
+    names = [name for node in graph.node for name in (node.name, *node.input, *node.output)]
+    assert not [name for name in (*names, *(constant.name for constant in graph.initializer)) if "nois" in name]
+
+
+def test_constant_gray_gets_a_picture_with_something_in_it():
+    _, _, session = build()
+    assert stylize(session, np.full((1, 3, 64, 80), 127, np.float32)).std() > 3
+
+
 def test_output_is_clamped_to_0_and_255():
     torch.manual_seed(0)
     network = StyleNetwork(NetworkConfig(8, 0))
@@ -94,7 +140,7 @@ def test_graph_passes_the_full_check_and_is_plain_opset_18(padding, upsampling, 
 
 
 def test_nodes_are_named_after_layers_and_carry_no_debris():
-    for form, count, own in [(LEAN, 73, "up1.shuffle"), (PLAIN, 71, "up1.resize")]:
+    for form, count, own in [(LEAN, 82, "up1.shuffle"), (PLAIN, 80, "up1.resize")]:
         graph = build(blocks=5, form=form)[1].graph
         names = [node.name for node in graph.node]
         assert len(set(names)) == len(names) == count

@@ -88,9 +88,7 @@ def test_reach_bounds_where_a_changed_pixel_is_seen(tmp_path, blocks, upsampling
     session = paint._runner.open(paint._graphs.tiles)
     statistics = paint.measure(draw(160, 16), plan)
     before, after = (
-        paint._runner.run(
-            session, ["stylized"], {"image": one.transpose(2, 0, 1)[None].astype(np.float32), **statistics}
-        )
+        paint._runner.run(session, ["stylized"], {**paint._feed(one, [(slice(0, 160), slice(0, 16))]), **statistics})
         for one in (picture, changed)
     )
     np.testing.assert_allclose(before[0][..., 80:84, :], after[0][..., 80:84, :], atol=1e-3)
@@ -102,6 +100,32 @@ def test_small_picture_in_tiles_is_the_one_pass_picture(model):
         picture = draw(height, width)
         tiled = Stylizer(model, threads=1, tile=64)(picture)
         assert difference(tiled, Stylizer(model, threads=1)(picture)) <= 1
+
+
+@pytest.mark.parametrize("size", [(300, 520), (517, 70)])
+def test_noise_of_a_tile_is_that_of_its_place_in_the_picture(tmp_path, size):
+    loud = export(tmp_path, NetworkConfig(4, 1, noise=40))
+    picture = np.full((*size, 3), 120, np.uint8)
+    whole = Stylizer(loud, threads=1)(picture)
+    assert np.std(whole) > 5
+    assert difference(Stylizer(loud, threads=1, tile=64)(picture), whole) <= 1
+
+
+def test_windows_are_measured_with_the_noise_of_their_places(tmp_path):
+    paint = painter(export(tmp_path, NetworkConfig(4, 1, noise=40)))
+    plan = TilePlan(300, 520, 128, 24, window_area=6 * 128 * 128)
+    feeds = paint._feed(np.zeros((300, 520, 3), np.uint8), plan.windows())
+    everywhere = np.tile(paint._graphs.noise, (2, 3))
+    assert len(feeds["noise"]) == len(plan.windows()) > 3
+    for noise, window in zip(feeds["noise"], plan.windows(), strict=True):
+        assert np.array_equal(noise[0], everywhere[window])
+
+
+def test_network_without_noise_is_cut_as_ever(tmp_path):
+    still = export(tmp_path, NetworkConfig(4, 1, noise=0))
+    assert rewrite_for_tiles(still.read_bytes()).noise is None
+    picture = draw(131, 150)
+    assert difference(Stylizer(still, threads=1, tile=64)(picture), Stylizer(still, threads=1)(picture)) <= 1
 
 
 @pytest.mark.parametrize("size", [(3, 100), (100, 7)])
@@ -146,7 +170,8 @@ def test_statistics_are_those_of_numpy(model):
     pictures = draw_pictures(3, 40, 52)
     graphs = paint._graphs
     session = paint._runner.open(graphs.statistics)
-    measured = dict(zip(graphs.names, paint._runner.run(session, graphs.names, {"image": pictures}), strict=True))
+    feeds = {"image": pictures, "noise": np.tile(graphs.noise[:40, :52], (3, 1, 1, 1))}
+    measured = dict(zip(graphs.names, paint._runner.run(session, graphs.names, feeds), strict=True))
     # The first norm's input, from the model itself.
     edited = onnx.load(model)
     norm = next(node for node in edited.graph.node if node.op_type == "InstanceNormalization")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import PIL.Image
 import pytest
 
@@ -65,6 +66,15 @@ def read_python_lines(folder):
     return lines
 
 
+def stylize(path, picture):
+    """Repaint a picture with the very file: 8-bit activations may round elsewhere in another one."""
+    stylizer = Stylizer(path.with_suffix(".onnx"), threads=1)
+    if path.suffix == ".onnx":
+        return stylizer(picture)
+    (stylized,) = onnxruntime.InferenceSession(str(path)).run(None, {"image": stylizer.layout.pack(picture)})
+    return stylizer.layout.unpack(stylized)
+
+
 @pytest.mark.parametrize("folder", FOLDERS, indirect=True)
 def test_python_lines_serve_every_file(folder, tmp_path):
     lines = read_python_lines(folder)
@@ -80,8 +90,8 @@ def test_python_lines_serve_every_file(folder, tmp_path):
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
         painted = to_array(decode(tmp_path / "stylized.png"))
-        expected = Stylizer(folder / name.replace(".ort", ".onnx"), threads=1)(to_array(decode(tmp_path / "photo.jpg")))
-        assert np.abs(painted.astype(int) - expected).max() <= (1 if ".int8." not in name else 8), name
+        expected = stylize(folder / name, to_array(decode(tmp_path / "photo.jpg")))
+        assert np.abs(painted.astype(int) - expected).max() <= (8 if name.endswith(".int8.onnx") else 1), name
 
 
 @pytest.mark.parametrize("folder", FOLDERS, indirect=True)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.style_file import load_style
+from models.network import NetworkConfig, StyleNetwork
+from models.style_file import StyleCard, load_style, save_style
 from tests.errors import one_error
 from tests.train.small_run import arguments
 from train.fit.command import main
@@ -57,6 +58,28 @@ def test_validation_takes_the_style_that_a_run_would_start_from(finished, capsys
     style = finished / "runs" / "small" / "style.safetensors"
     assert main(["validate", *arguments(finished, steps=2, name="new", model__start_from=style)[1:]]) == 0
     assert f"validating {style}" in capsys.readouterr().out
+
+
+def test_a_style_without_noise_is_a_start_for_one_with_noise(finished, tmp_path):
+    former = tmp_path / "former.safetensors"
+    save_style(former, StyleNetwork(NetworkConfig(4, 1, noise=0)), StyleCard("former"))
+    assert main(arguments(tmp_path, steps=1, model__start_from=former)) == 0
+    network, _ = load_style(tmp_path / "runs" / "small" / "style.safetensors")
+    assert network.config == NetworkConfig(4, 1, noise=6)
+
+
+@pytest.mark.parametrize(("key", "told"), [("objective", "style_norm layers"), (None, "palette_weight 1")])
+def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path, capsys, key, told):
+    checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
+    checkpoint.pop(key, None)  # Checkpoints from before there was a palette do not say.
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    options = {"ckpt_path": tmp_path / "last.ckpt", "model.palette_weight": 0.5, "runs": tmp_path / "runs"}
+    assert main(arguments(finished, steps=2, **options)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert told in error
+    assert "0.5" in error
+    options |= {"model.palette_weight": 0, "model.style_norm": "layers", "model.network.noise": 0}
+    assert (main(["validate", *arguments(finished, steps=2, **options)[1:]]) == 0) == (key is not None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -12,6 +12,7 @@ COMMANDS = {
     "fit": (".fit.command", "train a style, and export it"),
     "validate": (".fit.command", "compute a trained style's loss on held-out photos"),
     "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
+    "slow.benchmark": (".slow.benchmark", "measure the slow mode, coarse to fine against plain L-BFGS"),
     "dream": (".dream.command", "let a perceptual network dream on a photo"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),

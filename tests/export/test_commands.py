@@ -7,10 +7,12 @@ import sys
 import pytest
 
 from export import __main__ as command
+from export.package.commands import COMMANDS as INSTALLED_COMMANDS
 from tests.errors import one_error
 from tests.train.small_run import ROOT
 
-COMMANDS = ["export", *sorted(f"export.{path.parent.name}" for path in (ROOT / "export").glob("*/__main__.py"))]
+# The installed program's own; export.package is that program, which a checkout does without.
+COMMANDS = [command.module for command in INSTALLED_COMMANDS.values() if command.module.split(".")[0] == "export"]
 
 
 def named(text):

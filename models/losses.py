@@ -1,4 +1,4 @@
-"""The losses: content, style, total variation and grid, shared by the trainer and all that it is compared with.
+"""The losses: content, style, palette, total variation and grid, shared by the trainer and all it is compared with.
 
 Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.
@@ -17,13 +17,26 @@ from torch import Tensor, nn
 
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
+from models.names import StyleNorm
 from models.network import CELL
 
-STYLE_BALANCE = 2.0
-"""Factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and photo both stay legible."""
+STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.0, "layers": 2.0}
+"""For each ``style_norm`` the factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and
+photo both stay legible."""
 
 STYLE_SMOOTHING = 0.01
 """Relative distance of Gram matrices below which the style term is quadratic, so that its gradient is 0 at a match."""
+
+PALETTE_BALANCE = 0.16
+"""Factor of the palette term at a ``palette_weight`` of 1; chosen by eye, so that the painting's colors arrive without
+pushing the photo's light and shade aside."""
+
+PALETTE_FLOOR = 1e-3
+"""Least variance along an axis of a palette, relative to that along its longest, in whose unit colors are measured: a
+painting in one hue would otherwise allow no other at all."""
+
+FLAT_VARIANCE = 1e-6
+"""The same absolutely, for RGB in [0, 1]: a quarter of a level of 255, for a painting of a single color."""
 
 TV_BALANCE = 0.5
 """Factor of the total variation at a ``tv_weight`` of 1; just enough to keep single-pixel noise out of flat regions."""
@@ -81,7 +94,11 @@ def relative_distance(values: Tensor, target: Tensor, smoothing: float = STYLE_S
     Returns:
         Shape (B,), float32: 0 for equality, about 1 for ``values`` of zero.
     """
-    return (relative_error(values, target) + smoothing**2).sqrt() - smoothing
+    return _distance(relative_error(values, target), smoothing)
+
+
+def _distance(square: Tensor, smoothing: float = STYLE_SMOOTHING) -> Tensor:
+    return (square + smoothing**2).sqrt() - smoothing
 
 
 class _Gram(torch.autograd.Function):
@@ -117,6 +134,79 @@ def gram_matrix(features: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         gram: Tensor = _Gram.apply(rows)
         return gram / rows.shape[1]
+
+
+class Colors(NamedTuple):
+    """Mean and covariance of RGB over a picture's pixels: shapes (B, 3) and (B, 3, 3)."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def measure_colors(pictures: Tensor) -> Colors:
+    """Measure the mean and the covariance of colors, averaged over 2 x 2 pixels, so that grain does not count as color.
+
+    Args:
+        pictures: RGB, shape (B, 3, H, W), sides of at least 2; an odd last row or column does not count.
+
+    Returns:
+        In float32, or in float64 for pictures in float64.
+    """
+    pictures = pictures if pictures.dtype == torch.float64 else pictures.float()
+    pixels = F.avg_pool2d(pictures, 2).flatten(2)
+    mean = pixels.mean(2)
+    centered = pixels - mean[:, :, None]
+    # Not a matrix product, which some hardware rounds to fewer bits than the narrow axes of a palette need.
+    covariance = (centered[:, :, None] * centered[:, None]).mean(3)
+    return Colors(mean, covariance)
+
+
+class Palette(NamedTuple):
+    """A painting's colors in units of their own spread, float32.
+
+    Args:
+        mean: Mean RGB, shape (3,).
+        axes: Columns are the principal axes of the colors, each divided by the standard deviation along it; shape
+            (3, 3).
+        spread: Covariance of the painting's own colors along these axes, shape (3, 3): the identity, but for axes that
+            ``PALETTE_FLOOR`` or ``FLAT_VARIANCE`` keeps from being too short.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    spread: Tensor
+
+
+def find_palette(colors: Colors) -> Palette:
+    """Find the principal axes of colors, of which the mean has shape (1, 3) and the covariance (1, 3, 3)."""
+    # In float64 on the CPU: once for a painting, and the same on every device.
+    mean, covariance = (values[0].double().cpu() for values in colors)
+    variances, axes = torch.linalg.eigh(covariance)
+    axes = axes / variances.clamp_min(max(PALETTE_FLOOR * float(variances.max()), FLAT_VARIANCE)).sqrt()
+    found = Palette(mean, axes, axes.T @ covariance @ axes)
+    return Palette(*(values.to(colors.mean.device, torch.float32) for values in found))
+
+
+def palette_distance(pictures: Tensor, palette: Palette) -> Tensor:
+    """Measure how far pictures are from a palette, in the unit of its own spread along each of its axes.
+
+    The moments are those by which Gatys et al. (2016b) match a painting's colors to a photo's. Along the axes the
+    painting's own have mean 0 and covariance 1; the squared differences from these are added.
+
+    Args:
+        pictures: RGB in [0, 1], shape (B, 3, H, W).
+        palette: Of the painting.
+
+    Returns:
+        Shape (B,), float32: 0 for pictures with the palette's mean and covariance, 1 for those of one color, its mean.
+    """
+    with torch.autocast(pictures.device.type, enabled=False):
+        mean, covariance = measure_colors(pictures)
+        mean = ((mean - palette.mean)[:, :, None] * palette.axes).sum(1)
+        covariance = torch.einsum("ji,bjk,kl->bil", palette.axes, covariance, palette.axes)
+        off = (covariance - palette.spread).square().sum((1, 2))
+        distance: Tensor = (mean.square().sum(1) + off) / 3
+        return distance
 
 
 def total_variation(pictures: Tensor) -> Tensor:
@@ -176,10 +266,15 @@ class LossConfig:
         grid_weight: How strongly a pattern is suppressed that repeats in every cell of the picture (checkerboard); 0
             switches the term off, and it is not computed. Only trainings have it: validation and comparison take 0.
         grid_cell: Side of these cells in pixels: the stride of the network that paints.
+        style_norm: How the layers' differences become one number. ``joint``: one distance over all layers together,
+            which the layers that are farther, mostly deep ones, dominate; ``layers``: each layer's own distance, added
+            up.
+        palette_weight: How closely the picture's colors, as a whole, are to be spread like the painting's; 0 switches
+            the term off, and it is not computed.
 
     Raises:
-        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, or a cell has less
-            than two pixels; the message begins with the field's name.
+        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
+            two pixels, or the norm has another name; the message begins with the field's name.
     """
 
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
@@ -189,9 +284,11 @@ class LossConfig:
     tv_weight: float = 1.0
     grid_weight: float = 1.0
     grid_cell: int = CELL
+    style_norm: StyleNorm = "joint"
+    palette_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
@@ -203,6 +300,8 @@ class LossConfig:
                 raise ValueError(f"{name} names no layer with a share above 0; name one, or set its weight to 0")
         if self.grid_cell < 2:
             raise ValueError(f"grid_cell is {self.grid_cell}; it must be at least 2 pixels")
+        if self.style_norm not in STYLE_BALANCE:
+            raise ValueError(f"style_norm is {self.style_norm!r}; choose one of {', '.join(STYLE_BALANCE)}")
 
     @property
     def layers(self) -> list[str]:
@@ -220,6 +319,7 @@ class LossTerms(NamedTuple):
     style: Tensor
     total_variation: Tensor
     grid: Tensor = torch.zeros(())
+    palette: Tensor = torch.zeros(())
 
 
 class Features(Protocol):
@@ -256,16 +356,20 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
-        """Set the style's targets: the mean Gram matrices of one or several paintings.
+        """Set the style's targets: the mean Gram matrices of one or several paintings, and the palette of them all.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
             shares: Weight of each of them, relative to their sum; equal if None.
         """
-        if not self.style_layers:
-            return
         weights = torch.tensor(shares or [1.0] * len(paintings))
         weights = weights / weights.sum()
+        if self.config.palette_weight and len(paintings):
+            palette = find_palette(_pool_colors([measure_colors(painting.double()) for painting in paintings], weights))
+            for name, value in zip(_PALETTE_BUFFERS, palette, strict=True):
+                self.register_buffer(name, value, persistent=False)
+        if not self.style_layers:
+            return
         grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
         for painting in paintings:
             activations = self.features(painting, self.style_layers)
@@ -297,13 +401,15 @@ class PerceptualLoss(nn.Module):
         style_loss = self._style_term(pictures, activations)
         variation = self._variation_term(pictures)
         grid = self._grid_term(pictures)
+        palette = self._palette_term(pictures)
         total = (
             self.config.content_weight * content_loss
-            + STYLE_BALANCE * self.config.style_weight * style_loss
+            + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * style_loss
             + TV_BALANCE * self.config.tv_weight * variation
             + GRID_BALANCE * self.config.grid_weight * grid
+            + PALETTE_BALANCE * self.config.palette_weight * palette
         )
-        return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach(), grid.detach())
+        return LossTerms(total, *(term.detach() for term in (content_loss, style_loss, variation, grid, palette)))
 
     def _content_term(
         self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
@@ -317,13 +423,22 @@ class PerceptualLoss(nn.Module):
         )
 
     def _style_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
-        return sum_terms(
-            (
-                share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
-                for layer, share in self.style_layers.items()
-            ),
-            pictures,
-        )
+        """Compute one distance over all layers, or the sum of each layer's own.
+
+        The gradient of a distance does not grow with what remains, so that one weight serves easy and hard paintings
+        (``relative_distance``). The balance between layers is another matter. With a distance of its own, the pull of
+        each layer stays as strong when it is nearly matched, and most of it is spent on the first layer, that of single
+        colors. In a joint distance the layers share one pull in proportion to what each still lacks, as in a sum of
+        squares.
+        """
+        errors = {
+            layer: relative_error(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
+            for layer in self.style_layers
+        }
+        if self.config.style_norm == "layers":
+            return sum_terms((share * _distance(errors[layer]) for layer, share in self.style_layers.items()), pictures)
+        squares = [share * errors[layer] for layer, share in self.style_layers.items()]
+        return sum_terms([_distance(torch.stack(squares).sum(0))] if squares else [], pictures)
 
     def _variation_term(self, pictures: Tensor) -> Tensor:
         return (total_variation(pictures) / pictures[0].numel()).mean()
@@ -333,6 +448,25 @@ class PerceptualLoss(nn.Module):
         if not self.config.grid_weight:
             return pictures.new_zeros(())
         return grid_energy(pictures, self.config.grid_cell).mean()
+
+    def _palette_term(self, pictures: Tensor) -> Tensor:
+        if not self.config.palette_weight:
+            return pictures.new_zeros(())
+        palette = Palette(*(getattr(self, name) for name in _PALETTE_BUFFERS))
+        return palette_distance(pictures, palette).mean()
+
+
+_PALETTE_BUFFERS = tuple(f"palette_{name}" for name in Palette._fields)
+
+
+def _pool_colors(paintings: Sequence[Colors], weights: Tensor) -> Colors:
+    """Return mean and covariance of the colors of several paintings together, each with its weight of a sum of 1."""
+    means, covariances = (torch.cat(values) for values in zip(*paintings, strict=True))
+    weights = weights.to(means)
+    mean = (weights[:, None] * means).sum(0, keepdim=True)
+    apart = means - mean
+    within = covariances + apart[:, :, None] * apart[:, None]
+    return Colors(mean, (weights[:, None, None] * within).sum(0, keepdim=True))
 
 
 def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def pictures(tmp_path):
 
 def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
-    weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_1")
+    weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_2")
     paintings = [str(pictures / "one.png"), str(pictures / "two.png")]
     flags = ["--perceptual-weights", str(weights), "--photos", str(pictures / "photos"), "--paintings", *paintings]
     flags += [

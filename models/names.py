@@ -1,4 +1,4 @@
-"""Names and defaults of the losses, free of torch, so that a command's help and its configuration load at once."""
+"""Names and defaults of the losses; imports no torch, so that the commands' --help is fast."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PoolingName = Literal["max", "average"]
 """How a frozen network halves the size of its activations."""
 
 CONTENT_LAYERS = {"relu3_3": 1.0}
-"""Layers that hold the photo's content unless told, each with its share."""
+"""Default layers that hold the photo's content, each with its share."""
 
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0}
-"""Layers that hold the style unless told, each with its share."""
+"""Default layers that hold the style, each with its share."""
 
 EfficientNetName = Literal["efficientnet_lite0"]
 """The network other than VGG that pictures can be evaluated on."""

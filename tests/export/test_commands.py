@@ -10,7 +10,8 @@ from export import __main__ as command
 from tests.errors import one_error
 from tests.train.small_run import ROOT
 
-COMMANDS = ["export", *sorted(f"export.{path.parent.name}" for path in (ROOT / "export").glob("*/__main__.py"))]
+FOLDERS = [path.parent.name for path in (ROOT / "export").glob("*/__main__.py")]
+COMMANDS = ["export", *sorted(f"export.{name}" for name in [*FOLDERS, "styles"] if name != "package")]
 
 
 def named(text):

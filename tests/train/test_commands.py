@@ -21,7 +21,7 @@ def test_every_command_is_listed(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_module_with_a_main(name):
-    path = ROOT.joinpath(*COMMANDS[name][0].split(".")).with_suffix(".py")
+    path = ROOT.joinpath("train", *COMMANDS[name][0].removeprefix(".").split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text())
     assert "main" in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 

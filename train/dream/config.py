@@ -1,4 +1,4 @@
-"""What can be asked of a dream; free of torch, so that its help comes at once."""
+"""Settings of a dream; imports no torch, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DreamConfig:
     overwrite: bool = False
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is read.
+        """Check the settings before anything is read.
 
         Raises:
             TrainError: Naming the flag.

@@ -13,7 +13,7 @@ COMMANDS = {
     "validate": (".fit.command", "compute a trained style's loss on held-out photos"),
     "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
     "slow.benchmark": (".slow.benchmark", "measure coarse to fine against plain L-BFGS"),
-    "dream": (".dream.command", "amplify what a network's layers see in a photo (DeepDream)"),
+    "dream": (".dream.command", "amplify what a network's layers respond to in a photo (DeepDream)"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "evaluate the small perceptual network against the large one"),

@@ -19,10 +19,10 @@ MOST_OCTAVES = 100
 
 @dataclass
 class DreamConfig:
-    """Let a network dream on a photo.
+    """Amplify what a network's layers respond to in a photo.
 
     Args:
-        content: Photo to dream on.
+        content: Photo to start from.
         output: Picture to write.
         layers: Layers whose activations are raised, each with its weight.
         size: Longer side of the picture in pixels; null keeps the photo's.

@@ -14,7 +14,7 @@ from models.errors import ModelFileError
 from models.network import NetworkConfig, StyleNetwork
 
 FORMAT = "onestroke-style-1"
-"""Value of the header's ``format``: what tells a style file from any other ``.safetensors`` file."""
+"""Value of the header's ``format``, which identifies a style file."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StyleCard:
     """Where a style came from: everything needed to name it and to train it again.
 
     Args:
-        name: The style's name, ``wave`` say.
+        name: The style's name, such as ``wave``.
         license: Under what terms the network may be used.
         perceptual_source: Where the weights of the frozen perceptual network came from.
         training_config: The whole configuration of the run, as YAML.
@@ -44,7 +44,7 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
     """Write a style file under a temporary name and rename it.
 
     Args:
-        path: Where to; an existing file is replaced.
+        path: The file to write; an existing one is replaced.
         network: The network, on any device.
         card: Stored in the file's header as JSON.
         dtype: Precision of the stored weights; float16 halves the file.

@@ -21,7 +21,7 @@ STRIDES = (2, 4)
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Artifacts of one picture, each near 0 for a clean one but the checkerboard, which noise alone takes to 4.
+    """Artifacts of one picture, each near 0 for a clean one except the checkerboard, which is 1 to 4 in noise.
 
     Args:
         blotches: Share of the photo's flat area that spots cover, 0 to 1.
@@ -108,7 +108,7 @@ def measure_saturation(picture: Picture) -> float:
 
 
 def _blur(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    # A box mean from cumulative sums, for Pillow cannot blur floating-point pictures.
+    # A box mean from cumulative sums, because Pillow cannot blur floating-point pictures.
     padded = np.pad(values, radius, mode="edge")
     sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     size = 2 * radius + 1

@@ -124,7 +124,7 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
     output: Path = options.output
     if any((output / name).exists() for name in WRITTEN) and not options.overwrite:
         raise TrainError(f"'{output}' already holds a report; choose another --output, or pass --overwrite")
-    # Each in as many threads as torch has, so that the speed-up is not one of the cores.
+    # As many threads as torch has, so that the speed-up does not come from more cores.
     threads = torch.get_num_threads()
     stylizers = {path.stem: Stylizer(path, threads=threads) for path in options.model}
     if len(stylizers) < len(options.model):
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
         )
     photos = read_photos(options.photos, options.count, options.size)
     make_folder(output)
-    # A network that refuses pictures of this size does so now, and not after the first hour.
+    # A network that refuses pictures of this size must do so now, not after the first hour.
     for stylizer in stylizers.values():
         stylizer(next(iter(photos.values())))
     device = choose_device()
@@ -175,7 +175,7 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
         device=describe_device(device),
     )
     painting = to_array(scale_short_side(decode(options.style), options.size))
-    # First of all, so that the figures are not lost if the disk is full.
+    # Printed first, so that the figures are not lost if the disk is full.
     print(tabulate(summary, options.iterations))
     write_whole(output / WRITTEN[0], json.dumps(to_json(setting, summary, results), indent=1) + "\n")
     write_whole(output / WRITTEN[1], build_page(setting, summary, results, painting))

@@ -40,7 +40,7 @@ def keep(options: argparse.Namespace) -> None:
     if output.suffix != ".safetensors":
         raise OutputError(f"'{output}' does not end in .safetensors; name a file that does")
     require_absent([output], options.overwrite, "output")
-    # Here, so that --help does not wait for torch.
+    # Imported here, so that --help does not wait for torch.
     import torch
 
     from models.style_file import load_style, save_style

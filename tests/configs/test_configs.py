@@ -8,7 +8,8 @@ import yaml
 from export.widths.table import PRESETS
 from models.network import NetworkConfig
 from models.style_file import load_style
-from tests.train.small_run import ROOT, arguments
+from tests import ROOT
+from tests.train.small_run import arguments
 from train.fit.command import main
 
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "distill")

@@ -1,4 +1,4 @@
-"""The losses: content, style, total variation and grid, shared by the trainer and all that it is compared with.
+"""The losses: content, style, palette, total variation and grid, shared by the trainer and all it is compared with.
 
 Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.
@@ -17,13 +17,20 @@ from torch import Tensor, nn
 
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
+from models.names import StyleNorm
 from models.network import CELL
+from models.palette import Palette, find_palette, palette_distance
 
-STYLE_BALANCE = 2.0
-"""Factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and photo both stay legible."""
+STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.5, "layers": 2.0}
+"""For each ``style_norm`` the factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and
+photo both stay legible."""
 
 STYLE_SMOOTHING = 0.01
 """Relative distance of Gram matrices below which the style term is quadratic, so that its gradient is 0 at a match."""
+
+PALETTE_BALANCE = 0.3
+"""Factor of the palette term at a ``palette_weight`` of 1; chosen by eye, so that the painting's colors arrive without
+pushing the photo's light and shade aside."""
 
 TV_BALANCE = 0.5
 """Factor of the total variation at a ``tv_weight`` of 1; just enough to keep single-pixel noise out of flat regions."""
@@ -81,7 +88,11 @@ def relative_distance(values: Tensor, target: Tensor, smoothing: float = STYLE_S
     Returns:
         Shape (B,), float32: 0 for equality, about 1 for ``values`` of zero.
     """
-    return (relative_error(values, target) + smoothing**2).sqrt() - smoothing
+    return _distance(relative_error(values, target), smoothing)
+
+
+def _distance(square: Tensor, smoothing: float = STYLE_SMOOTHING) -> Tensor:
+    return (square + smoothing**2).sqrt() - smoothing
 
 
 class _Gram(torch.autograd.Function):
@@ -176,10 +187,15 @@ class LossConfig:
         grid_weight: How strongly a pattern is suppressed that repeats in every cell of the picture (checkerboard); 0
             switches the term off, and it is not computed. Only trainings have it: validation and comparison take 0.
         grid_cell: Side of these cells in pixels: the stride of the network that paints.
+        style_norm: How the layers' differences become one number. ``joint``: one distance over all layers together,
+            which the layers that are farther, mostly deep ones, dominate; ``layers``: each layer's own distance, added
+            up.
+        palette_weight: How closely the picture's colors, as a whole, are to be spread like the painting's; 0 switches
+            the term off, and it is not computed.
 
     Raises:
-        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, or a cell has less
-            than two pixels; the message begins with the field's name.
+        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
+            two pixels, or the norm has another name; the message begins with the field's name.
     """
 
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
@@ -189,9 +205,11 @@ class LossConfig:
     tv_weight: float = 1.0
     grid_weight: float = 1.0
     grid_cell: int = CELL
+    style_norm: StyleNorm = "joint"
+    palette_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight"):
+        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight"):
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
@@ -203,6 +221,8 @@ class LossConfig:
                 raise ValueError(f"{name} names no layer with a share above 0; name one, or set its weight to 0")
         if self.grid_cell < 2:
             raise ValueError(f"grid_cell is {self.grid_cell}; it must be at least 2 pixels")
+        if self.style_norm not in STYLE_BALANCE:
+            raise ValueError(f"style_norm is {self.style_norm!r}; choose one of {', '.join(STYLE_BALANCE)}")
 
     @property
     def layers(self) -> list[str]:
@@ -220,6 +240,7 @@ class LossTerms(NamedTuple):
     style: Tensor
     total_variation: Tensor
     grid: Tensor = torch.zeros(())
+    palette: Tensor = torch.zeros(())
 
 
 class Features(Protocol):
@@ -256,16 +277,19 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
-        """Set the style's targets: the mean Gram matrices of one or several paintings.
+        """Set the style's targets: the mean Gram matrices of one or several paintings, and the palette of them all.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
             shares: Weight of each of them, relative to their sum; equal if None.
         """
-        if not self.style_layers:
-            return
         weights = torch.tensor(shares or [1.0] * len(paintings))
         weights = weights / weights.sum()
+        if self.config.palette_weight and len(paintings):
+            for name, value in zip(_PALETTE_BUFFERS, find_palette(paintings, shares), strict=True):
+                self.register_buffer(name, value, persistent=False)
+        if not self.style_layers:
+            return
         grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
         for painting in paintings:
             activations = self.features(painting, self.style_layers)
@@ -297,13 +321,15 @@ class PerceptualLoss(nn.Module):
         style_loss = self._style_term(pictures, activations)
         variation = self._variation_term(pictures)
         grid = self._grid_term(pictures)
+        palette = self._palette_term(pictures)
         total = (
             self.config.content_weight * content_loss
-            + STYLE_BALANCE * self.config.style_weight * style_loss
+            + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * style_loss
             + TV_BALANCE * self.config.tv_weight * variation
             + GRID_BALANCE * self.config.grid_weight * grid
+            + PALETTE_BALANCE * self.config.palette_weight * palette
         )
-        return LossTerms(total, content_loss.detach(), style_loss.detach(), variation.detach(), grid.detach())
+        return LossTerms(total, *(term.detach() for term in (content_loss, style_loss, variation, grid, palette)))
 
     def _content_term(
         self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
@@ -317,13 +343,22 @@ class PerceptualLoss(nn.Module):
         )
 
     def _style_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
-        return sum_terms(
-            (
-                share * relative_distance(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
-                for layer, share in self.style_layers.items()
-            ),
-            pictures,
-        )
+        """Compute one distance over all layers, or the sum of each layer's own.
+
+        The gradient of a distance does not grow with what remains, so that one weight serves easy and hard paintings
+        (``relative_distance``). The balance between layers is another matter. With a distance of its own, the pull of
+        each layer stays as strong when it is nearly matched, and most of it is spent on the first layer, that of single
+        colors. In a joint distance the layers share one pull in proportion to what each still lacks, as in a sum of
+        squares.
+        """
+        errors = {
+            layer: relative_error(gram_matrix(activations[layer]), getattr(self, f"{layer}_gram"))
+            for layer in self.style_layers
+        }
+        if self.config.style_norm == "layers":
+            return sum_terms((share * _distance(errors[layer]) for layer, share in self.style_layers.items()), pictures)
+        squares = [share * errors[layer] for layer, share in self.style_layers.items()]
+        return sum_terms([_distance(torch.stack(squares).sum(0))] if squares else [], pictures)
 
     def _variation_term(self, pictures: Tensor) -> Tensor:
         return (total_variation(pictures) / pictures[0].numel()).mean()
@@ -333,6 +368,15 @@ class PerceptualLoss(nn.Module):
         if not self.config.grid_weight:
             return pictures.new_zeros(())
         return grid_energy(pictures, self.config.grid_cell).mean()
+
+    def _palette_term(self, pictures: Tensor) -> Tensor:
+        if not self.config.palette_weight:
+            return pictures.new_zeros(())
+        palette = Palette(*(getattr(self, name) for name in _PALETTE_BUFFERS))
+        return palette_distance(pictures, palette).mean()
+
+
+_PALETTE_BUFFERS = tuple(f"palette_{name}" for name in Palette._fields)
 
 
 def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from export.widths.table import PRESETS
+from models.names import FORMER_LOSS
 from models.network import NetworkConfig
 from models.style_file import load_style
 from tests import ROOT
@@ -58,6 +59,20 @@ def test_every_width_stacks_on_a_style(path: Path, tmp_path: Path):
     network, card = load_style(tmp_path / "runs" / f"wave_{path.stem}" / "style.safetensors")
     assert network.config.width == PRESETS[path.stem]
     assert card.license == yaml.safe_load((ROOT / "configs" / "wave.yaml").read_text())["license"]
+
+
+def test_loss_of_version_0_2_is_a_configuration(tmp_path: Path):
+    distances = ROOT / "configs" / "loss" / "distances.yaml"
+    settings = yaml.safe_load(distances.read_text())["model"]
+    assert settings == FORMER_LOSS
+    options = dict.fromkeys(("model.content_layers", "model.style_layers", "model.style_size"))
+    command, *flags = arguments(tmp_path, steps=1, **options, model__perceptual="vgg_small", name="stacked")
+    flags = [flag for flag in flags if not flag.startswith("--model.perceptual_weights")]
+    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(distances)]
+    assert main([command, *configs, *flags]) == 0
+    _, card = load_style(tmp_path / "runs" / "stacked" / "style.safetensors")
+    model = yaml.safe_load(card.training_config)["model"]
+    assert {name: model[name] for name in settings} == settings
 
 
 def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):

@@ -18,6 +18,12 @@ def test_layer_sets_of_the_literature_are_read_after_the_relu():
         assert all(layer.startswith("relu") for layer in layers), name
 
 
+def test_sets_of_the_literature_have_no_palette_and_a_distance_for_each_layer():
+    for name in (*SETS, "texture"):
+        config = yaml.safe_load((ROOT / "configs" / "slow" / f"{name}.yaml").read_text())
+        assert (config["style_norm"], config["palette_weight"]) == ("layers", 0), name
+
+
 def test_a_convolution_recorded_in_torchvisions_network_is_rectified_in_place():
     torch.manual_seed(0)
     network = make_layers(layouts["E"][:4])

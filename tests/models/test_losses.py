@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from models.losses import (
     GRID_BALANCE,
+    PALETTE_BALANCE,
+    STYLE_BALANCE,
+    STYLE_SMOOTHING,
     LossConfig,
     PerceptualLoss,
     gram_matrix,
@@ -19,6 +22,7 @@ from models.losses import (
     squared_error,
     total_variation,
 )
+from models.palette import find_palette, palette_distance
 from models.vgg import VGGFeatures
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 
@@ -186,15 +190,76 @@ def test_number_of_layers_does_not_change_the_strength(tmp_path):
     assert shares == {"relu1_1": 0.5, "relu2_1": 0.5}
 
 
-def test_half_the_style_weight_is_half_as_strong(tmp_path):
-    pictures, photos = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
-    totals = {
-        weight: compute(
-            build_loss(tmp_path, style_weight=weight, content_weight=0, tv_weight=0), pictures, photos
-        ).total
-        for weight in (0.5, 1.0)
-    }
-    torch.testing.assert_close(2 * totals[0.5], totals[1.0])
+@pytest.mark.parametrize("weight", ["style_weight", "palette_weight"])
+@pytest.mark.parametrize("norm", ["joint", "layers"])
+def test_weights_of_a_half_and_two_are_half_and_twice_as_strong(tmp_path, weight, norm):
+    pictures, photos = 0.5 * torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    without = {"style_weight": 0, "palette_weight": 0, "content_weight": 0, "tv_weight": 0, "style_norm": norm}
+    half, one, two = (
+        compute(build_loss(tmp_path, **{**without, weight: factor}), pictures, photos).total for factor in (0.5, 1, 2)
+    )
+    torch.testing.assert_close(torch.stack([2 * half, two / 2]), one.expand(2))
+    assert one > 0.01
+
+
+def grams_in_numpy(loss, pictures, layer):
+    rows = loss.features(pictures, [layer])[layer].double().flatten(2).numpy()
+    return rows @ rows.transpose(0, 2, 1) / rows.shape[2]
+
+
+@pytest.mark.parametrize("norm", ["joint", "layers"])
+def test_style_term_is_what_numpy_computes(tmp_path, norm):
+    shares = {"relu1_1": 3.0, "relu2_1": 1.0}
+    loss = build_loss(tmp_path, style=shares, style_norm=norm)
+    painting, pictures = torch.rand(1, 3, 36, 40), torch.rand(2, 3, 32, 32)
+    loss.set_style([painting])
+    squares = {}
+    for layer, share in shares.items():
+        target, found = (grams_in_numpy(loss, values, layer) for values in (painting, pictures))
+        squares[layer] = ((found - target) ** 2).sum((1, 2)) / (target**2).sum(), share / 4
+    if norm == "joint":
+        expected = np.sqrt(sum(share * square for square, share in squares.values()) + 0.01**2) - 0.01
+    else:
+        # The formula, and with a balance of 2 the value, of the losses before there was a joint distance.
+        expected = sum(share * (np.sqrt(square + 0.01**2) - 0.01) for square, share in squares.values())
+        assert STYLE_BALANCE["layers"] == 2
+    terms = compute(loss, pictures, pictures)
+    assert STYLE_SMOOTHING == 0.01
+    assert terms.style.item() == pytest.approx(expected.mean(), rel=1e-4)
+    without = compute(build_loss(tmp_path, style_weight=0, style_norm=norm), pictures, pictures)
+    loss.config = replace(loss.config, palette_weight=0)
+    found = compute(loss, pictures, pictures).total - 0.5 * without.total_variation
+    assert found.item() == pytest.approx(STYLE_BALANCE[norm] * expected.mean(), rel=1e-3)
+
+
+def test_joint_distance_has_a_gradient_and_it_is_zero_at_a_match(tmp_path):
+    loss = build_loss(tmp_path, content_weight=0, tv_weight=0, palette_weight=0)
+    painting = torch.rand(1, 3, 40, 48)
+    loss.set_style([painting])
+    for picture, matches in ((painting, True), (painting.flip(1), False)):
+        leaf = picture.clone().requires_grad_()
+        compute(loss, leaf, picture).total.backward()
+        assert leaf.grad.isfinite().all()
+        assert (leaf.grad.abs().max() < 1e-6) == matches
+
+
+def test_palette_of_several_paintings_counts_each_with_its_share(tmp_path):
+    paintings = [torch.rand(1, 3, 16, 24), 0.5 * torch.rand(1, 3, 16, 24)]
+    loss = build_loss(tmp_path)
+    loss.set_style(paintings, [3, 1])
+    together = find_palette(paintings, [3, 1])
+    torch.testing.assert_close(loss.palette_mean, together.mean)
+    pictures = torch.rand(2, 3, 32, 32)
+    terms = compute(loss, pictures, pictures)
+    assert terms.palette.item() == pytest.approx(palette_distance(pictures, together).mean().item(), rel=1e-4)
+
+
+def test_palette_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
+    pictures, photos = 0.5 * torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    found, without = (compute(build_loss(tmp_path, palette_weight=weight), pictures, photos) for weight in (1, 0))
+    torch.testing.assert_close(found.total, without.total + PALETTE_BALANCE * found.palette)
+    assert found.palette > 0.1
+    assert without.palette == 0
 
 
 def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp_path):
@@ -232,6 +297,8 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"style_layers": {}}, "style_layers names no layer"),
         ({"content_layers": {"relu1_1": -1.0}}, "content_layers holds the share -1"),
         ({"grid_cell": 1}, "grid_cell is 1"),
+        ({"palette_weight": -0.5}, "palette_weight is -0.5"),
+        ({"style_norm": "squares"}, "style_norm is 'squares'"),
     ],
 )
 def test_senseless_weights_are_refused_by_name(wrong, named):

@@ -11,8 +11,17 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import make_layers
 
-from models.losses import GRID_BALANCE, GRID_WINDOW, STYLE_BALANCE, STYLE_SMOOTHING, TV_BALANCE, LossConfig
+from models.losses import (
+    GRID_BALANCE,
+    GRID_WINDOW,
+    PALETTE_BALANCE,
+    STYLE_BALANCE,
+    STYLE_SMOOTHING,
+    TV_BALANCE,
+    LossConfig,
+)
 from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
+from models.palette import Palette, find_palette, palette_distance
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
 from train.fit.step import Step, choose_device, make_step
 
@@ -77,31 +86,35 @@ class ReferenceLoss(nn.Module):
     Args:
         state: VGG weights in torchvision's layout.
         painting: RGB in [0, 1], shape (1, 3, H, W).
-        content_layer: Layer that holds the content.
-        style_layers: Layers that hold the style, with equal shares; the last is the deepest.
+        config: Layers and their shares, which add up to 1; the weights are those of the default loss.
         network: ``vgg16`` or ``vgg19``.
     """
+
+    color: Tensor
+    whitening: Tensor
 
     def __init__(
         self,
         state: Mapping[str, Tensor],
         painting: Tensor,
-        content_layer: str,
-        style_layers: list[str],
+        config: LossConfig,
         network: str = "vgg19",
     ) -> None:
         super().__init__()
         names = name_layers(network)
-        self.names = names[: names.index(style_layers[-1]) + 1]
+        self.names = names[: max(map(names.index, config.layers)) + 1]
         self.vgg = make_layers(list(LAYOUTS[network]))[: len(self.names)].requires_grad_(False)
         self.vgg.load_state_dict({name: state[f"features.{name}"].float() for name in self.vgg.state_dict()})
         for layer in self.vgg:
             if isinstance(layer, nn.ReLU):
                 layer.inplace = False
-        self.content_layer, self.style_layers = content_layer, style_layers
+        self.content_layers, self.style_layers = config.content_layers, config.style_layers
         with torch.no_grad():
-            for name, value in self._activations(painting).items():
-                self.register_buffer(f"{name}_gram", _gram(value))
+            found = self._activations(painting)
+            for name in self.style_layers:
+                self.register_buffer(f"{name}_gram", _gram(found[name]))
+            for field, value in find_palette([painting])._asdict().items():
+                self.register_buffer(f"palette_{field}", value)
 
     def _activations(self, pictures: Tensor) -> dict[str, Tensor]:
         mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -109,22 +122,30 @@ class ReferenceLoss(nn.Module):
         found = {}
         for name, layer in zip(self.names, self.vgg, strict=True):
             hidden = layer(hidden)
-            if name == self.content_layer or name in self.style_layers:
+            if name in self.content_layers or name in self.style_layers:
                 found[name] = hidden
         return found
 
     def forward(self, pictures: Tensor, photos: Tensor) -> Tensor:
         """Return the total loss of stylized pictures and their photos, both shape (B, 3, H, W) in [0, 1]."""
-        found, kept = self._activations(pictures), self._activations(photos)[self.content_layer]
-        loss = _relative(found[self.content_layer], kept).mean()
-        for name in self.style_layers:
-            error = _relative(_gram(found[name]), getattr(self, f"{name}_gram"))
-            distance = ((error + STYLE_SMOOTHING**2).sqrt() - STYLE_SMOOTHING).mean()
-            loss = loss + STYLE_BALANCE / len(self.style_layers) * distance
+        found, kept = self._activations(pictures), self._activations(photos)
+        loss = pictures.new_zeros(())
+        for name, share in self.content_layers.items():
+            loss = loss + share * _relative(found[name], kept[name]).mean()
+        error = pictures.new_zeros(len(pictures))
+        for name, share in self.style_layers.items():
+            error = error + share * _relative(_gram(found[name]), getattr(self, f"{name}_gram"))
+        distance = ((error + STYLE_SMOOTHING**2).sqrt() - STYLE_SMOOTHING).mean()
+        loss = loss + STYLE_BALANCE["joint"] * distance + PALETTE_BALANCE * self._palette(pictures)
         corner = pictures[:, :, :-1, :-1]
         down, right = pictures[:, :, 1:, :-1] - corner, pictures[:, :, :-1, 1:] - corner
         variation = (down**2 + right**2).sum() / pictures.numel()
         return loss + TV_BALANCE * variation + GRID_BALANCE * _grid(pictures)
+
+    def _palette(self, pictures: Tensor) -> Tensor:
+        # The project's own function: it costs next to nothing, and scripts that people copy have no such term.
+        palette = Palette(self.palette_mean, self.palette_axes, self.palette_quantiles)  # type: ignore[arg-type]
+        return palette_distance(pictures, palette).mean()
 
 
 def _grid(pictures: Tensor) -> Tensor:
@@ -157,8 +178,7 @@ def draw_painting(size: int) -> Tensor:
 def build_reference_loss(weights: str, size: int) -> ReferenceLoss:
     """Build the reference's loss towards the drawn painting; weights are ``default`` or a file."""
     state = load_perceptual_weights("vgg19", weights)
-    config = LossConfig()
-    return ReferenceLoss(state, draw_painting(size), next(iter(config.content_layers)), list(config.style_layers))
+    return ReferenceLoss(state, draw_painting(size), LossConfig())
 
 
 def build_reference_step(weights: str, size: int, steps: int, seed: int = 0) -> tuple[Step, nn.Module]:

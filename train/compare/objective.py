@@ -14,7 +14,7 @@ from data.photos import read_style
 from export.runtime.stylizer import Stylizer
 from models.efficientnet import EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_LAYERS, EfficientNetFeatures
 from models.losses import LossConfig, PerceptualLoss
-from models.names import EfficientNetName
+from models.names import FORMER_LOSS, STYLE_SIZE, EfficientNetName
 from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures
 
 
@@ -69,6 +69,8 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
     if stylizer.card is not None:
         loaded = yaml.safe_load(stylizer.card.training_config) or {}
         model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
+    if model and "style_norm" not in model:
+        model = {**FORMER_LOSS, **model}
     given = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
     # The grid term belongs to trainings: the slow optimization has none.
     config = replace(LossConfig(**given), grid_weight=0)
@@ -77,7 +79,7 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
         if model
         else "the defaults, because the file holds no training configuration"
     )
-    return Objective(config, model.get("style_size", 384), model.get("perceptual", "vgg19")), found
+    return Objective(config, model.get("style_size", STYLE_SIZE), model.get("perceptual", "vgg19")), found
 
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:

@@ -20,6 +20,7 @@ from torchmetrics.functional.regression import spearman_corrcoef
 from data.files import make_folder, require_absent, write_whole
 from data.images import contact_sheet, encode, from_array
 from data.photos import read_style, to_uint8
+from models.names import STYLE_SIZE
 from models.network import StyleNetwork
 from models.style_file import load_style
 from train.compute.device import choose_device, describe_device
@@ -195,7 +196,7 @@ def run(options: argparse.Namespace) -> None:
     """
     keep_freed_memory()
     require_absent([options.output / name for name in WRITTEN], options.overwrite)
-    pictures = {path.stem: read_style(path, 384) for path in options.paintings}
+    pictures = {path.stem: read_style(path, STYLE_SIZE) for path in options.paintings}
     if len(pictures) < len(options.paintings):
         raise TrainError("two of --paintings have the same name; rename one of the files")
     device = choose_device()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import LossConfig, PerceptualLoss, gram_matrix, relative_distance
+from models.names import STYLE_SIZE
 from models.style_file import load_style
 from models.vgg import (
     LAYOUTS,
@@ -66,7 +67,7 @@ class Distillation(pl.LightningModule):
         styles: list[str] | None = None,
         teacher: PerceptualName = "vgg19",
         teacher_weights: str = "default",
-        painting_size: int = 384,
+        painting_size: int = STYLE_SIZE,
         image_size: int = 128,
         start_from: str | None = None,
         distance_weight: float = 0.6,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import LossConfig, PerceptualLoss
+from models.names import STYLE_SIZE
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import load_style
 from models.turned_loss import TurnedLoss
@@ -25,7 +26,7 @@ from train.fit.step import choose_orientations, compute_loss
 
 Choice = Literal["auto", "on", "off"]
 
-TERMS = ("loss", "content", "style", "tv", "grid")
+TERMS = ("loss", "content", "style", "tv", "grid", "palette")
 """Names of ``LossTerms`` in tables and logs."""
 
 COMPILE_PAYS_AFTER = 200
@@ -52,7 +53,7 @@ class StyleTraining(pl.LightningModule):
     def __init__(
         self,
         style: str | list[str],
-        style_size: int | None = 384,
+        style_size: int | None = STYLE_SIZE,
         perceptual: PerceptualName = "vgg19",
         perceptual_weights: str = "default",
         network: NetworkConfig = NetworkConfig(),  # noqa: B008

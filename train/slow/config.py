@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from data.images import MAX_PIXELS
-from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName
+from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
@@ -57,6 +57,8 @@ class SlowConfig:
         content_weight: How much of the photo is kept.
         style_weight: Strength of the style; 0.5 is half as strong.
         tv_weight: Smoothness: total variation; 0 switches it off.
+        style_norm: joint (one distance over all layers) or layers (each layer's distance, added up).
+        palette_weight: How closely the picture's colors are to be spread like the painting's; 0 switches it off.
         preserve_color: Change the luminance only, and keep the photo's colors.
         precision: float32, bfloat16, or auto. auto takes bfloat16 where the hardware has it, which halves the time,
             and changes to float32 once L-BFGS gains less by a step than bfloat16 rounds away.
@@ -86,6 +88,8 @@ class SlowConfig:
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
+    style_norm: StyleNorm = "joint"
+    palette_weight: float = 1.0
     preserve_color: bool = False
     precision: PrecisionName = "auto"
     patience: int = 0
@@ -122,8 +126,8 @@ class SlowConfig:
         require_at_least(0, patience=self.patience, save_every=self.save_every)
         require_between(*SEEDS, seed=self.seed)
         require_between(*STYLE_SCALES, style_scale=self.style_scale)
-        weights = {name: getattr(self, name) for name in ("content_weight", "style_weight", "tv_weight")}
-        require_between(0, MOST_WEIGHT, **weights)
+        weighted = ("content_weight", "style_weight", "tv_weight", "palette_weight")
+        require_between(0, MOST_WEIGHT, **{name: getattr(self, name) for name in weighted})
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)
         for name in ("size", "smallest_size"):

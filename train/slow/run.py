@@ -101,6 +101,7 @@ def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = Non
 
 def describe(now: Iterate) -> dict[str, str]:
     """Return the losses and the size as the progress bar shows them."""
-    names = (*TERMS, "tv")
-    shown = {name: f"{float(term):.3g}" for name, term in zip(names, now.terms, strict=False)}
+    terms = dict(zip(TERMS, now.terms, strict=False))
+    terms |= {"tv": now.terms.total_variation, "palette": now.terms.palette}
+    shown = {name: f"{float(term):.3g}" for name, term in terms.items()}
     return shown | {"px": f"{now.picture.shape[3]}x{now.picture.shape[2]}"}

@@ -51,6 +51,8 @@ class Task:
                 config.style_weight if self.paintings else 0.0,
                 config.tv_weight,
                 grid_weight=0.0,
+                style_norm=config.style_norm,
+                palette_weight=config.palette_weight if self.paintings else 0.0,
             )
             features = VGGFeatures(config.perceptual, loss_config.layers, config.perceptual_weights, config.pooling)
             self.loss = PerceptualLoss(features, loss_config)

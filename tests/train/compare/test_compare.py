@@ -9,6 +9,8 @@ import torch
 import yaml
 
 from data.images import encode, from_array
+from export.runtime.stylizer import Stylizer
+from models.losses import LossConfig
 from models.style_file import StyleCard
 from models.vgg import SMALL_WEIGHTS
 from tests.export.small_export import export_style, make_network
@@ -16,6 +18,7 @@ from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weigh
 from tests.pictures import noise, ramp
 from train.compare import run as module
 from train.compare.command import main, parse
+from train.compare.objective import read_objective
 
 MODEL = {"perceptual": "vgg_small", "content_layers": SHALLOW_CONTENT, "style_layers": SHALLOW_STYLE, "style_size": 48}
 
@@ -47,6 +50,28 @@ def compare(given, output, *more, **options):
         "reference-weights": given / "vgg16.safetensors",
     } | {name.replace("_", "-"): value for name, value in options.items()}
     return main([*(f"--{name}={value}" for name, value in flags.items()), *more])
+
+
+def export_configured(folder, model):
+    card = StyleCard("wave", training_config=yaml.safe_dump({"model": model}) if model else "")
+    return Stylizer(export_style(folder / "wave.onnx", make_network(), card))
+
+
+def test_style_from_before_the_joint_distance_is_judged_by_the_loss_that_trained_it(tmp_path):
+    objective, _ = read_objective(export_configured(tmp_path, {"style_weight": 0.5}))
+    former = dict.fromkeys(("relu1_1", "relu2_1", "relu3_1", "relu4_1"), 1.0)
+    expected = LossConfig(
+        {"relu3_3": 1.0}, former, style_weight=0.5, grid_weight=0, style_norm="layers", palette_weight=0
+    )
+    assert objective.config == expected
+    assert objective.style_size == 384
+
+
+@pytest.mark.parametrize("model", [{}, {"style_norm": "joint"}])
+def test_other_styles_are_judged_by_the_loss_of_today(tmp_path, model):
+    objective, _ = read_objective(export_configured(tmp_path, model))
+    assert objective.config == LossConfig(grid_weight=0)
+    assert objective.style_size == 512
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def trained(tmp_path_factory):
     (folder / "photos").mkdir()
     encode(decode(sample_photo("chelsea")), folder / "photos" / "chelsea.png")
     encode(from_array(draw_scene(128, 5)), folder / "photos" / "scene.png")
-    write_weights(folder / "vgg16.safetensors", network="vgg16", deepest="relu4_1")
+    write_weights(folder / "vgg16.safetensors", network="vgg16", deepest="relu4_2")
     return folder
 
 

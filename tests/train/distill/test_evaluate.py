@@ -42,7 +42,7 @@ def test_report_answers_the_three_questions(pictures, narrow_vgg, monkeypatch, c
     monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
     monkeypatch.setattr("train.distill.pupils.STAGES", (0.5, 1.0))
     monkeypatch.setattr("train.distill.pupils.HELD_OUT", 4)
-    weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_1")
+    weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_2")
     paintings = [str(pictures / "one.png"), str(pictures / "two.png")]
     flags = ["--perceptual-weights", str(weights), "--photos", str(pictures / "photos"), "--paintings", *paintings]
     # In three seconds the large network's pupil takes three steps, the small one's six.

@@ -15,7 +15,7 @@ from train.fit.step import build_step
 
 def test_step_outside_of_lightning_has_the_trainers_loss(tmp_path, monkeypatch):
     painting = write(tmp_path / "painting.png", noise(64, 64))
-    weights = str(write_weights(tmp_path / "vgg.safetensors", deepest="relu4_1"))
+    weights = str(write_weights(tmp_path / "vgg.safetensors", deepest="relu4_2"))
     photos = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     step, _ = build_step(weights, read_style(painting, 64), 10, seed=3, precision=FLOAT32, compiled=False)
     torch.manual_seed(3)

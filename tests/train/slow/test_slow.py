@@ -94,6 +94,21 @@ def test_every_shipped_config_runs(photo, path):
     assert losses[-1] < losses[0]
 
 
+def test_palette_pulls_the_colors_of_the_picture_to_the_paintings(photo):
+    painting = to_array(decode(DRAWING)).mean((0, 1))
+    distances = {}
+    for weight in (0, 20):
+        name = f"palette-{weight}"
+        options = {"style_weight": 0, "tv_weight": 0, "iterations": 20, "save_every": 0}
+        assert slow(photo, f"{name}.png", palette_weight=weight, **options) == 0
+        picture = to_array(decode(photo.parent / f"{name}.png")).mean((0, 1))
+        distances[weight] = np.abs(picture - painting).max()
+        with (photo.parent / f"{name}-curve.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert (float(rows[0]["palette"]) > 0) == (weight > 0)
+    assert distances[20] < 0.3 * distances[0]
+
+
 def test_texture_is_made_without_a_photo(photo):
     assert slow(photo, content=None, start="noise", size=40) == 0
     assert decode(photo.parent / "out.png").size == (40, 40)
@@ -164,6 +179,8 @@ def test_unknown_pooling_is_refused():
         ({"learning_rate": "1e300", "optimizer": "adam"}, "--learning-rate"),
         ({"style_weight": "1e400"}, "--style-weight"),
         ({"style_weight": ".nan"}, "--style-weight"),
+        ({"palette_weight": -1}, "--palette-weight"),
+        ({"style_norm": "squares"}, "--style-norm"),
         ({"size": 8}, "--size"),
         ({"size": "9" * 25}, "--size"),
         ({"size": 90000, "content": None, "start": "noise"}, "--size"),

@@ -9,7 +9,8 @@ from export.widths.table import PRESETS
 from models.names import FORMER_LOSS
 from models.network import NetworkConfig
 from models.style_file import load_style
-from tests.train.small_run import ROOT, arguments
+from tests import ROOT
+from tests.train.small_run import arguments
 from train.fit.command import main
 
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "distill")

@@ -10,7 +10,7 @@ from data.samples import sample_photo
 from export.graph.convert import convert
 from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 STYLES = sorted((ROOT / "models" / "pretrained").glob("*.safetensors"))
 

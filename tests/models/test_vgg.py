@@ -1,7 +1,5 @@
 """The frozen network is torchvision's VGG, no deeper than needed, and never trains."""
 
-import os
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -107,11 +105,8 @@ def test_failed_download_says_how_to_get_the_weights(monkeypatch):
         load_perceptual_weights("vgg19", "default")
 
 
-@pytest.mark.skipif("ONESTROKE_VGG19" not in os.environ, reason="set ONESTROKE_VGG19 to a file of real VGG-19 weights")
-def test_real_weights_load_truncated_and_in_half_precision():
-    path = os.environ["ONESTROKE_VGG19"]
-    assert Path(path).is_file()
-    frozen = VGGFeatures("vgg19", ["relu5_1"], path)
+def test_real_weights_load_truncated_and_in_half_precision(real_vgg19):
+    frozen = VGGFeatures("vgg19", ["relu5_1"], str(real_vgg19))
     found = frozen(torch.rand(1, 3, 32, 32), ["relu5_1"])["relu5_1"]
     assert found.shape == (1, 512, 2, 2)
     assert found.dtype == torch.float32

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from export.package.commands import COMMANDS as INSTALLED_COMMANDS
-from tests.errors import one_error
-from tests.train.small_run import ROOT
+from tests import ROOT
 from train.__main__ import COMMANDS, OWN_NAMES, main
 
 
@@ -35,9 +34,9 @@ def test_the_installed_program_has_the_same_commands_for_the_same_purposes():
     assert {module: purpose for module, purpose in installed.items() if module.startswith("train.")} == listed
 
 
-def test_unknown_command_is_refused_with_the_known_ones(capsys):
+def test_unknown_command_is_refused_with_the_known_ones(one_error):
     assert main(["paint"]) == 2
-    assert "'paint' is not a command of python -m train; choose one of fit," in one_error(capsys)
+    assert "'paint' is not a command of python -m train; choose one of fit," in one_error()
 
 
 @pytest.mark.parametrize("words", [["-m", "train"], ["-m", "train", "keep", "-h"], ["-m", "train.keep", "-h"]])

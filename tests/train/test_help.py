@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "distill", "distill.evaluate")
 

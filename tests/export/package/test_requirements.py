@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from export.package.requirements import PROJECT, list_requirements
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 
 def test_extras_are_added_to_what_runs_a_style(tmp_path):

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.errors import one_error
 from tests.pictures import write_photos
 from train.bench import measure
 from train.bench.command import main
@@ -70,13 +69,13 @@ def test_quality_needs_real_input(capsys):
         (["--quality", "--photos", "photos", "--perceptual-weights", "x.pth"], "holds 3 photos"),
     ],
 )
-def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, capsys, arguments, sentence):
+def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, one_error, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "measure_ceiling", None)
     write_photos(tmp_path / "photos", 3)
     (tmp_path / "figures.json").write_text("mine")
     assert main(arguments) == 2
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()
     assert (tmp_path / "figures.json").read_text() == "mine"
 
 

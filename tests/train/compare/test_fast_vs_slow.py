@@ -11,8 +11,8 @@ from data.samples import sample_photo
 from data.scenes import draw_scene
 from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
+from tests import ROOT
 from tests.perceptual_weights import write_weights
-from tests.train.small_run import ROOT
 from train.compare.command import main
 from train.compare.measure import Spread, equivalent_iterations, paint_fast, spread, trace
 from train.compare.objective import read_objective

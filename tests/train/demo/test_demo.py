@@ -10,8 +10,8 @@ import yaml
 
 from data.images import decode, encode, from_array, to_array
 from models.style_file import load_style
+from tests import ROOT
 from tests.pictures import noise, ramp, write
-from tests.train.small_run import ROOT
 from train.demo.command import find_shipped, main
 from train.errors import TrainError
 from train.fit.datamodule import PhotoData

@@ -1,7 +1,6 @@
 """A run from the command line leaves what it promises, and a wrong one says what is wrong."""
 
 import csv
-import os
 from types import SimpleNamespace
 
 import onnxruntime
@@ -13,9 +12,10 @@ import yaml
 from data.photos import hold_out
 from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
+from tests import ROOT
 from tests.perceptual_weights import random_state
 from tests.pictures import noise, write, write_photos
-from tests.train.small_run import ROOT, arguments
+from tests.train.small_run import arguments
 from train.fit.command import main
 from train.fit.datamodule import PhotoData
 
@@ -270,21 +270,13 @@ def test_weights_scaled_a_hundredfold_train_the_same(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-REAL_INPUT = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")
-
-
-@pytest.mark.skipif(
-    not all(name in os.environ for name in REAL_INPUT),
-    reason=f"set {', '.join(REAL_INPUT)} to VGG-19 weights, a folder of photos and one of paintings",
-)
-def test_real_weights_photos_and_painting_train_a_style(tmp_path):
-    weights, photos, paintings = (os.environ[name] for name in REAL_INPUT)
+def test_real_weights_photos_and_painting_train_a_style(real_vgg19, real_photos, real_paintings, tmp_path):
     run = [
         "fit",
         f"--config={ROOT / 'configs' / 'wave.yaml'}",
-        f"--model.style={paintings}/wave.jpg",
-        f"--model.perceptual_weights={weights}",
-        f"--data.photos={photos}",
+        f"--model.style={real_paintings / 'wave.jpg'}",
+        f"--model.perceptual_weights={real_vgg19}",
+        f"--data.photos={real_photos}",
         f"--runs={tmp_path}",
         "--model.network.width=8",
         "--model.style_size=128",

@@ -8,7 +8,6 @@ import torch
 
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style, save_style
-from tests.errors import one_error
 from train.keep.command import main
 
 
@@ -45,15 +44,15 @@ def test_an_output_that_cannot_be_is_refused_with_nothing_left(tmp_path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["afile", "style.safetensors"]
 
 
-def test_only_a_safetensors_file_is_written(tmp_path, capsys):
+def test_only_a_safetensors_file_is_written(tmp_path, one_error):
     save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
     (tmp_path / "wave.onnx").write_text("mine")
     assert main([str(tmp_path), str(tmp_path / "wave.onnx"), "--overwrite"]) == 2
-    assert "does not end in .safetensors" in one_error(capsys)
+    assert "does not end in .safetensors" in one_error()
     assert (tmp_path / "wave.onnx").read_text() == "mine"
 
 
-def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, one_error):
     save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
 
     def fail(path, content):
@@ -61,5 +60,5 @@ def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     assert main([str(tmp_path), str(tmp_path / "kept.safetensors")]) == 2
-    assert "No space left on device" in one_error(capsys)
+    assert "No space left on device" in one_error()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]

@@ -15,6 +15,7 @@ COMMANDS = {
     "slow.benchmark": (".slow.benchmark", "measure the slow mode, coarse to fine against plain L-BFGS"),
     "dream": (".dream.command", "let a perceptual network dream on a photo"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
+    "compare.pairs": (".compare.pairs", "write pictures of two programs as blind pairs, or score the answers"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "measure how faithful the small perceptual network is"),
     "keep": (".keep.command", "store a trained style in half the bytes"),

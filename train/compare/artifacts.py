@@ -41,7 +41,11 @@ class Artifacts:
 
 THRESHOLDS = Artifacts(blotches=0.05, checkerboard=10.0, lattice=0.15, border=0.08, saturation=0.25)
 """Values above which an artifact is visible; set between clean pictures and pictures with a planted artifact, see
-test_artifacts.py and test_lattice.py."""
+test_artifacts.py and test_lattice.py.
+
+Lattices: 358 photos and 179 paintings have at most 0.09, drawn brush strokes 0.07. The visible hatching of a style in
+flat skies has 0.3, planted lattices of 4 levels of 255 in a sky with a little noise have 0.17 and more.
+"""
 
 
 def measure_artifacts(photo: Picture, picture: Picture) -> Artifacts:

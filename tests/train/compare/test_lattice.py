@@ -71,6 +71,14 @@ def test_planted_lattices_are_found(pattern, period, levels, seed):
     assert strength(to_picture(planted)) > THRESHOLDS.lattice
 
 
+@pytest.mark.parametrize(("side", "period"), [(64, 3), (64, 8), (96, 16), (176, 32)])
+@pytest.mark.parametrize("pattern", [dots, hatching, diagonal])
+def test_small_flat_regions_suffice_for_short_periods(pattern, side, period):
+    planted = sky() + 4 * pattern(*np.mgrid[0:SIDE, 0:SIDE], period)[..., None]
+    assert strength(to_picture(planted[:side, :side])) > THRESHOLDS.lattice
+    assert strength(to_picture(sky()[:side, :side])) < THRESHOLDS.lattice
+
+
 @settings(max_examples=15, deadline=None)
 @given(slope=st.floats(0, 3), levels=st.floats(1, 30), seed=st.integers(0, 99))
 def test_noise_of_any_smoothness_has_none(slope, levels, seed):

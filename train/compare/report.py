@@ -28,6 +28,9 @@ from train.compare.measure import (
 SHOWN = (50, 500)
 """Iterations of the slow result on the contact sheet, or the nearest there are."""
 
+LARGEST_COUNTS = {"lattice"}
+"""Artifacts of which the largest value over the photos counts, because photos without flat regions cannot have any."""
+
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 PICTURES = {"picture", "pictures", "original"}
@@ -113,6 +116,7 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
         shortfall=describe_shortfall(summary),
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
+        judge=judge_artifact,
         photo=results[0].photo,
         curves=_to_uri(draw_curves(results[0]), "image/svg+xml"),
     )
@@ -157,18 +161,24 @@ def describe_shortfall(summary: Summary) -> list[str]:
             f"{term} {found.measures.get(term).median:.3f} against {slow.get(term).median:.3f}"
             for term in ("loss", "content", "style", "ssim")
         )
-        marked = [
-            f"{field} {median:.2f} (threshold {limit})" for field, median, limit in list_artifacts(found.measures)
-        ]
+        marked = [f"{field} {value:.2f} (threshold {limit})" for field, value, limit in list_artifacts(found.measures)]
         artifacts = f"above their thresholds: {', '.join(marked)}" if marked else "no artifact above its threshold"
         lines.append(f"{name} against {count} iterations from the photo: {terms}; {artifacts}.")
     return lines
 
 
 def list_artifacts(measures: Measures[Spread]) -> list[tuple[str, float, float]]:
-    """Return name, median and threshold of every artifact whose median lies above its threshold."""
-    limits = asdict(THRESHOLDS).items()
-    return [(name, measures.get(name).median, limit) for name, limit in limits if measures.get(name).median > limit]
+    """Return name, value and threshold of every artifact above its threshold.
+
+    The median over the photos counts, but for artifacts of ``LARGEST_COUNTS`` the largest value.
+    """
+    values = {name: judge_artifact(name, measures.get(name)) for name in asdict(THRESHOLDS)}
+    return [(name, values[name], limit) for name, limit in asdict(THRESHOLDS).items() if values[name] > limit]
+
+
+def judge_artifact(name: str, spread: Spread) -> float:
+    """Return the value of an artifact that is held against its threshold."""
+    return spread.max if name in LARGEST_COUNTS else spread.median
 
 
 def tabulate(summary: Summary, setting: Setting) -> str:
@@ -186,7 +196,7 @@ def tabulate(summary: Summary, setting: Setting) -> str:
             f"{found.measures.ssim.median:<8.3f}{found.measures.covariance_distance.median:.2f}"
         )
         artifacts = list_artifacts(found.measures)
-        lines += [f"  {name}: {artifact} {median:.3f}, above {limit}" for artifact, median, limit in artifacts]
+        lines += [f"  {name}: {artifact} {value:.3f}, above {limit}" for artifact, value, limit in artifacts]
     if summary.slow:
         count, slow = list(summary.slow.items())[-1]
         title = f"slow, {count} from the photo"

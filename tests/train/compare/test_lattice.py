@@ -11,6 +11,8 @@ from data.samples import sample_photo
 from data.scenes import draw_scene, fractal_noise
 from train.compare.artifacts import THRESHOLDS
 from train.compare.lattice import find_lattice
+from train.compare.measure import MEASURES, Measures, Spread
+from train.compare.report import list_artifacts
 
 SIDE = 192
 PERIODS = (3, 4, 5, 7, 8, 12, 16, 24, 32)
@@ -130,6 +132,13 @@ def test_lattice_is_looked_for_where_the_photo_is_flat():
     clean = planted.copy()
     clean[:, :96] = to_picture(sky())[:, :96]
     assert find_lattice(busy, clean).strength < THRESHOLDS.lattice
+
+
+def test_lattice_on_one_photo_of_many_is_reported():
+    spreads = {name: Spread(0.0, 0.0, 0.0) for name in MEASURES}
+    assert list_artifacts(Measures(**spreads)) == []
+    spreads["lattice"] = Spread(0.0, 0.0, 0.3)
+    assert list_artifacts(Measures(**spreads)) == [("lattice", 0.3, THRESHOLDS.lattice)]
 
 
 def test_jpeg_blocks_of_a_flat_picture_are_too_faint(tmp_path):

@@ -15,6 +15,7 @@ COMMANDS = {
     "slow.benchmark": (".slow.benchmark", "measure coarse to fine against plain L-BFGS"),
     "dream": (".dream.command", "amplify what a network's layers respond to in a photo (DeepDream)"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
+    "compare.pairs": (".compare.pairs", "write pictures of two programs as blind pairs, or score the answers"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "evaluate the small perceptual network against the large one"),
     "keep": (".keep.command", "store a trained style in half the bytes"),

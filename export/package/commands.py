@@ -32,6 +32,9 @@ COMMANDS = {
     "slow": Command("train.slow", "repaint one picture by optimizing its pixels", "train"),
     "dream": Command("train.dream", "let a perceptual network dream on a photo", "train"),
     "compare": Command("train.compare", "compare trained styles with the slow mode", "train"),
+    "pairs": Command(
+        "train.compare.pairs", "write pictures of two programs as blind pairs, or score the answers", "train"
+    ),
     "distill": Command("train.distill", "distill a small perceptual network from VGG", "train"),
     "fidelity": Command("train.distill.evaluate", "measure how faithful the small perceptual network is", "train"),
     "keep": Command("train.keep", "store a trained style in half the bytes", "train"),

@@ -276,10 +276,10 @@ def test_report_names_the_network_of_the_covariance_distance(given, tmp_path, ca
     assert "<th>lattice</th>" in page
 
 
-def test_weights_that_end_before_the_covariance_distance_are_refused(given, tmp_path, capsys, untouched):
+def test_weights_that_end_before_the_covariance_distance_are_refused(given, tmp_path, one_error, untouched):
     shallow = write_weights(tmp_path / "shallow.safetensors", deepest="relu3_1")
     assert compare(given, tmp_path / "report", model=given / "large" / "large.onnx", perceptual_weights=shallow) == 2
-    assert "which vgg19 needs for conv3_2" in one_error(capsys)
+    assert "which vgg19 needs for conv3_2" in one_error()
 
 
 @pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])

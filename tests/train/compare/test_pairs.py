@@ -8,7 +8,6 @@ import pytest
 
 from data.images import decode, encode, from_array, to_array
 from data.scenes import draw_scene
-from tests.errors import one_error
 from tests.pictures import flat
 from train.compare.pairs import COLUMNS, GAP, main
 
@@ -90,12 +89,12 @@ def test_photo_stands_above_the_pair(given):
     assert picture[:50, middle : middle + 50].std() > 5
 
 
-def test_nothing_is_overwritten_unasked(given, capsys):
+def test_nothing_is_overwritten_unasked(given, capsys, one_error):
     assert write(given) == 0
     (given / "pairs" / "answers.csv").write_text("mine")
     capsys.readouterr()
     assert write(given) == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()
     assert (given / "pairs" / "answers.csv").read_text() == "mine"
     (given / "ours" / "wave" / "f.png").unlink()
     assert write(given, "--overwrite") == 0
@@ -170,24 +169,24 @@ def test_scores_are_told_for_each_style(given, capsys):
         ({"pair": "pair-01"}, "line 3: pair-01 is answered twice"),
     ],
 )
-def test_wrong_answers_get_one_sentence(given, capsys, changes, message):
+def test_wrong_answers_get_one_sentence(given, capsys, one_error, changes, message):
     assert write(given) == 0
     answers = answer(given / "a.csv", read_key(given), ["ours"] * 6, **changes)
     capsys.readouterr()
     assert main([f"--score={answers}", f"--key={given / 'pairs' / 'key.json'}"]) == 2
-    assert message in one_error(capsys)
+    assert message in one_error()
 
 
-def test_template_without_answers_is_refused(given, capsys):
+def test_template_without_answers_is_refused(given, capsys, one_error):
     assert write(given) == 0
     capsys.readouterr()
     key = given / "pairs" / "key.json"
     assert main([f"--score={given / 'pairs' / 'answers.csv'}", f"--key={key}"]) == 2
-    assert "holds no answer" in one_error(capsys)
+    assert "holds no answer" in one_error()
     assert main([f"--score={given / 'nowhere.csv'}", f"--key={key}"]) == 2
-    assert "does not exist" in one_error(capsys)
+    assert "does not exist" in one_error()
     assert main([f"--score={given / 'pairs' / 'answers.csv'}", f"--key={given / 'pairs' / 'answers.csv'}"]) == 2
-    assert "is not a key of pairs" in one_error(capsys)
+    assert "is not a key of pairs" in one_error()
 
 
 @pytest.mark.parametrize(
@@ -198,24 +197,24 @@ def test_template_without_answers_is_refused(given, capsys):
         (["--score=a.csv", "--key=k", "--ours=a"], "--score takes --key"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused(capsys, flags, message):
+def test_flags_that_do_not_go_together_are_refused(one_error, flags, message):
     with pytest.raises(SystemExit):
         main(flags)
-    assert message in one_error(capsys)
+    assert message in one_error()
 
 
-def test_folders_without_a_common_name_are_refused(given, capsys):
+def test_folders_without_a_common_name_are_refused(given, one_error):
     for path in (given / "theirs" / "wave").iterdir():
         path.rename(path.with_stem(f"their-{path.stem}"))
     assert write(given) == 2
-    assert "--mapping" in one_error(capsys)
+    assert "--mapping" in one_error()
     assert not (given / "pairs").exists()
 
 
-def test_two_files_of_one_name_are_refused(given, capsys):
+def test_two_files_of_one_name_are_refused(given, one_error):
     encode(from_array(flat(RED)), given / "ours" / "wave" / "a.jpg")
     assert write(given) == 2
-    assert "have one name" in one_error(capsys)
+    assert "have one name" in one_error()
 
 
 def test_order_of_the_pairs_is_mixed(given):

@@ -16,7 +16,7 @@ COMMANDS = {
     "compare": (".compare.command", "compare trained styles with the slow mode"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "measure how faithful the small perceptual network is"),
-    "keep": (".keep.command", "store a trained style in half the bytes"),
+    "keep": (".keep.command", "store a trained style in a quarter of the bytes"),
     "bench": (".bench.command", "measure the training step against the reference"),
     "demo": (".demo.command", "train, export and repaint without any download"),
 }

@@ -34,7 +34,7 @@ COMMANDS = {
     "compare": Command("train.compare", "compare a trained style with the slow mode", "train"),
     "distill": Command("train.distill", "distill a small perceptual network", "train"),
     "fidelity": Command("train.distill.evaluate", "examine a small perceptual network", "train"),
-    "keep": Command("train.keep", "store a trained style as float16", "train"),
+    "keep": Command("train.keep", "store a trained style in a quarter of the bytes", "train"),
     "bench": Command("train.bench", "measure the training step", "train"),
     "slow-bench": Command("train.slow.benchmark", "measure the slow mode", "train"),
 }

@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     "distill": Command("train.distill", "distill a small perceptual network from VGG", "train"),
     "fidelity": Command("train.distill.evaluate", "measure how faithful the small perceptual network is", "train"),
-    "keep": Command("train.keep", "store a trained style in half the bytes", "train"),
+    "keep": Command("train.keep", "store a trained style in a quarter of the bytes", "train"),
     "bench": Command("train.bench", "measure the training step against the reference", "train"),
     "slow-bench": Command(
         "train.slow.benchmark", "measure the slow mode, coarse to fine against plain L-BFGS", "train"

@@ -26,8 +26,8 @@ from export.variants import export as variants
 from export.variants.export import Request, export_variants
 from export.version import project_version
 from models.style_file import StyleCard
+from tests import ROOT
 from tests.export.small_export import draw, export_style, make_network, write_photos
-from tests.train.small_run import ROOT
 
 PACKAGES = ("data", "models", "export", "train")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

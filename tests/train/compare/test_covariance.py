@@ -10,8 +10,8 @@ from data.photos import to_tensor
 from data.samples import sample_photo
 from data.scenes import draw_scene
 from models.vgg import VGGFeatures
+from tests import ROOT
 from tests.perceptual_weights import random_state
-from tests.train.small_run import ROOT
 from train.compare.covariance import LAYERS, CovarianceDistance, covariance
 
 PAINTING = decode(ROOT / "data" / "styles" / "flowing_strokes.jpg")

@@ -91,9 +91,9 @@ class Conv(nn.Module):
 class InstanceNorm(nn.Module):
     """Give every channel of every picture mean 0 and variance 1, then an affine map (Ulyanov et al. 2016, eq. 5).
 
-    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``. With
-    ``torch.func.functional_call`` scale and shift may have a batch dimension, shape (B, C) in place of (C,): each picture
-    of a batch then has norms of its own (``models.start``).
+    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``. In
+    ``torch.func.functional_call`` scale and shift may have the shape (B, C) in place of (C,): each picture of a batch
+    then has its own (``models.start``).
     """
 
     eps = 1e-5

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from models.errors import ModelFileError
 from models.layers import InstanceNorm
 from models.network import NetworkConfig, StyleNetwork
-from models.vgg import VGGFeatures, dequantize, quantize
+from models.vgg import LAYOUTS, VGGFeatures, dequantize, name_layers, quantize
 
 START_FILE = Path(__file__).resolve().parent / "start.safetensors"
 """Where the shared start is kept, from which trainings start unless told otherwise."""
@@ -45,6 +45,14 @@ trained on stays within what was trained."""
 
 ARCHITECTURE = ("width", "residual_blocks", "padding", "upsampling")
 """Fields of ``NetworkConfig`` that two networks must share to have weights of the same meaning."""
+
+
+def count_statistics() -> int:
+    """Return D, the length of a painting's description."""
+    channels = (entry for entry in LAYOUTS["vgg_small"] if entry != "M")
+    convolutions = (name for name in name_layers("vgg_small") if name.startswith("conv"))
+    found = dict(zip(convolutions, channels, strict=True))
+    return 2 * sum(int(found[layer.replace("relu", "conv")]) for layer in STATISTICS_LAYERS)
 
 
 @torch.no_grad()

@@ -16,6 +16,8 @@ COMMANDS = {
     "compare": (".compare.command", "compare trained styles with the slow mode"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "measure how faithful the small perceptual network is"),
+    "start": (".start.command", "train the shared start of all styles on many paintings"),
+    "start.evaluate": (".start.evaluate", "measure how soon a training from the shared start is good"),
     "keep": (".keep.command", "store a trained style in half the bytes"),
     "bench": (".bench.command", "measure the training step against the reference"),
     "demo": (".demo.command", "train, export and repaint without any download"),

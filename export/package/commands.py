@@ -34,6 +34,8 @@ COMMANDS = {
     "compare": Command("train.compare", "compare a trained style with the slow mode", "train"),
     "distill": Command("train.distill", "distill a small perceptual network", "train"),
     "fidelity": Command("train.distill.evaluate", "examine a small perceptual network", "train"),
+    "start": Command("train.start", "train the shared start of all styles", "train"),
+    "start-evaluate": Command("train.start.evaluate", "evaluate the shared start", "train"),
     "keep": Command("train.keep", "store a trained style as float16", "train"),
     "bench": Command("train.bench", "measure the training step", "train"),
     "slow-bench": Command("train.slow.benchmark", "measure the slow mode", "train"),

@@ -10,6 +10,7 @@ from models.start import (
     STATISTICS_LAYERS,
     StartCard,
     StartNetwork,
+    count_statistics,
     describe_painting,
     is_start_file,
     load_start,
@@ -37,7 +38,7 @@ def test_a_description_holds_deviation_and_mean_of_every_channel():
     painting = torch.rand(1, 3, 64, 80)
     description = describe_painting(features, painting)
     first = features(painting, ["relu1_1"])["relu1_1"][0].flatten(1)
-    assert description.shape == (2 * (16 + 48 + 96 + 112 + 80),)
+    assert description.shape == (2 * (16 + 48 + 96 + 112 + 80),) == (count_statistics(),)
     torch.testing.assert_close(description[:16], first.std(1))
     torch.testing.assert_close(description[16:32], first.mean(1))
 
@@ -113,7 +114,7 @@ def test_a_file_gives_back_network_and_card(start, tmp_path):
 
 
 def test_a_full_width_file_has_less_than_three_megabytes(tmp_path):
-    save_start(tmp_path / "start.safetensors", StartNetwork(704), StartCard())
+    save_start(tmp_path / "start.safetensors", StartNetwork(count_statistics()), StartCard())
     assert (tmp_path / "start.safetensors").stat().st_size < 3e6
 
 

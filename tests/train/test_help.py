@@ -7,7 +7,7 @@ import pytest
 
 from tests.train.small_run import ROOT
 
-COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "distill", "distill.evaluate")
+COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "distill", "distill.evaluate", "start", "start.evaluate")
 
 
 SCRIPT = """

@@ -91,7 +91,9 @@ class Conv(nn.Module):
 class InstanceNorm(nn.Module):
     """Give every channel of every picture mean 0 and variance 1, then an affine map (Ulyanov et al. 2016, eq. 5).
 
-    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``.
+    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``. In
+    ``torch.func.functional_call`` scale and shift may have the shape (B, C) in place of (C,): each picture of a batch
+    then has its own (``models.start``).
     """
 
     eps = 1e-5
@@ -104,8 +106,8 @@ class InstanceNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, layout and precision."""
         variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
-        shift = self.bias[:, None, None] - mean * scale
+        scale = torch.rsqrt(variance + self.eps) * self.weight[..., None, None]
+        shift = self.bias[..., None, None] - mean * scale
         return (features.float() * scale + shift).to(features.dtype)
 
 

@@ -182,17 +182,17 @@ class VGGFeatures(nn.Module):
 
 
 def quantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Store kernels in eight bits, each output channel with a scale of its own, and biases in float16.
+    """Store kernels in eight bits, each output channel with a scale of its own, and everything else in float16.
 
     Args:
-        state: Tensors by torchvision's names, ``features.0.weight`` and so on.
+        state: Tensors by name, ``features.0.weight`` and so on; what has four dimensions is a kernel.
 
     Returns:
         The same names, kernels as int8, and beside each its ``features.0.scale``, float32, shape (C_out, 1, 1, 1).
     """
     stored = {}
     for name, value in state.items():
-        if name.endswith(".weight"):
+        if value.ndim == 4:
             scale = (value.abs().amax((1, 2, 3), keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
             stored[name] = (value / scale).round().to(torch.int8).contiguous()
             stored[name.removesuffix("weight") + "scale"] = scale

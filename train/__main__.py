@@ -18,6 +18,7 @@ COMMANDS = {
     "compare.pairs": (".compare.pairs", "write pictures of two programs as blind pairs, or score the answers"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "evaluate the small perceptual network against the large one"),
+    "start": (".start.command", "train the shared start of all styles on many paintings"),
     "keep": (".keep.command", "store a trained style in a quarter of the bytes"),
     "bench": (".bench.command", "measure the training step against the reference"),
     "demo": (".demo.command", "train, export and repaint without any download"),

@@ -89,6 +89,15 @@ def test_output_that_takes_no_report_is_refused_before_the_work(given, tmp_path,
     assert "choose another --output" in one_error()
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"), [("model", "nowhere.onnx"), ("style", "nowhere.jpg"), ("photos", "nowhere")]
+)
+def test_missing_files_get_one_sentence(given, tmp_path, one_error, untouched, flag, value):
+    assert compare(given, tmp_path / "report", **{flag: value}) == 2
+    assert value in one_error()
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.mark.parametrize("name", ["report.json", "report.html", "contact-sheet.jpg"])
 def test_any_part_of_a_report_is_kept(given, tmp_path, one_error, untouched, name):
     (tmp_path / name).write_text("mine")

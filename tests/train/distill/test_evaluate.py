@@ -38,7 +38,7 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_report_answers_the_three_questions(pictures, narrow_vgg, monkeypatch, capsys):
+def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
     monkeypatch.setattr("train.distill.pupils.STAGES", (0.5, 1.0))
     monkeypatch.setattr("train.distill.pupils.HELD_OUT", 4)

@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 SUPERSAMPLING = 2
 """Factor by which drawings are made larger and then reduced, because Pillow draws without anti-aliasing."""
 
+STROKES = ((26, 110, 1500), (15, 80, 4200), (8, 55, 5000))
+"""Width and length in pixels, and number, of the brush strokes, in the order in which they are drawn."""
+
 DUSK = ("#101c3c", "#1d3f72", "#2f7f93", "#86b7a4", "#f1dfae", "#f0a43c", "#d9512c", "#7c1f2d")
 """From night blue over teal and cream to vermilion."""
 
@@ -45,7 +48,7 @@ def draw_flowing_strokes(side: int = 768, seed: int = 7) -> Image.Image:
     angle = 2.5 * np.pi * _spread(_smooth(draw, size, 3.2))
     canvas = Image.fromarray((palette[(hue * 7.99).astype(int)] * 0.6).astype(np.uint8))
     brush = ImageDraw.Draw(canvas)
-    for width, length, count in ((26, 110, 1500), (15, 80, 4200), (8, 55, 5000)):
+    for width, length, count in STROKES:
         for x, y in draw.uniform(-0.02 * size, 1.02 * size, (count, 2)):
             path = _follow(angle, x, y, length * draw.uniform(0.6, 1.3), step=8)
             middle = path[len(path) // 2]

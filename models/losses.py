@@ -19,24 +19,18 @@ from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exp
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.names import StyleNorm
 from models.network import CELL
+from models.palette import Palette, find_palette, palette_distance
 
-STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.0, "layers": 2.0}
+STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.5, "layers": 2.0}
 """For each ``style_norm`` the factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and
 photo both stay legible."""
 
 STYLE_SMOOTHING = 0.01
 """Relative distance of Gram matrices below which the style term is quadratic, so that its gradient is 0 at a match."""
 
-PALETTE_BALANCE = 0.16
+PALETTE_BALANCE = 0.3
 """Factor of the palette term at a ``palette_weight`` of 1; chosen by eye, so that the painting's colors arrive without
 pushing the photo's light and shade aside."""
-
-PALETTE_FLOOR = 1e-3
-"""Least variance along an axis of a palette, relative to that along its longest, in whose unit colors are measured: a
-painting in one hue would otherwise allow no other at all."""
-
-FLAT_VARIANCE = 1e-6
-"""The same absolutely, for RGB in [0, 1]: a quarter of a level of 255, for a painting of a single color."""
 
 TV_BALANCE = 0.5
 """Factor of the total variation at a ``tv_weight`` of 1; just enough to keep single-pixel noise out of flat regions."""
@@ -134,79 +128,6 @@ def gram_matrix(features: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):
         gram: Tensor = _Gram.apply(rows)
         return gram / rows.shape[1]
-
-
-class Colors(NamedTuple):
-    """Mean and covariance of RGB over a picture's pixels: shapes (B, 3) and (B, 3, 3)."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-def measure_colors(pictures: Tensor) -> Colors:
-    """Measure the mean and the covariance of colors, averaged over 2 x 2 pixels, so that grain does not count as color.
-
-    Args:
-        pictures: RGB, shape (B, 3, H, W), sides of at least 2; an odd last row or column does not count.
-
-    Returns:
-        In float32, or in float64 for pictures in float64.
-    """
-    pictures = pictures if pictures.dtype == torch.float64 else pictures.float()
-    pixels = F.avg_pool2d(pictures, 2).flatten(2)
-    mean = pixels.mean(2)
-    centered = pixels - mean[:, :, None]
-    # Not a matrix product, which some hardware rounds to fewer bits than the narrow axes of a palette need.
-    covariance = (centered[:, :, None] * centered[:, None]).mean(3)
-    return Colors(mean, covariance)
-
-
-class Palette(NamedTuple):
-    """A painting's colors in units of their own spread, float32.
-
-    Args:
-        mean: Mean RGB, shape (3,).
-        axes: Columns are the principal axes of the colors, each divided by the standard deviation along it; shape
-            (3, 3).
-        spread: Covariance of the painting's own colors along these axes, shape (3, 3): the identity, but for axes that
-            ``PALETTE_FLOOR`` or ``FLAT_VARIANCE`` keeps from being too short.
-    """
-
-    mean: Tensor
-    axes: Tensor
-    spread: Tensor
-
-
-def find_palette(colors: Colors) -> Palette:
-    """Find the principal axes of colors, of which the mean has shape (1, 3) and the covariance (1, 3, 3)."""
-    # In float64 on the CPU: once for a painting, and the same on every device.
-    mean, covariance = (values[0].double().cpu() for values in colors)
-    variances, axes = torch.linalg.eigh(covariance)
-    axes = axes / variances.clamp_min(max(PALETTE_FLOOR * float(variances.max()), FLAT_VARIANCE)).sqrt()
-    found = Palette(mean, axes, axes.T @ covariance @ axes)
-    return Palette(*(values.to(colors.mean.device, torch.float32) for values in found))
-
-
-def palette_distance(pictures: Tensor, palette: Palette) -> Tensor:
-    """Measure how far pictures are from a palette, in the unit of its own spread along each of its axes.
-
-    The moments are those by which Gatys et al. (2016b) match a painting's colors to a photo's. Along the axes the
-    painting's own have mean 0 and covariance 1; the squared differences from these are added.
-
-    Args:
-        pictures: RGB in [0, 1], shape (B, 3, H, W).
-        palette: Of the painting.
-
-    Returns:
-        Shape (B,), float32: 0 for pictures with the palette's mean and covariance, 1 for those of one color, its mean.
-    """
-    with torch.autocast(pictures.device.type, enabled=False):
-        mean, covariance = measure_colors(pictures)
-        mean = ((mean - palette.mean)[:, :, None] * palette.axes).sum(1)
-        covariance = torch.einsum("ji,bjk,kl->bil", palette.axes, covariance, palette.axes)
-        off = (covariance - palette.spread).square().sum((1, 2))
-        distance: Tensor = (mean.square().sum(1) + off) / 3
-        return distance
 
 
 def total_variation(pictures: Tensor) -> Tensor:
@@ -365,8 +286,7 @@ class PerceptualLoss(nn.Module):
         weights = torch.tensor(shares or [1.0] * len(paintings))
         weights = weights / weights.sum()
         if self.config.palette_weight and len(paintings):
-            palette = find_palette(_pool_colors([measure_colors(painting.double()) for painting in paintings], weights))
-            for name, value in zip(_PALETTE_BUFFERS, palette, strict=True):
+            for name, value in zip(_PALETTE_BUFFERS, find_palette(paintings, shares), strict=True):
                 self.register_buffer(name, value, persistent=False)
         if not self.style_layers:
             return
@@ -457,16 +377,6 @@ class PerceptualLoss(nn.Module):
 
 
 _PALETTE_BUFFERS = tuple(f"palette_{name}" for name in Palette._fields)
-
-
-def _pool_colors(paintings: Sequence[Colors], weights: Tensor) -> Colors:
-    """Return mean and covariance of the colors of several paintings together, each with its weight of a sum of 1."""
-    means, covariances = (torch.cat(values) for values in zip(*paintings, strict=True))
-    weights = weights.to(means)
-    mean = (weights[:, None] * means).sum(0, keepdim=True)
-    apart = means - mean
-    within = covariances + apart[:, :, None] * apart[:, None]
-    return Colors(mean, (weights[:, None, None] * within).sum(0, keepdim=True))
 
 
 def sum_terms(terms: Iterable[Tensor], pictures: Tensor) -> Tensor:

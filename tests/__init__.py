@@ -1,1 +1,6 @@
-"""One file per module; each test's name states a fact."""
+"""Tests of the whole project, in the folders of what they test; run by ``python -m pytest``."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""

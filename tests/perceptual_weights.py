@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from models.vgg import LAYOUTS, name_layers
+from models import vgg
+from models.vgg import name_layers
 
 SHALLOW_CONTENT = {"relu2_1": 1.0}
 SHALLOW_STYLE = {"relu1_1": 1.0, "relu2_1": 1.0}
@@ -14,7 +15,7 @@ SHALLOW_STYLE = {"relu1_1": 1.0, "relu2_1": 1.0}
 def random_state(network: str = "vgg19", deepest: str = "relu2_1", scale: float = 1.0) -> dict[str, torch.Tensor]:
     """Draw He-initialized kernels up to ``deepest``; ``scale`` multiplies every activation."""
     generator = torch.Generator().manual_seed(1)
-    channels = [entry for entry in LAYOUTS[network] if entry != "M"]
+    channels = [entry for entry in vgg.LAYOUTS[network] if entry != "M"]
     names = name_layers(network)
     state, inputs, position = {}, 3, 0
     for index, name in enumerate(names[: names.index(deepest) + 1]):

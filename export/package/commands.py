@@ -26,16 +26,22 @@ COMMANDS = {
     "benchmark": Command("export.benchmark", "measure exported styles: latency, memory, load time"),
     "web": Command("export.web", "build a web page that repaints photos in the browser"),
     "widths": Command("export.widths", "compare folders of variants"),
-    "train": Command("train", "train a style: onestroke train fit", "train"),
+    "train": Command("train", "train a style, and export it: onestroke train fit", "train"),
     "export": Command("export", "write a trained style as ONNX", "train"),
-    "demo": Command("train.demo", "train a small style and repaint a photo, without any download", "train"),
-    "slow": Command("train.slow", "repaint one photo by optimizing its pixels", "train"),
-    "dream": Command("train.dream", "DeepDream", "train"),
-    "compare": Command("train.compare", "compare a trained style with the slow mode", "train"),
-    "distill": Command("train.distill", "distill a small perceptual network", "train"),
-    "fidelity": Command("train.distill.evaluate", "examine a small perceptual network", "train"),
-    "keep": Command("train.keep", "store a trained style as float16", "train"),
-    "bench": Command("train.bench", "measure the training step", "train"),
-    "slow-bench": Command("train.slow.benchmark", "measure the slow mode", "train"),
+    "demo": Command("train.demo", "train, export and repaint without any download", "train"),
+    "slow": Command("train.slow", "repaint one picture by optimizing its pixels", "train"),
+    "dream": Command("train.dream", "amplify what a network's layers respond to in a photo (DeepDream)", "train"),
+    "compare": Command("train.compare", "compare trained styles with the slow mode", "train"),
+    "pairs": Command(
+        "train.compare.pairs", "write pictures of two programs as blind pairs, or score the answers", "train"
+    ),
+    "distill": Command("train.distill", "distill a small perceptual network from VGG", "train"),
+    "fidelity": Command(
+        "train.distill.evaluate", "evaluate the small perceptual network against the large one", "train"
+    ),
+    "start": Command("train.start", "train the shared start of all styles on many paintings", "train"),
+    "keep": Command("train.keep", "store a trained style in a quarter of the bytes", "train"),
+    "bench": Command("train.bench", "measure the training step against the reference", "train"),
+    "slow-bench": Command("train.slow.benchmark", "measure coarse to fine against plain L-BFGS", "train"),
 }
 """By the word that is typed; those that need no extra come first."""

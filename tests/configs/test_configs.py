@@ -9,10 +9,11 @@ from export.widths.table import PRESETS
 from models.names import FORMER_LOSS
 from models.network import NetworkConfig
 from models.style_file import load_style
-from tests.train.small_run import ROOT, arguments
+from tests import ROOT
+from tests.train.small_run import arguments
 from train.fit.command import main
 
-CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem != "distill")
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in {"distill", "start"})
 WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
 PAINTINGS = ["composition_vii", "starry_night", "the_scream", "wave"]
 

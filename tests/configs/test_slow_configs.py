@@ -6,7 +6,7 @@ from torchvision.models.vgg import cfgs as layouts
 from torchvision.models.vgg import make_layers
 
 from models.vgg import VGGFeatures
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 SETS = ("gatys", "keras_tutorial", "tensorflow_tutorial", "slides", "overview", "pytorch_tutorial")
 

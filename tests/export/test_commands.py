@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from export import __main__ as command
-from tests.errors import one_error
-from tests.train.small_run import ROOT
+from export.package.commands import COMMANDS as INSTALLED_COMMANDS
+from tests import ROOT
 
-COMMANDS = ["export", *sorted(f"export.{path.parent.name}" for path in (ROOT / "export").glob("*/__main__.py"))]
+# The installed program's own; export.package is that program, which a checkout does without.
+COMMANDS = [command.module for command in INSTALLED_COMMANDS.values() if command.module.split(".")[0] == "export"]
 
 
 def named(text):
@@ -46,6 +47,6 @@ def test_unknown_flag_is_one_sentence(name):
     assert re.fullmatch(rf"error: .*; see python -m {name} --help\n", done.stderr)
 
 
-def test_style_that_is_absent_is_one_sentence(tmp_path, capsys):
+def test_style_that_is_absent_is_one_sentence(tmp_path, one_error):
     assert command.main([str(tmp_path / "absent.safetensors"), "--output", str(tmp_path / "a.onnx")]) == 2
-    assert "absent.safetensors' " in one_error(capsys)
+    assert "absent.safetensors' " in one_error()

@@ -4,7 +4,7 @@ import importlib.metadata
 import tomllib
 
 from export import version
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 
 def test_a_checkout_has_the_version_of_its_project_file():

@@ -1,13 +1,11 @@
 """The frozen network is torchvision's VGG, no deeper than needed, and never trains."""
 
-import os
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision.models import vgg16, vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 from models.vgg import PerceptualWeightsError, VGGFeatures, load_perceptual_weights, name_layers
 from tests.perceptual_weights import random_state, write_weights
@@ -21,11 +19,12 @@ def test_layer_names_are_the_papers():
     assert name_layers("vgg16").index("relu3_3") == 15
 
 
-@pytest.mark.parametrize(("network", "builder"), [("vgg16", vgg16), ("vgg19", vgg19)])
-def test_features_equal_torchvisions(network, builder, tmp_path):
+@pytest.mark.parametrize(("network", "layout"), [("vgg16", "D"), ("vgg19", "E")])
+def test_features_equal_torchvisions(network, layout, tmp_path):
     state = random_state(network, "relu3_1")
     save_file(state, tmp_path / "weights.safetensors")
-    reference = builder(weights=None).features
+    # The layers up to relu3_1, which come before the third pooling.
+    reference = make_layers(cfgs[layout][:7])
     reference.load_state_dict({name.removeprefix("features."): value for name, value in state.items()}, strict=False)
     pictures = torch.rand(2, 3, 32, 40)
     frozen = VGGFeatures(network, ["relu1_2", "conv2_2", "relu3_1"], str(tmp_path / "weights.safetensors"))
@@ -107,11 +106,8 @@ def test_failed_download_says_how_to_get_the_weights(monkeypatch):
         load_perceptual_weights("vgg19", "default")
 
 
-@pytest.mark.skipif("ONESTROKE_VGG19" not in os.environ, reason="set ONESTROKE_VGG19 to a file of real VGG-19 weights")
-def test_real_weights_load_truncated_and_in_half_precision():
-    path = os.environ["ONESTROKE_VGG19"]
-    assert Path(path).is_file()
-    frozen = VGGFeatures("vgg19", ["relu5_1"], path)
+def test_real_weights_load_truncated_and_in_half_precision(real_vgg19):
+    frozen = VGGFeatures("vgg19", ["relu5_1"], str(real_vgg19))
     found = frozen(torch.rand(1, 3, 32, 32), ["relu5_1"])["relu5_1"]
     assert found.shape == (1, 512, 2, 2)
     assert found.dtype == torch.float32

@@ -1,28 +1,18 @@
 """The kept small perceptual network orders pictures as VGG-19 does; needs VGG-19, photos and paintings."""
 
-import os
-from pathlib import Path
-
-import pytest
 import torch
 
 from data.images import list_images
 from data.photos import HeldOutPhotos, collate, hold_out, read_style, to_unit
 from models.style_file import load_style
-from tests.train.small_run import ROOT
+from tests import ROOT
 from train.distill.fidelity import rank_correlation
 from train.distill.pupils import build_loss
 
-NEEDED = ("ONESTROKE_VGG19", "ONESTROKE_PHOTOS", "ONESTROKE_PAINTINGS")
 
-
-@pytest.mark.skipif(
-    any(name not in os.environ for name in NEEDED), reason=f"set {', '.join(NEEDED)} to real weights and pictures"
-)
 @torch.no_grad()
-def test_small_network_orders_pictures_as_vgg19_does():
-    root = Path(os.environ["ONESTROKE_PHOTOS"])
-    _, held_out = hold_out(list_images(root), 6, root)
+def test_small_network_orders_pictures_as_vgg19_does(real_vgg19, real_photos, real_paintings):
+    _, held_out = hold_out(list_images(real_photos), 6, real_photos)
     held = HeldOutPhotos(held_out, 128)
     photos = to_unit(collate([held[index] for index in range(6)]).photos)
     painted = [
@@ -32,9 +22,9 @@ def test_small_network_orders_pictures_as_vgg19_does():
     noisy = (photos + 0.1 * torch.randn(photos.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     varied = [photos, noisy, *painted, *(photos.lerp(picture, 0.4) for picture in painted)]
     # A painting that the distillation has not seen.
-    painting = read_style(Path(os.environ["ONESTROKE_PAINTINGS"]) / "the_scream.jpg", 256)
+    painting = read_style(real_paintings / "the_scream.jpg", 256)
     found: dict[str, dict[str, list[torch.Tensor]]] = {}
-    for kind, frozen in (("large", ("vgg19", os.environ["ONESTROKE_VGG19"])), ("small", ("vgg_small", "default"))):
+    for kind, frozen in (("large", ("vgg19", str(real_vgg19))), ("small", ("vgg_small", "default"))):
         loss = build_loss(frozen, painting)
         found[kind] = {"style": [], "content": []}
         for pictures in varied:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from export.package.requirements import list_requirements
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 IN_PACKAGE = ("data", "models", "export", "train", "configs")
 BESIDE = ("pyproject.toml", ".gitignore", "README.md", "LICENSE")

@@ -59,7 +59,9 @@ def test_an_onnx_file_repaints_too_and_is_measured(installed, photo):
     assert "wave_nano.onnx" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["train", "fit"], ["export", "run"], ["slow"], ["demo"], ["keep"]])
+@pytest.mark.parametrize(
+    "words", [["train", "fit"], ["export", "run"], ["slow"], ["demo"], ["keep", "run", "a.safetensors"]]
+)
 def test_a_missing_extra_is_one_sentence(installed, tmp_path, words):
     done = installed.run("-m", "onestroke", *words, cwd=tmp_path)
     assert done.returncode == 2

@@ -4,10 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import ROOT
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def arguments(folder: Path, steps: int = 4, photos: int = 12, **options: object) -> list[str]:

@@ -1,14 +1,16 @@
 """All commands of the folder are listed, and their help does not wait for torch."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.errors import one_error
-from tests.train.small_run import ROOT
-from train.__main__ import COMMANDS, main
+from export.package.commands import COMMANDS as INSTALLED_COMMANDS
+from tests import ROOT
+from train.__main__ import COMMANDS, OWN_NAMES, main
 
 
 def test_every_command_is_listed(capsys):
@@ -21,14 +23,20 @@ def test_every_command_is_listed(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_module_with_a_main(name):
-    path = ROOT.joinpath(*COMMANDS[name][0].split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text())
+    spec = importlib.util.find_spec(COMMANDS[name][0], "train")
+    tree = ast.parse(Path(spec.origin).read_text())
     assert "main" in [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
-def test_unknown_command_is_refused_with_the_known_ones(capsys):
+def test_the_installed_program_has_the_same_commands_for_the_same_purposes():
+    installed = {command.module: command.purpose for command in INSTALLED_COMMANDS.values()}
+    listed = {f"train.{name}": purpose for name, (_, purpose) in COMMANDS.items() if name not in OWN_NAMES}
+    assert {module: purpose for module, purpose in installed.items() if module.startswith("train.")} == listed
+
+
+def test_unknown_command_is_refused_with_the_known_ones(one_error):
     assert main(["paint"]) == 2
-    assert "'paint' is not a command of python -m train; choose one of fit," in one_error(capsys)
+    assert "'paint' is not a command of python -m train; choose one of fit," in one_error()
 
 
 @pytest.mark.parametrize("words", [["-m", "train"], ["-m", "train", "keep", "-h"], ["-m", "train.keep", "-h"]])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.errors import one_error
 from train.config_parser import parse_config, spell_flags
 
 
@@ -61,7 +60,7 @@ def test_switches_need_no_value():
         (["--output", "o", "--save-every", "x"], "--save-every: "),
     ],
 )
-def test_mistakes_get_one_sentence(capsys, args, sentence):
+def test_mistakes_get_one_sentence(one_error, args, sentence):
     with pytest.raises(SystemExit):
         parse(*args)
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()

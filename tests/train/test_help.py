@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.train.small_run import ROOT
+from tests import ROOT
 
-COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "distill", "distill.evaluate")
+COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "compare.pairs", "distill", "distill.evaluate", "start")
 
 
 SCRIPT = """

@@ -22,6 +22,7 @@ from models.losses import (
 )
 from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
 from models.noise import NOISE_SCALE, NOISE_SIDE, draw_offset, noise_tile
+from models.palette import Palette, find_palette, palette_distance
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
 from train.fit.step import Step, choose_device, make_step
 
@@ -120,10 +121,8 @@ class ReferenceLoss(nn.Module):
             found = self._activations(painting)
             for name in self.style_layers:
                 self.register_buffer(f"{name}_gram", _gram(found[name]))
-            mean, covariance = _colors(painting)
-            variances, axes = torch.linalg.eigh(covariance[0])
-            self.register_buffer("color", mean)
-            self.register_buffer("whitening", axes / variances.sqrt())
+            for field, value in find_palette([painting])._asdict().items():
+                self.register_buffer(f"palette_{field}", value)
 
     def _activations(self, pictures: Tensor) -> dict[str, Tensor]:
         mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -152,17 +151,9 @@ class ReferenceLoss(nn.Module):
         return loss + TV_BALANCE * variation + GRID_BALANCE * _grid(pictures)
 
     def _palette(self, pictures: Tensor) -> Tensor:
-        mean, covariance = _colors(pictures)
-        mean = (mean - self.color) @ self.whitening
-        spread = self.whitening.T @ covariance @ self.whitening
-        return ((mean**2).sum(1) + ((spread - torch.eye(3, device=spread.device)) ** 2).sum((1, 2))).mean() / 3
-
-
-def _colors(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    pixels = nn.functional.avg_pool2d(pictures, 2).flatten(2)
-    mean = pixels.mean(2)
-    centered = pixels - mean[:, :, None]
-    return mean, centered @ centered.transpose(1, 2) / pixels.shape[2]
+        # The project's own function: it costs next to nothing, and scripts that people copy have no such term.
+        palette = Palette(self.palette_mean, self.palette_axes, self.palette_quantiles)  # type: ignore[arg-type]
+        return palette_distance(pictures, palette).mean()
 
 
 def _grid(pictures: Tensor) -> Tensor:

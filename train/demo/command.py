@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from data.files import make_folder, write_whole
@@ -35,17 +36,20 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="train anew, though the style is trained already")
     parser.add_argument("overrides", nargs="*", help="after --: more flags for python -m train fit")
     options = parser.parse_args(args)
-    # A training that is stopped reports itself what it has written.
+    # A training that is stopped itself says what it has written.
     return run_command(lambda: demonstrate(options), "stopped; make demo goes on from what is written")
 
 
 def demonstrate(options: argparse.Namespace) -> int:
     """Train, export and repaint as the command line asks; returns the exit code."""
+    # Here, so that --help does not wait for torch, and first, so that its absence is told before anything is written.
+    from train.fit.command import main as fit
+
     before = to_array(decode(options.photo.expanduser() if options.photo else sample_photo(SHOWN)))
     make_folder(options.output)
     run = RunFolder(options.output / (options.style.stem if options.style else "flowing_strokes"))
     start = time.perf_counter()
-    code = train_style(run, options)
+    code = train_style(run, options, fit)
     if code:
         return code
     trained = time.perf_counter()
@@ -75,12 +79,13 @@ def find_shipped(file: str) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def train_style(run: RunFolder, options: argparse.Namespace) -> int:
+def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list[str]], int]) -> int:
     """Train and export, unless that is done; resume an earlier demo that was stopped.
 
     Args:
         run: Where to.
         options: Of the command line.
+        fit: The command that trains.
 
     Returns:
         The exit code of ``python -m train fit``.
@@ -108,10 +113,7 @@ def train_style(run: RunFolder, options: argparse.Namespace) -> int:
         run.path.mkdir(parents=True, exist_ok=True)
         write_whole(asked, json.dumps(flags))
         resume = ["--overwrite", "true"]
-    # Here, so that --help does not wait for torch.
-    from train.fit.command import main as train
-
-    code = train(["fit", "--config", str(ROOT / "configs" / "demo.yaml"), *flags, *resume])
+    code = fit(["fit", "--config", str(ROOT / "configs" / "demo.yaml"), *flags, *resume])
     if code == INTERRUPTED:
         print("make demo goes on from there")
     return code

@@ -149,12 +149,12 @@ def examine(
         painted[name] += [pupils.paint(network) for network in stages]
     elsewhere = [pupils.paint(network) for network in kept]
     for name, painting in pictures.items():
-        everything = [pupils.held_out, *painted[name], *elsewhere]
-        found = {kind: [pupils.evaluate(kind, painting, batch) for batch in everything] for kind in ("large", "small")}
+        everything = torch.cat([pupils.held_out, *painted[name], *elsewhere])
+        found = {kind: pupils.evaluate(kind, painting, everything) for kind in ("large", "small")}
         report.rank_correlation[name] = RankCorrelation(
-            pairs=sum(len(batch) for batch in everything),
+            pairs=len(everything),
             **{
-                term: rank_correlation(*(torch.cat([terms[term] for terms in found[kind]]) for kind in found))
+                term: rank_correlation(found["large"][term], found["small"][term])
                 for term in ("style", "content", "loss")
             },
         )
@@ -162,7 +162,7 @@ def examine(
 
 
 def describe(report: Report) -> str:
-    """Lay the report out as text."""
+    """Format the report as text."""
     pupils = report.pupils
     lines = ["rank correlation with the large network   style   content   loss"]
     for name, found in report.rank_correlation.items():

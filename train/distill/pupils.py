@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import cycle
 from pathlib import Path
 
 import torch
@@ -20,6 +21,9 @@ from train.fit.step import Step, build_step
 
 STAGES = (0.03, 0.1, 0.25, 0.5, 1.0)
 """Shares of a training after which a copy of the network is kept, so that worse pictures are ranked, too."""
+
+HELD_OUT = 16
+"""Photos that pupils are not trained on, and that their pictures are made of."""
 
 Frozen = tuple[PerceptualName, str]
 """Name of a perceptual network and where its weights are."""
@@ -51,7 +55,7 @@ class Pupils:
         self.device = device or torch.device("cpu")
         self.frozen = {"large": large, "small": small}
         self.size, self.batch, self.compiled = size, batch, compiled
-        self.training, held_out = hold_out(list_images(photos), 16, photos)
+        self.training, held_out = hold_out(list_images(photos), HELD_OUT, photos)
         held = HeldOutPhotos(held_out, size)
         self.held_out = to_unit(collate([held[index] for index in range(len(held))]).photos).to(self.device)
 
@@ -113,11 +117,11 @@ class Pupils:
         Args:
             kind: ``large`` or ``small``.
             painting: RGB in [0, 1], shape (1, 3, H, W), on the CPU.
-            pictures: Repainted held-out photos, RGB in [0, 1], shape (N, 3, S, S).
+            pictures: Repainted held-out photos, all of them any number of times, RGB in [0, 1], shape (N, 3, S, S).
         """
         loss = build_loss(self.frozen[kind], painting).to(self.device)
         found = []
-        for picture, photo in zip(pictures.to(self.device), self.held_out, strict=True):
+        for picture, photo in zip(pictures.to(self.device), cycle(self.held_out), strict=False):
             found.append(torch.stack(list(loss(picture[None], loss.describe_content(photo[None]))[:3])))
         return dict(zip(("loss", "content", "style"), torch.stack(found).unbind(1), strict=True))
 

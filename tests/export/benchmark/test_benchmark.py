@@ -16,9 +16,8 @@ from export.benchmark import measure as benchmark
 from export.benchmark import trial
 from export.benchmark.measure import Measurement, find_models, main, measure_model
 from export.errors import ModelError
-from tests.errors import one_error
+from tests import ROOT
 from tests.export.small_export import export_style, make_network
-from tests.train.small_run import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +155,14 @@ def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, ca
         (["first.onnx", "--json", "/proc/figures.json"], "cannot be written to"),
     ],
 )
-def test_mistake_gets_one_sentence(tmp_path, arguments, sentence, capsys, monkeypatch):
+def test_mistake_gets_one_sentence(tmp_path, arguments, sentence, one_error, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "letter.onnx").write_text("Dear sir or madam,\n")
     (tmp_path / "figures.json").write_text("kept")
     write(tmp_path / "first.onnx")
     assert main([*arguments, "--sizes", "16", "--runs", "1", "--threads", "1"]) == 2
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()
     assert (tmp_path / "figures.json").read_text() == "kept"
 
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("hatchling", reason="the build hook is hatchling's; pip install hatchling")
 
 from export.package.build_hook import rewrite_commands, rewrite_imports, write_package
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 
 def rewrite(source):

@@ -12,7 +12,7 @@ import pytest
 from export.package import __main__ as program
 from export.package.commands import COMMANDS, Command
 from export.version import project_version
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from export.package.requirements import PROJECT, list_requirements
-from tests.train.small_run import ROOT
+from tests import ROOT
 
 
 def test_extras_are_added_to_what_runs_a_style(tmp_path):
@@ -26,7 +26,7 @@ def test_an_unknown_extra_is_refused():
 
 def test_what_runs_a_style_is_free_of_torch():
     names = {requirement.split(">")[0] for requirement in list_requirements([])}
-    assert names == {"numpy", "pillow", "onnxruntime", "tqdm", "platformdirs"}
+    assert names == {"numpy", "pillow", "onnxruntime", "protobuf", "tqdm", "platformdirs"}
     assert list_requirements(["runtime"]) == list_requirements([])
 
 

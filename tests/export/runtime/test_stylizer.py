@@ -19,8 +19,8 @@ from export.runtime.memory import bytes_per_pixel
 from export.runtime.stylizer import MemoryBudgetError, Stylizer
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style
+from tests import ROOT
 from tests.export.small_export import draw, export_style, make_network, write_foreign
-from tests.train.small_run import ROOT
 
 CARD = StyleCard("wave", "CC0", "torchvision", "seed: 1\n", "0.1.0", 7)
 
@@ -209,7 +209,7 @@ def test_network_that_gives_no_numbers_is_reported(tmp_path):
 
 def test_network_that_gives_another_size_is_reported(tmp_path):
     stylizer = Stylizer(write_foreign(tmp_path / "turned.onnx", operator="Transpose", perm=[0, 1, 3, 2]))
-    with pytest.raises(ModelError, match="the same shape"):
+    with pytest.raises(ModelError, match="must keep the shape"):
         stylizer(draw(16, 20))
 
 

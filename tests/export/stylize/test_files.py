@@ -5,22 +5,8 @@ from pathlib import Path
 import pytest
 
 from export.stylize import command as stylize
-from models.network import NetworkConfig
-from tests.errors import one_error
-from tests.export.small_export import export_style, make_network
 from tests.export.stylize.stylize_command import read, run, save_photo
 from tests.pictures import announce_png
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return export_style(tmp_path_factory.mktemp("run") / "wave.onnx", make_network(NetworkConfig(8, 0)))
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -33,34 +19,34 @@ def test_one_photo_without_output_goes_beside_it(model, folder, photo, output, c
     assert output in capsys.readouterr().out
 
 
-def test_existing_picture_is_replaced_only_when_told(model, folder, capsys, monkeypatch):
+def test_existing_picture_is_replaced_only_when_told(model, folder, one_error, monkeypatch):
     save_photo(folder / "photo.jpg")
     (folder / "out.jpg").write_text("mine")
     with monkeypatch.context() as patch:
         patch.setattr(stylize, "Stylizer", None)
         assert run(model, "photo.jpg", "--output", "out.jpg") == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()
     assert (folder / "out.jpg").read_text() == "mine"
     assert run(model, "photo.jpg", "--output", "out.jpg", "--overwrite") == 0
     assert read(folder / "out.jpg").size == (33, 24)
 
 
 @pytest.mark.parametrize("output", ["photo.jpg", "./photo.jpg", "same.jpg", "."])
-def test_photo_itself_is_never_overwritten(model, folder, output, capsys):
+def test_photo_itself_is_never_overwritten(model, folder, output, one_error):
     before = save_photo(folder / "photo.jpg").read_bytes()
     (folder / "same.jpg").hardlink_to(folder / "photo.jpg")
     assert run(model, "photo.jpg", "--output", output, "--overwrite") == 2
-    assert "is a photo that is read" in one_error(capsys)
+    assert "is a photo that is read" in one_error()
     assert (folder / "photo.jpg").read_bytes() == before
 
 
-def test_photos_are_not_overwritten_by_each_others_pictures(model, folder, capsys):
+def test_photos_are_not_overwritten_by_each_others_pictures(model, folder, one_error):
     save_photo(folder / "a/x.jpg")
     save_photo(folder / "b/x.jpg")
     before = (folder / "b/x.jpg").read_bytes()
     for photos in [["a", "b"], ["b"], ["b/x.jpg"], ["a/x.jpg", "b"]]:
         assert run(model, *photos, "--output", "b", "--overwrite") == 2
-        one_error(capsys)
+        one_error()
     assert (folder / "b/x.jpg").read_bytes() == before
 
 
@@ -125,7 +111,7 @@ def test_output_folder_inside_the_photo_folder_is_not_stylized_again(model, fold
         (["a.jpg", "--output", "out.jpg", "--provider", "warp"], "choose one of"),
     ],
 )
-def test_mistake_gets_one_sentence_and_nothing_is_written(model, folder, arguments, sentence, capsys):
+def test_mistake_gets_one_sentence_and_nothing_is_written(model, folder, arguments, sentence, one_error):
     save_photo(folder / "a.jpg")
     save_photo(folder / "b/a.jpg")
     (folder / "empty").mkdir()
@@ -133,21 +119,21 @@ def test_mistake_gets_one_sentence_and_nothing_is_written(model, folder, argumen
     announce_png(folder / "bomb.png", 30000, 30000)
     before = sorted(folder.rglob("*"))
     assert run(model, *arguments) == 2
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()
     assert sorted(folder.rglob("*")) == before
 
 
-def test_folder_that_cannot_be_made_is_refused_before_a_photo_is_painted(model, folder, capsys, monkeypatch):
+def test_folder_that_cannot_be_made_is_refused_before_a_photo_is_painted(model, folder, one_error, monkeypatch):
     save_photo(folder / "a.jpg")
     (folder / "file").write_text("mine")
     monkeypatch.setattr(stylize, "stylize_photo", None)
     for output in ("file/out/", "/proc/out/"):
         assert run(model, "a.jpg", "--output", output) == 2
-        assert "choose another --output" in one_error(capsys)
+        assert "choose another --output" in one_error()
 
 
 @pytest.mark.parametrize("content", [None, b"Dear sir or madam", "truncated", "tampered"])
-def test_unusable_model_gets_one_sentence_and_nothing_is_written(model, folder, content, capsys):
+def test_unusable_model_gets_one_sentence_and_nothing_is_written(model, folder, content, one_error):
     save_photo(folder / "a.jpg")
     whole = model.read_bytes()
     if content is not None:
@@ -156,7 +142,7 @@ def test_unusable_model_gets_one_sentence_and_nothing_is_written(model, folder, 
     before = sorted(folder.rglob("*"))
     for arguments in [["a.jpg", "--output", "out.jpg"], ["a.jpg", "--output", "out/"]]:
         assert run("bad.onnx", *arguments) == 2
-        assert "bad.onnx" in one_error(capsys)
+        assert "bad.onnx" in one_error()
     assert sorted(folder.rglob("*")) == before
 
 

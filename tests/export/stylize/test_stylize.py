@@ -11,22 +11,9 @@ from data.images import round_to_bytes
 from export.runtime.stylizer import Stylizer
 from export.stylize.command import main, stylize_photo
 from export.stylize.jobs import Job
-from models.network import NetworkConfig
-from tests.errors import one_error
-from tests.export.small_export import draw, export_style, make_network
+from tests import ROOT
+from tests.export.small_export import draw
 from tests.export.stylize.stylize_command import read, run, save_photo
-from tests.train.small_run import ROOT
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return export_style(tmp_path_factory.mktemp("run") / "wave.onnx", make_network(NetworkConfig(8, 0)))
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_command_runs_without_torch(model, tmp_path):
@@ -125,7 +112,7 @@ def test_numbers_out_of_range_are_refused(model, folder, options, capsys):
     assert options[0] in capsys.readouterr().err
 
 
-def test_photo_that_does_not_fit_into_memory_stops_no_other(model, folder, capsys, monkeypatch):
+def test_photo_that_does_not_fit_into_memory_stops_no_other(model, folder, capsys, one_error, monkeypatch):
     save_photo(folder / "photos/small.png", 20, 20)
     save_photo(folder / "photos/large.png", 200, 200)
     monkeypatch.setattr("export.runtime.stylizer.available_memory", lambda: 2_000_000)
@@ -135,7 +122,7 @@ def test_photo_that_does_not_fit_into_memory_stops_no_other(model, folder, capsy
     assert "large.png" in error
     assert "--max-size" in error
     assert run(model, "photos/large.png", "--output", "one.png") == 2
-    side = int(one_error(capsys).rsplit(" ", 1)[1])
+    side = int(one_error().rsplit(" ", 1)[1])
     assert run(model, "photos/large.png", "--output", "one.png", "--max-size", side) == 0
 
 

@@ -1,7 +1,6 @@
 """The lines to copy out of a folder's README do what they say: Python's for every file, JavaScript's in a browser."""
 
 import base64
-import contextlib
 import io
 import os
 import re
@@ -20,7 +19,7 @@ from export.graph.targets import Form
 from export.runtime.stylizer import Stylizer
 from export.web.onnxruntime_web import find_runtime
 from tests.export.small_export import draw, export_folder, make_network
-from tests.export.web.browser import Server, open_browser, wait
+from tests.export.web.browser import Server, wait
 from tests.pictures import write
 
 HEIGHT, WIDTH = 40, 60
@@ -75,6 +74,7 @@ def stylize(path, picture):
     return stylizer.layout.unpack(stylized)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, indirect=True)
 def test_python_lines_serve_every_file(folder, tmp_path):
     lines = read_python_lines(folder)
@@ -134,7 +134,7 @@ PAGE = """\
 
 
 @pytest.mark.parametrize("folder", ["any_size", "fixed_size"], indirect=True)
-def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, tmp_path):
+def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, chromium, tmp_path):
     try:
         runtime = find_runtime()
     except ExportError as error:
@@ -147,11 +147,12 @@ def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, tmp_path):
     (site / "index.html").write_text(PAGE)
     (site / "onnxruntime-web").symlink_to(runtime.folder / "dist")
     shutil.copy(folder / "style.u8.onnx", site)
-    with open_browser(tmp_path) as chromium, contextlib.ExitStack() as stack:
-        server = Server(site)
-        stack.callback(server.stop)
+    server = Server(site)
+    try:
         chromium.get(server.address)
         found = wait(lambda: chromium.execute_script("return window.painted"), "the picture")
+    finally:
+        server.stop()
     assert found.startswith("data:image/png;base64,"), found
     with PIL.Image.open(io.BytesIO(base64.b64decode(found.partition(",")[2]))) as image:
         painted = np.asarray(image.convert("RGB")).astype(int)

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, and a server for the folder that it looks at; both end with the test."""
+"""A real Chromium without a window, and a server for the folder that it looks at."""
 
 from __future__ import annotations
 
@@ -56,14 +56,11 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def open_browser(folder: Path, width: int = 1280, height: int = 800, *flags: str) -> Iterator[Any]:
+def open_browser(folder: Path) -> Iterator[Any]:
     """Start Chromium with an empty profile; skip, with the reason, where there is none.
 
     Args:
-        folder: For its profile and for what pages save (``downloads``).
-        width: Of the viewport, in pixels.
-        height: Of the viewport, in pixels.
-        flags: More of the browser's.
+        folder: For its profile, and for what pages save: the driver's attribute ``downloads``.
 
     Yields:
         Selenium's driver.
@@ -74,13 +71,15 @@ def open_browser(folder: Path, width: int = 1280, height: int = 800, *flags: str
         pytest.skip("chromium and chromedriver are not installed; apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}", *flags):
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "downloads")})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chromium = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        set_viewport(chromium, width, height)
+        chromium.downloads = folder / "downloads"
+        chromium.downloads.mkdir()
+        behavior = {"behavior": "allow", "downloadPath": str(chromium.downloads)}
+        chromium.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
         yield chromium
     finally:
         chromium.quit()

@@ -11,28 +11,7 @@ import pytest
 
 from export.errors import ExportError
 from export.web.build import PAGE, build_site, main
-from models.style_file import StyleCard
-from tests.errors import one_error
-from tests.export.small_export import export_style, make_network
-from tests.export.web.web_package import write_package
 from tests.pictures import ramp, write
-
-
-@pytest.fixture(scope="module")
-def wave(tmp_path_factory):
-    path = tmp_path_factory.mktemp("styles") / "wave" / "style.onnx"
-    return export_style(path, make_network(), StyleCard("wave", license="CC0 1.0")).parent
-
-
-@pytest.fixture(scope="module")
-def starry(tmp_path_factory):
-    path = tmp_path_factory.mktemp("styles") / "starry" / "style.onnx"
-    return export_style(path, make_network(seed=1), StyleCard("starry_night", license="CC0 1.0")).parent
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    return write_package(tmp_path_factory.mktemp("package"))
 
 
 def read_index(site):
@@ -92,12 +71,12 @@ def test_styles_of_one_name_are_told_apart(wave, package, tmp_path):
     assert [style["id"] for style in styles] == ["wave-wave", "wave-nano", "wave-nano-no2"]
 
 
-def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys):
+def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys, one_error):
     arguments = [str(wave), "--output", str(tmp_path / "site"), "--runtime", str(package)]
     assert main(arguments) == 0
     assert "python -m http.server -d" in capsys.readouterr().out
     assert main(arguments) == 2
-    assert "pass --overwrite" in one_error(capsys)
+    assert "pass --overwrite" in one_error()
     (tmp_path / "site/old.txt").touch()
     assert main([*arguments, "--overwrite"]) == 0
     assert not (tmp_path / "site/old.txt").exists()
@@ -105,11 +84,11 @@ def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys):
     write(tmp_path / "album/photo.png", ramp())
     capsys.readouterr()
     assert main([str(wave), "--output", str(tmp_path / "album"), "--runtime", str(package), "--overwrite"]) == 2
-    assert "is not a site of this program" in one_error(capsys)
+    assert "is not a site of this program" in one_error()
     assert (tmp_path / "album/photo.png").is_file()
 
 
-def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, capsys):
+def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, one_error):
     (tmp_path / "empty").mkdir()
     anonymous = onnx.load(wave / "style.onnx")
     anonymous.producer_name = "someone"
@@ -121,9 +100,9 @@ def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, capsys)
         (tmp_path / "anonymous.onnx", "does not name its style"),
     ):
         assert main([str(style), "--output", str(tmp_path / "site"), "--runtime", str(package)]) == 2
-        assert message in one_error(capsys)
+        assert message in one_error()
     assert main([str(wave), "--output", str(tmp_path / "no/site"), "--runtime", str(package)]) == 2
-    assert "does not exist; create it" in one_error(capsys)
+    assert "does not exist; create it" in one_error()
     assert main([str(wave), "--output", str(tmp_path / "site"), "--runtime", str(tmp_path / "empty")]) == 2
-    assert "holds no package.json" in one_error(capsys)
+    assert "holds no package.json" in one_error()
     assert not (tmp_path / "site").exists()

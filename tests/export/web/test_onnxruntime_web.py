@@ -11,12 +11,6 @@ import pytest
 
 from export.errors import ExportError
 from export.web.onnxruntime_web import NAME, VERSION, find_runtime, open_runtime
-from tests.export.web.web_package import write_package
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    return write_package(tmp_path_factory.mktemp("package"))
 
 
 def test_incomplete_package_is_refused(package, tmp_path):

@@ -11,24 +11,10 @@ from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
 from export.web.build import build_site
 from export.web.onnxruntime_web import find_runtime
-from models.style_file import StyleCard
-from tests.export.small_export import export_style, make_network
-from tests.export.web.browser import Server, open_browser, set_viewport, wait
+from tests.export.web.browser import Server, set_viewport, wait
 from tests.pictures import noise, ramp, write
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-@pytest.fixture(scope="module")
-def wave(tmp_path_factory):
-    path = tmp_path_factory.mktemp("styles") / "wave" / "style.onnx"
-    return export_style(path, make_network(), StyleCard("wave", license="CC0 1.0")).parent
-
-
-@pytest.fixture(scope="module")
-def starry(tmp_path_factory):
-    path = tmp_path_factory.mktemp("styles") / "starry" / "style.onnx"
-    return export_style(path, make_network(seed=1), StyleCard("starry_night", license="CC0 1.0")).parent
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +33,6 @@ def address(site):
     server = Server(site)
     yield server.address
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    with open_browser(tmp_path_factory.mktemp("browser")) as driver:
-        driver.downloads = tmp_path_factory.getbasetemp() / "saved"
-        driver.downloads.mkdir()
-        behavior = {"behavior": "allow", "downloadPath": str(driver.downloads)}
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
-        yield driver
 
 
 def find(driver, identity):
@@ -171,7 +147,7 @@ def test_what_is_no_picture_is_refused_in_one_sentence(page, tmp_path):
     find(page, "file").send_keys(str(tmp_path / "letter.jpg"))
     wait(lambda: state(page) == "error", "the error")
     assert text(page, "error") == (
-        "'letter.jpg' is no picture that this browser can read; choose a JPEG, PNG or WebP file."
+        "'letter.jpg' is not a picture that this browser can read; choose a JPEG, PNG or WebP file."
     )
     paint(page, write(tmp_path / "after.png", ramp()))
     assert not find(page, "error").is_displayed()

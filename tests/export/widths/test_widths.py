@@ -10,8 +10,8 @@ import pytest
 from export.widths.table import compare_widths, main
 from models.network import NetworkConfig
 from models.style_file import StyleCard
+from tests import ROOT
 from tests.export.small_export import export_folder, make_network
-from tests.train.small_run import ROOT
 
 
 @pytest.fixture(scope="module")

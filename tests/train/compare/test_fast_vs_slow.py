@@ -11,8 +11,8 @@ from data.samples import sample_photo
 from data.scenes import draw_scene
 from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
+from tests import ROOT
 from tests.perceptual_weights import write_weights
-from tests.train.small_run import ROOT
 from train.compare.command import main
 from train.compare.measure import Spread, equivalent_iterations, paint_fast, spread, trace
 from train.compare.objective import read_objective
@@ -51,10 +51,12 @@ def test_spread_counts_what_was_never_reached_as_the_end():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Half a minute of training from the kept wave, with the small perceptual network."""
+    """Seconds of training from the narrowest kept wave, with the small perceptual network."""
     pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
     folder = tmp_path_factory.mktemp("trained")
-    flags = ["--config", str(ROOT / "configs" / "demo.yaml"), "--runs", str(folder), "--data.image_size", "96"]
+    flags = ["--config", str(ROOT / "configs" / "demo.yaml"), "--runs", str(folder), "--data.image_size", "64"]
+    flags += ["--config", str(ROOT / "configs" / "widths" / "nano.yaml")]
+    flags += ["--model.start_from", str(ROOT / "models" / "pretrained" / "wave_nano.safetensors")]
     flags += ["--trainer.max_steps", "80", "--trainer.val_check_interval", "80", "--data.workers", "0"]
     flags += ["--model.style", str(DRAWING)]
     assert train(["fit", *flags, "--model.compile", "off"]) == 0
@@ -65,6 +67,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_fast_network_stands_its_ground(trained):
     stylizer = Stylizer(trained / "demo" / "style.onnx")
     objective, origin = read_objective(stylizer)
@@ -73,23 +76,23 @@ def test_fast_network_stands_its_ground(trained):
     losses, untouched = [], []
     for photo in read_photos(trained / "photos", 2, 96).values():
         tensor = to_tensor(photo)
-        picture, seconds = paint_fast(stylizer, photo)
+        picture, _ = paint_fast(stylizer, photo)
         fast = evaluate_picture(loss, tensor, to_tensor(picture))
         losses.append(fast["loss"])
         untouched.append(evaluate_picture(loss, tensor, tensor)["loss"])
-        slow = trace(loss, tensor, make_noise(tuple(tensor.shape), 0), 100, kept=[100])
+        slow = trace(loss, tensor, make_noise(tuple(tensor.shape), 0), 30, kept=[30])
         equivalent = equivalent_iterations(slow.losses["loss"], fast["loss"])
         assert equivalent is None or equivalent > 5
-        assert slow.seconds[100] > 50 * seconds
         assert slow.losses["loss"][-1] < fast["loss"] < slow.losses["loss"][0]
         network, _ = load_style(trained / "demo" / "style.safetensors")
         with torch.no_grad():
             expected = network(tensor).clamp(0, 1)
         assert (to_tensor(picture) - expected).abs().max() <= 0.51 / 255 + 1e-4
-    # Over both photos: measured 0.75. After so short a training one of them alone may lie above its photo.
+    # Over both photos: measured 0.64. After so short a training one of them alone may lie above its photo.
     assert sum(losses) < 0.9 * sum(untouched)
 
 
+@pytest.mark.slow
 def test_report_holds_everything(trained, capsys):
     model = trained / "demo" / "style.onnx"
     (trained / "copy.onnx").write_bytes(model.read_bytes())
@@ -114,20 +117,3 @@ def test_report_holds_everything(trained, capsys):
     assert f"style against 10 iterations from the photo: loss {one['measures']['loss']['median']:.3f} against" in page
     assert main(flags) == 2
     assert "--overwrite" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"), [("--model", "nowhere.onnx"), ("--style", "nowhere.jpg"), ("--photos", "nowhere")]
-)
-def test_missing_files_get_one_sentence(trained, tmp_path, capsys, flag, value):
-    flags = {
-        "--model": str(trained / "demo" / "style.onnx"),
-        "--style": str(DRAWING),
-        "--photos": str(trained / "photos"),
-        "--output": str(tmp_path / "report"),
-        "--other": "vgg16",
-        "--other-weights": str(trained / "vgg16.safetensors"),
-    } | {flag: value}
-    assert main([word for pair in flags.items() for word in pair]) == 2
-    assert "nowhere" in capsys.readouterr().err
-    assert not (tmp_path / "report").exists()

@@ -8,7 +8,6 @@ import torch
 
 from data.images import encode, from_array
 from models.vgg import SMALL_WEIGHTS
-from tests.errors import one_error
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train.distill.evaluate import main, parse
@@ -39,27 +38,26 @@ def pictures(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
+    monkeypatch.setattr("train.distill.pupils.STAGES", (0.5, 1.0))
+    monkeypatch.setattr("train.distill.pupils.HELD_OUT", 4)
     weights = write_weights(pictures / "vgg.safetensors", deepest="relu4_2")
     paintings = [str(pictures / "one.png"), str(pictures / "two.png")]
     flags = ["--perceptual-weights", str(weights), "--photos", str(pictures / "photos"), "--paintings", *paintings]
-    flags += [
-        "--minutes",
-        "0.02",
-        "--image-size",
-        "64",
-        "--batch-size",
-        "2",
-        "--no-compile",
-        "--output",
-        str(pictures / "out"),
-    ]
+    # In three seconds the large network's pupil takes three steps, the small one's six.
+    seconds = {"large": 1.0, "small": 0.5}
+    monkeypatch.setattr("train.distill.pupils.Pupils.time_step", lambda self, kind, painting: seconds[kind])
+    flags += ["--minutes", "0.05", "--image-size", "64", "--batch-size", "2", "--no-compile"]
+    flags += ["--output", str(pictures / "out")]
     assert main(flags) == 0
     report = json.loads((pictures / "out" / "report.json").read_text())
-    assert set(report["pupils"]) == {"large", "small", "small, as many steps"}
-    assert report["pupils"]["small, as many steps"]["steps"] == report["pupils"]["large"]["steps"]
-    assert 0 < report["cost"]["ratio"] < 1
+    steps = {name: found["steps"] for name, found in report["pupils"].items()}
+    assert steps == {"large": 3, "small": 6, "small, as many steps": 3}
+    assert report["cost"]["ratio"] == report["cost"]["small"] / report["cost"]["large"]
+    # Of the first painting the photos and the stages of three pupils, of the other those of one.
+    assert {name: found["pairs"] for name, found in report["rank_correlation"].items()} == {"one": 28, "two": 12}
     assert all(-1 <= found["style"] <= 1 for found in report["rank_correlation"].values())
     assert (pictures / "out" / "pupils.png").is_file()
     assert "times the loss of the large one's after the same time" in capsys.readouterr().out
@@ -71,6 +69,11 @@ def test_evaluating_a_network_against_itself_finds_no_difference(pictures):
     large, small = (pupils.evaluate(kind, painting, pupils.held_out) for kind in ("large", "small"))
     assert rank_correlation(large["style"], small["style"]) == pytest.approx(1)
     assert large["content"].abs().max() == 0
+
+
+def test_steps_are_timed(pictures):
+    pupils = Pupils(("vgg_small", "default"), ("vgg_small", "default"), pictures / "photos", 64, 1, compiled=False)
+    assert pupils.time_step("small", torch.rand(1, 3, 64, 64), rounds=1) > 0
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_evaluating_a_network_against_itself_finds_no_difference(pictures):
         ("--output", "painted", "--overwrite"),
     ],
 )
-def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, capsys, flag, value, sentence):
+def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeypatch, one_error, flag, value, sentence):
     monkeypatch.chdir(pictures)
     monkeypatch.setattr("train.distill.fidelity.measure_cost", None)
     for folder, name in (("earlier", "report.json"), ("painted", "pupils.png")):
@@ -93,7 +96,7 @@ def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeyp
         (pictures / folder / name).write_text("mine")
     flags = {"--photos": "photos", "--paintings": "one.png", "--output": "out", "--size": "64"} | {flag: value}
     assert main([word for pair in flags.items() for word in pair]) == 2
-    assert sentence in one_error(capsys)
+    assert sentence in one_error()
     assert not (pictures / "out").exists()
 
 
@@ -101,10 +104,10 @@ def test_mistake_gets_one_sentence_before_anything_is_measured(pictures, monkeyp
     ("flag", "value"),
     [("--minutes", "0"), ("--minutes", "inf"), ("--minutes", "x"), ("--image-size", "9" * 25), ("--batch-size", "0")],
 )
-def test_number_out_of_range_gets_one_sentence(capsys, flag, value):
+def test_number_out_of_range_gets_one_sentence(one_error, flag, value):
     with pytest.raises(SystemExit):
         main(["--photos", "photos", "--paintings", "one.png", flag, value])
-    assert f"argument {flag}: " in one_error(capsys)
+    assert f"argument {flag}: " in one_error()
 
 
 def test_former_names_of_flags_are_accepted():

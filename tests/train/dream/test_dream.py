@@ -6,15 +6,8 @@ import torch
 
 from data.images import decode, encode, from_array, to_array
 from models.vgg import VGGFeatures
-from tests.errors import one_error
 from tests.pictures import noise
-from tests.train.slow.slow_command import write_photo
 from train.dream.command import main as dream
-
-
-@pytest.fixture
-def photo(tmp_path):
-    return write_photo(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -33,17 +26,17 @@ def photo(tmp_path):
         ["--overwrite", "--output", "{photo}"],
     ],
 )
-def test_dream_refuses_what_cannot_work(photo, capsys, flags):
+def test_dream_refuses_what_cannot_work(photo, one_error, flags):
     fixed = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
     assert dream([*fixed, *(flag.format(photo=photo) for flag in flags)]) == 2
-    assert "--" in one_error(capsys)
+    assert "--" in one_error()
     assert not (photo.parent / "dream.png").exists()
 
 
-def test_dream_refuses_a_photo_that_it_would_have_to_distort(photo, capsys):
+def test_dream_refuses_a_photo_that_it_would_have_to_distort(photo, one_error):
     encode(from_array(noise(5, 64)), photo)
     assert dream(["--content", str(photo), "--output", str(photo.parent / "d.png"), "--perceptual", "vgg_small"]) == 2
-    assert "pixels" in one_error(capsys)
+    assert "pixels" in one_error()
 
 
 def test_dream_raises_the_activations_and_keeps_the_size(photo):

@@ -7,6 +7,7 @@ import torch
 
 from models.style_file import load_style
 from tests.train.small_run import arguments, run
+from train.fit.command import main
 
 
 def weights(folder):
@@ -16,15 +17,14 @@ def weights(folder):
     return torch.cat([value.flatten() for name, value in values if "norm" in name or "weight" in name])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this build of torch has no distributed package")
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
-    one = run(arguments(tmp_path, steps=5, photos=20, name="one", data__batch_size=4))
-    assert one.returncode == 0, one.stderr
+    assert main(arguments(tmp_path, steps=5, photos=20, name="one", data__batch_size=4)) == 0
     two = run(arguments(tmp_path, steps=5, name="two", data__batch_size=2, trainer__strategy="ddp", trainer__devices=2))
     assert two.returncode == 0, two.stderr
     first, second = (weights(tmp_path / "runs" / name) for name in ("one", "two"))
-    other = run(arguments(tmp_path, steps=5, name="other", data__batch_size=2))
-    assert other.returncode == 0, other.stderr
+    assert main(arguments(tmp_path, steps=5, name="other", data__batch_size=2)) == 0
     # Half the batch, without the other process, ends elsewhere: the test can tell.
     assert (first - second).norm() < 0.1 * (first - weights(tmp_path / "runs" / "other")).norm()
     with (tmp_path / "runs" / "two" / "metrics.csv").open(newline="") as file:

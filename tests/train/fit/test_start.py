@@ -5,7 +5,6 @@ import torch
 
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style, save_style
-from tests.errors import one_error
 from tests.train.small_run import arguments
 from train.fit.command import main
 from train.fit.datamodule import PhotoData
@@ -30,11 +29,27 @@ def test_last_means_the_checkpoint_of_the_run_folder(finished):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"trainer.max_steps": 8}, "max_steps"),
+        ({"data.batch_size": 3}, "batch size"),
+        ({"seed_everything": 7}, "seed"),
+        ({"data.held_out": 3}, "photo list"),
+    ],
+)
+def test_resuming_another_plan_is_refused_and_nothing_is_changed(finished, capsys, changed, named):
+    before = snapshot(finished)
+    assert main(arguments(finished, steps=2, ckpt_path="last", **changed)) == 2
+    assert named in capsys.readouterr().err
+    assert snapshot(finished) == before
+
+
 @pytest.mark.parametrize(("word", "name"), [("last", "new"), ("best", "small"), ("hpc", "small")])
-def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, capsys, word, name):
+def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, one_error, word, name):
     before = snapshot(finished)
     assert main(arguments(finished, steps=2, ckpt_path=word, name=name, overwrite="true")) == 2
-    assert "--ckpt_path" in one_error(capsys)
+    assert "--ckpt_path" in one_error()
     assert snapshot(finished) == before
 
 
@@ -49,9 +64,9 @@ def test_validation_takes_the_latest_checkpoint_and_says_so(finished, capsys):
     assert losses[0] == losses[1] != []
 
 
-def test_validation_refuses_random_weights(finished, capsys):
+def test_validation_refuses_random_weights(finished, one_error):
     assert main(["validate", *arguments(finished, steps=2, name="new")[1:]]) == 2
-    assert "--ckpt_path" in one_error(capsys)
+    assert "--ckpt_path" in one_error()
 
 
 def test_validation_takes_the_style_that_a_run_would_start_from(finished, capsys):
@@ -86,16 +101,16 @@ def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path
 @pytest.mark.parametrize(
     "wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}]
 )
-def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, capsys, wrong):
+def test_a_trainer_that_this_machine_cannot_run_is_refused(finished, one_error, wrong):
     assert main(arguments(finished, name="absent", **wrong)) == 2
-    one_error(capsys)
+    one_error()
     assert not (finished / "runs" / "absent").exists()
 
 
-def test_a_runs_folder_that_is_a_file_is_refused(tmp_path, capsys):
+def test_a_runs_folder_that_is_a_file_is_refused(tmp_path, one_error):
     (tmp_path / "runs").write_text("precious")
     assert main(arguments(tmp_path, steps=2)) == 2
-    assert "--runs" in one_error(capsys)
+    assert "--runs" in one_error()
     assert (tmp_path / "runs").read_text() == "precious"
 
 

@@ -1,17 +1,9 @@
 """The slow mode's command, on a small photo with the small network."""
 
-from data.images import encode, from_array
-from tests.pictures import ramp
-from tests.train.small_run import ROOT
+from tests import ROOT
 from train.slow.command import main
 
 DRAWING = ROOT / "data" / "styles" / "stained_glass.jpg"
-
-
-def write_photo(folder):
-    """Write a photo of 64 x 48 pixels."""
-    encode(from_array(ramp(64, 48)), folder / "photo.png")
-    return folder / "photo.png"
 
 
 def slow(photo, name="out.png", **options):

@@ -4,18 +4,12 @@ import json
 
 import pytest
 
-from tests.errors import one_error
-from tests.train.slow.slow_command import DRAWING, write_photo
+from tests.train.slow.slow_command import DRAWING
 from train.slow.benchmark import main as slow_bench
 
 
-@pytest.fixture
-def photo(tmp_path):
-    return write_photo(tmp_path)
-
-
 def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
-    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "2"]
+    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "0.8"]
     assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
     figures = json.loads((photo.parent / "bench.json").read_text())
     for name in ("L-BFGS", "coarse to fine"):
@@ -36,10 +30,10 @@ def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
         ["--output", "/"],
     ],
 )
-def test_benchmark_refuses_what_cannot_work_before_measuring(photo, capsys, monkeypatch, flags):
+def test_benchmark_refuses_what_cannot_work_before_measuring(photo, one_error, monkeypatch, flags):
     monkeypatch.setattr("train.slow.run.optimize", None)
     assert slow_bench(["--content", str(photo), "--style", str(DRAWING), "--perceptual", "vgg_small", *flags]) == 2
-    said = one_error(capsys)
+    said = one_error()
     assert flags[0] in said or flags[1] in said
 
 
@@ -52,8 +46,8 @@ def test_ctrl_c_while_loading_is_one_sentence(photo, capsys, monkeypatch):
     assert capsys.readouterr().err == "stopped: no figures were written\n"
 
 
-def test_earlier_figures_are_kept(photo, capsys):
+def test_earlier_figures_are_kept(photo, one_error):
     (photo.parent / "bench.json").write_text("mine")
     flags = ["--content", str(photo), "--style", str(DRAWING), "--output", str(photo.parent / "bench.json")]
     assert slow_bench(flags) == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()

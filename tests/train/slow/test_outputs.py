@@ -4,16 +4,10 @@ import errno
 
 import pytest
 
-from tests.errors import one_error
-from tests.train.slow.slow_command import slow, write_photo
+from tests.train.slow.slow_command import slow
 from train.dream.command import main as dream
 from train.errors import TrainError
 from train.slow.outputs import SlowFiles, require_output
-
-
-@pytest.fixture
-def photo(tmp_path):
-    return write_photo(tmp_path)
 
 
 def test_files_share_the_pictures_stem(tmp_path):
@@ -38,23 +32,23 @@ def test_another_name_of_a_picture_that_is_read_is_recognized(tmp_path):
         require_output(tmp_path / "link.png", [tmp_path / "photo.png"], overwrite=True)
 
 
-def test_an_earlier_picture_is_not_overwritten(photo, capsys):
+def test_an_earlier_picture_is_not_overwritten(photo, one_error):
     (photo.parent / "out.png").write_text("precious")
     assert slow(photo) == 2
-    assert "--overwrite" in one_error(capsys)
+    assert "--overwrite" in one_error()
     assert (photo.parent / "out.png").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["out.gif", "out-curve.csv", "out-curve.png", "out-steps/00001.png", "out-steps"])
-def test_nothing_beside_the_picture_is_overwritten(photo, capsys, name):
+def test_nothing_beside_the_picture_is_overwritten(photo, one_error, name):
     (photo.parent / name).parent.mkdir(exist_ok=True)
     (photo.parent / name).write_text("precious")
     assert slow(photo) == 2
-    assert name in one_error(capsys)
+    assert name in one_error()
     assert (photo.parent / name).read_text() == "precious"
 
 
-def test_pictures_that_are_read_are_never_replaced(photo, capsys):
+def test_pictures_that_are_read_are_never_replaced(photo, one_error):
     (photo.parent / "out.gif").write_bytes(photo.read_bytes())
     (photo.parent / "out-steps").mkdir()
     (photo.parent / "out-steps" / "00300.png").write_bytes(photo.read_bytes())
@@ -65,7 +59,7 @@ def test_pictures_that_are_read_are_never_replaced(photo, capsys):
         {"start": photo.parent / "out-steps" / "00300.png"},
     ):
         assert slow(photo, overwrite="true", **options) == 2
-        assert "is also an input" in one_error(capsys)
+        assert "is also an input" in one_error()
     assert not (photo.parent / "out.png").exists()
 
 
@@ -84,7 +78,7 @@ def test_overwriting_removes_earlier_intermediate_pictures_and_nothing_else(phot
     "output", ["photo.png/s.png", "/proc/nope/s.png", "/proc/s.png", "folder.png", "a" * 300 + ".png"]
 )
 @pytest.mark.parametrize("command", ["slow", "dream"])
-def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, monkeypatch, command, output):
+def test_place_that_cannot_be_written_is_refused_before_the_work(photo, one_error, monkeypatch, command, output):
     monkeypatch.setattr("train.slow.run.Task", None)
     monkeypatch.setattr("train.dream.ascent.VGGFeatures", None)
     (photo.parent / "folder.png").mkdir()
@@ -93,7 +87,7 @@ def test_place_that_cannot_be_written_is_refused_before_the_work(photo, capsys, 
         assert slow(photo, output=place, overwrite="true") == 2
     else:
         assert dream(["--content", str(photo), "--output", str(place), "--overwrite"]) == 2
-    assert "--output" in one_error(capsys)
+    assert "--output" in one_error()
 
 
 def test_full_disk_is_one_sentence_that_names_the_file(photo, capsys, monkeypatch):

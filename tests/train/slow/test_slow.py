@@ -17,10 +17,9 @@ import yaml
 from data.images import decode, encode, from_array, to_array
 from data.samples import sample_photo
 from models.vgg import VGGFeatures
-from tests.errors import one_error
+from tests import ROOT
 from tests.pictures import noise
-from tests.train.slow.slow_command import DRAWING, slow, write_photo
-from tests.train.small_run import ROOT
+from tests.train.slow.slow_command import DRAWING, slow
 from train.dream.command import main as dream
 from train.slow.benchmark import main as slow_bench
 from train.slow.command import main
@@ -28,11 +27,6 @@ from train.slow.record import Record
 from train.slow.task import LUMINANCE, match_luminance, to_luminance
 
 CONFIGS = sorted((ROOT / "configs" / "slow").glob("*.yaml"))
-
-
-@pytest.fixture
-def photo(tmp_path):
-    return write_photo(tmp_path)
 
 
 def read_losses(path):
@@ -152,15 +146,13 @@ def test_early_stopping_ends_a_run(photo):
     assert len(read_losses(photo.parent / "out-curve.csv")) < 300
 
 
-@pytest.mark.skipif("ONESTROKE_VGG19" not in os.environ, reason="set ONESTROKE_VGG19 to a file of real VGG-19 weights")
-def test_average_pooling_keeps_the_size_of_activations():
+def test_average_pooling_keeps_the_size_of_activations(real_vgg19):
     pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
     photo = to_array(decode(sample_photo("chelsea")))[50:274, 100:324].astype(np.float32) / 255
     picture = torch.from_numpy(photo).permute(2, 0, 1)[None]
     layers = ["relu2_1", "relu3_1", "relu4_1"]
     largest, average = (
-        VGGFeatures("vgg19", layers, os.environ["ONESTROKE_VGG19"], pooling=kind)(picture, layers)
-        for kind in ("max", "average")
+        VGGFeatures("vgg19", layers, str(real_vgg19), pooling=kind)(picture, layers) for kind in ("max", "average")
     )
     for layer in layers:
         ratio = average[layer].square().mean().sqrt() / largest[layer].square().mean().sqrt()
@@ -213,10 +205,10 @@ def test_wrong_input_gets_one_sentence(photo, capsys, options, named):
     assert not (photo.parent / "out.png").exists()
 
 
-def test_photo_too_small_for_the_layers_gets_one_sentence(photo, capsys):
+def test_photo_too_small_for_the_layers_gets_one_sentence(photo, one_error):
     encode(from_array(noise(5, 5)), photo)
     assert slow(photo) == 2
-    assert "5 x 5 pixels" in one_error(capsys)
+    assert "5 x 5 pixels" in one_error()
 
 
 @pytest.mark.parametrize(("command", "name"), [(main, "slow"), (dream, "dream"), (slow_bench, "slow.benchmark")])
@@ -226,6 +218,7 @@ def test_help_ends_in_a_line_to_copy(capsys, command, name):
     assert f"\n  python -m train.{name} --content photo.jpg " in capsys.readouterr().out.split("example")[-1]
 
 
+@pytest.mark.slow
 def test_control_c_keeps_the_picture_so_far(photo):
     flags = ["--content", photo, "--style", DRAWING, "--output", photo.parent / "out.png", "--size", "64"]
     flags += ["--iterations", "100000", "--perceptual", "vgg_small", "--save-every", "1"]
@@ -247,11 +240,11 @@ def test_control_c_keeps_the_picture_so_far(photo):
     assert len(read_losses(photo.parent / "out-curve.csv")) >= 2
 
 
-def test_no_arguments_get_one_sentence_with_an_example(capsys):
+def test_no_arguments_get_one_sentence_with_an_example(one_error):
     for command, name in ((main, "slow"), (dream, "dream")):
         with pytest.raises(SystemExit):
             command([])
-        assert f"for example: python -m train.{name} --content photo.jpg" in one_error(capsys)
+        assert f"for example: python -m train.{name} --content photo.jpg" in one_error()
 
 
 @pytest.mark.parametrize("stage", ["loading", "writing"])

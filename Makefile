@@ -8,6 +8,9 @@ INSTALLED := .venv/.installed
 VGG19 ?= $(ONESTROKE_VGG19)
 PHOTOS ?= $(ONESTROKE_PHOTOS)
 
+# Processes that run tests; each needs up to 2 GB.
+WORKERS ?= 2
+
 .DELETE_ON_ERROR:
 .PHONY: help demo check test lint styles wheel bench slow-bench fidelity clean
 
@@ -18,11 +21,14 @@ demo: $(INSTALLED)  ## train a style, export it, repaint a photo; your own with 
 	$(PY) -m train.demo $(if $(STYLE),--style "$(STYLE)") $(if $(filter-out file,$(origin PHOTOS)),--photos "$(PHOTOS)") \
 	  $(if $(PHOTO),--photo "$(PHOTO)") $(if $(AGAIN),--again)
 
-check: lint  ## style, types, layers, and the fast tests; WORKERS=N sets how many processes
-	$(PY) -m pytest -m "not slow and not browser" -n $(or $(WORKERS),auto) --dist loadfile
+# One thread each: tests are too small to gain from more, and processes with more would wait for one another.
+TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -rs -n $(WORKERS) --dist loadfile
 
-test: lint  ## style, types, layers, and all tests; WORKERS=N sets how many processes (default: one after the other)
-	$(PY) -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile)
+check: lint  ## style, types, layers, and the fast tests; WORKERS=N sets how many processes (default: 2)
+	$(TESTS) -m "not slow and not browser and not weights"
+
+test: lint  ## style, types, layers, and all tests; WORKERS=N sets how many processes (default: 2)
+	$(TESTS)
 
 lint: $(INSTALLED)  ## style, types and layers alone
 	$(PY) -m ruff check .

@@ -60,8 +60,8 @@ def test_a_folder_with_a_picture_ending_is_a_folder(tmp_path: Path):
     assert list_images(tmp_path) == [tmp_path / "album.jpg" / "x.png"]
 
 
-def test_twenty_thousand_photos_are_listed_in_order(tmp_path: Path):
-    names = [f"{i % 7}/{i:06}.jpg" for i in range(20_000)]
+def test_photos_of_many_folders_are_listed_in_order(tmp_path: Path):
+    names = [f"{i % 7}/{i:06}.jpg" for i in range(2000)]
     for folder in range(7):
         (tmp_path / str(folder)).mkdir()
     for name in names:

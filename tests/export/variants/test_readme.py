@@ -64,6 +64,7 @@ def read_python_lines(folder):
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, indirect=True)
 def test_python_lines_serve_every_file(folder, tmp_path):
     lines = read_python_lines(folder)

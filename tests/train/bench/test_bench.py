@@ -17,6 +17,7 @@ def weights(tmp_path_factory):
     return str(random_weights(tmp_path_factory.mktemp("bench") / "random.pth"))
 
 
+@pytest.mark.slow
 def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False)

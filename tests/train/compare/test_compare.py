@@ -211,7 +211,7 @@ def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            assert compare(given, tmp_path / str(threads), count=1) == 0
+            assert compare(given, tmp_path / str(threads), count=1, iterations=1) == 0
             assert json.loads((tmp_path / str(threads) / "report.json").read_text())["setting"]["threads"] == threads
     finally:
         torch.set_num_threads(before)

@@ -1,7 +1,6 @@
 """The demo trains, exports and repaints with nothing but what the repository and scikit-image hold."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -18,7 +17,10 @@ from train.fit.datamodule import PhotoData
 
 pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
 
-QUICK = ["--steps", "2", "--", "--data.image_size", "64", "--data.workers", "0", "--trainer.accelerator", "cpu"]
+FLAGS = ["--data.image_size", "64", "--data.workers", "0", "--trainer.accelerator", "cpu"]
+DEFAULT = ["--steps", "2", "--", *FLAGS]
+NANO = ROOT / "models" / "pretrained" / "wave_nano.safetensors"
+QUICK = [*DEFAULT, "--model.start_from", str(NANO), "--model.network.width", "8", "--model.style_size", "96"]
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,15 @@ def demo(tmp_path_factory):
     return folder
 
 
-def test_demo_trains_exports_and_shows_before_and_after(demo):
-    run = demo / "flowing_strokes"
+@pytest.mark.slow
+def test_demo_trains_exports_and_shows_before_and_after(tmp_path):
+    assert main(["--output", str(tmp_path), *DEFAULT]) == 0
+    run = tmp_path / "flowing_strokes"
     _, card = load_style(run / "style.safetensors")
     assert card.steps == 2
     assert card.perceptual_source.startswith("vgg_small from vgg_small.safetensors, sha256")
     assert (run / "style.onnx").is_file()
-    sheet, painted = decode(demo / "before-after.png"), decode(demo / "painted.jpg")
+    sheet, painted = decode(tmp_path / "before-after.png"), decode(tmp_path / "painted.jpg")
     assert painted.size == (451, 300)
     assert sheet.width > 2 * painted.width
 
@@ -42,9 +46,7 @@ def test_demo_trains_exports_and_shows_before_and_after(demo):
 def test_demo_run_again_does_not_train_again(demo, capsys):
     weights = demo / "flowing_strokes" / "style.safetensors"
     before = weights.stat().st_mtime_ns
-    start = time.perf_counter()
     assert main(["--output", str(demo), *QUICK]) == 0
-    assert time.perf_counter() - start < 60
     assert weights.stat().st_mtime_ns == before
     assert "trained already" in capsys.readouterr().out
 

@@ -38,6 +38,7 @@ def pictures(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     monkeypatch.setattr("train.distill.fidelity.SIDE_STEPS", 2)
     monkeypatch.setattr("train.distill.pupils.STAGES", (0.5, 1.0))

@@ -88,21 +88,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(reference):
     assert_same_end(reference, "stopped")
 
 
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"trainer.max_steps": STEPS + 8}, "max_steps"),
-        ({"data.batch_size": 3}, "batch size"),
-        ({"seed_everything": 7}, "seed"),
-        ({"data.held_out": 3}, "photo list"),
-    ],
-)
-def test_resuming_another_plan_is_refused(reference, capsys, changed, named):
-    options = {"steps": STEPS, "name": "whole", "ckpt_path": reference / "runs" / "whole" / "last.ckpt"}
-    assert main(arguments(reference, **options, **changed)) == 2
-    assert named in capsys.readouterr().err
-
-
 def test_a_failed_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"random_state": torch.zeros(1)}, path)

@@ -28,6 +28,22 @@ def test_last_means_the_checkpoint_of_the_run_folder(finished):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"trainer.max_steps": 8}, "max_steps"),
+        ({"data.batch_size": 3}, "batch size"),
+        ({"seed_everything": 7}, "seed"),
+        ({"data.held_out": 3}, "photo list"),
+    ],
+)
+def test_resuming_another_plan_is_refused_and_nothing_is_changed(finished, capsys, changed, named):
+    before = snapshot(finished)
+    assert main(arguments(finished, steps=2, ckpt_path="last", **changed)) == 2
+    assert named in capsys.readouterr().err
+    assert snapshot(finished) == before
+
+
 @pytest.mark.parametrize(("word", "name"), [("last", "new"), ("best", "small"), ("hpc", "small")])
 def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, one_error, word, name):
     before = snapshot(finished)

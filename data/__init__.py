@@ -1,1 +1,1 @@
-"""Pictures come in: decoding, cropping and batching of photos."""
+"""Pictures come in: files, decoding, cropping and batching of photos, drawn scenes and styles."""

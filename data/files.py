@@ -14,11 +14,11 @@ class OutputError(OSError):
 
 
 def make_folder(folder: Path, flag: str = "--output") -> None:
-    """Create a folder and try to write a file into it, so that no work is done for a folder that takes none.
+    """Create a folder and try to write a file into it, so that no work is done for a folder that cannot be written to.
 
     Args:
         folder: The folder; its parents are created, too.
-        flag: What names it on the command line.
+        flag: The flag that names it on the command line.
 
     Raises:
         OutputError: If there is a file of that name, or the folder cannot be created or written to.
@@ -39,12 +39,12 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
 
 
 def require_absent(paths: Iterable[Path], overwrite: bool, flag: str = "--output") -> None:
-    """Refuse to write over what is there.
+    """Refuse to overwrite existing files.
 
     Args:
         paths: The files that will be written.
         overwrite: Whether they may be replaced.
-        flag: What names them, or their folder, on the command line.
+        flag: The flag that names them, or their folder, on the command line.
 
     Raises:
         OutputError: Naming the first that exists.
@@ -59,7 +59,7 @@ def stage_file(path: Path) -> Iterator[Path]:
     """Offer a temporary name beside a path; what the block wrote there takes the path when it ends.
 
     Args:
-        path: Where to; an existing file is replaced, and kept if anything fails.
+        path: The file to write; an existing one is replaced, and kept if anything fails.
 
     Yields:
         The temporary name; nothing of that name is left, whatever happens.
@@ -84,7 +84,7 @@ def stage_folder(output: Path) -> Iterator[Path]:
     """Create an empty folder beside a path; with what the block wrote into it, it takes the path when the block ends.
 
     Args:
-        output: Where to; an existing folder is replaced, and kept if anything fails.
+        output: The folder to write; an existing one is replaced, and kept if anything fails.
 
     Yields:
         The folder; it is removed if anything fails.
@@ -108,8 +108,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name beside it and rename it.
 
     Args:
-        path: Where to; an existing file is replaced, and kept if anything fails.
-        content: What it holds; text becomes UTF-8.
+        path: The file to write; an existing one is replaced, and kept if anything fails.
+        content: Its content; text becomes UTF-8.
 
     Raises:
         OutputError: If it cannot be written.

@@ -1,7 +1,8 @@
 """Picture files in and out: decoding, encoding, scaling, and arrays of bytes; knows Pillow and NumPy, never torch.
 
-A decoded picture is upright 8-bit RGB whatever the file held. Embedded color profiles are ignored: every file is taken
-for sRGB, as the photos are that perceptual networks were trained with. Metadata, a phone's position say, is dropped.
+A decoded picture is upright 8-bit RGB whatever the file held. Embedded color profiles are ignored: every file is read
+as sRGB, as were the photos that perceptual networks were trained with. Metadata, such as a phone's position, is
+dropped.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def list_images(folder: Path, remedy: str = "name a folder of JPEG or PNG files"
             with os.scandir(folder / inside) as entries:
                 visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
             for entry in visible:
-                # Unlike an entry, a path answers no for a link that leads nowhere or to itself.
+                # Path.is_dir() is False for a link to nowhere or to itself, where an entry's is_dir() may raise.
                 target = Path(entry.path) if entry.is_symlink() else entry
                 if target.is_dir():
                     (pending.append if entry.is_symlink() else pending.appendleft)(f"{inside}{entry.name}/")
@@ -97,15 +98,15 @@ def decode(
     Args:
         path: A JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file, whatever its name ends in.
         keep_alpha: Keep transparency in place of laying the picture on white.
-        at_least: Pixels of the short side that suffice; larger pictures are reduced by a whole factor, JPEGs in a
-            fraction of the time.
-        max_pixels: Files that announce more are refused before decoding.
+        at_least: Short side in pixels that suffices; larger pictures are reduced by an integer factor, which decodes
+            JPEGs in a fraction of the time.
+        max_pixels: Files whose headers state more are refused before decoding.
 
     Returns:
         An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent.
 
     Raises:
-        ImageError: If the file is absent, too large, broken, or no picture.
+        ImageError: If the file is absent, too large, broken, or not a picture.
     """
     try:
         kind = "" if path.is_file() else "is a folder or a pipe" if path.exists() else "does not exist"
@@ -124,7 +125,7 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
 
     Args:
         image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
-        path: Where to, in the format of its ending; an existing file is replaced.
+        path: The file to write, in the format of its ending; an existing one is replaced.
         quality: Of JPEG, whose colors keep their full resolution, and of WebP; 1 to 100.
 
     Raises:
@@ -147,17 +148,17 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
 
 
 def check_writable_format(path: Path) -> str:
-    """Name the format that a path's ending stands for, ``"JPEG"`` say; ImageError if it cannot be written."""
+    """Return the format of a path's ending, such as ``"JPEG"``; ImageError if it cannot be written."""
     if path.suffix.lower() not in _WRITABLE:
         raise ImageError(f"picture '{path}' cannot be written; let its name end in one of {', '.join(_WRITABLE)}")
     return _WRITABLE[path.suffix.lower()]
 
 
 def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
-    """Turn any mode into RGB laid on white, or into RGBA if ``keep_alpha`` is set and a pixel is transparent.
+    """Convert any mode to RGB laid on white, or into RGBA if ``keep_alpha`` is set and a pixel is transparent.
 
-    Gray of 16 bits has white at 65535, and so has mode I. Mode F has it at the first of 1, 255 and 65535 that no pixel
-    exceeds, for files of all three kinds exist and none says which it is.
+    In 16-bit gray and in mode I, white is 65535. In mode F it is the first of 1, 255 and 65535 that no pixel exceeds,
+    because files of all three kinds exist and do not say which they are.
 
     Raises:
         ValueError: If gray values exceed 65535 or are not a number.
@@ -210,7 +211,7 @@ def from_planes(planes: NDArray[np.floating[Any]]) -> Picture:
 
 
 def round_to_bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Round values of any shape to the nearest byte, those outside 0 to 255 to its ends; ValueError on a NaN."""
+    """Round values of any shape to the nearest byte, clamped to 0 to 255; ValueError on a NaN."""
     if np.isnan(values).any():
         raise ValueError("a pixel's value is not a number; what computed it overflowed")
     rounded: NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
@@ -273,7 +274,7 @@ def _load(file: BufferedReader, keep_alpha: bool, at_least: int | None, max_pixe
         image.draft(None, (at_least, at_least))
     with _without_pillow_limit() if pixels > _LARGE else contextlib.nullcontext():
         image.load()
-    # Broken metadata is no reason to refuse sound pixels.
+    # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     picture = as_rgb(image, keep_alpha)

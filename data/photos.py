@@ -26,9 +26,6 @@ MAX_FAILURES = 20
 """Unreadable photos in a row that end a run: so many mean a wrong folder or a disk that was removed."""
 
 CROP_SCALE = (0.4, 1.0)
-"""Default smallest and largest share of a photo's area that a random crop covers, before it is scaled."""
-
-CROP_SCALE = (0.4, 1.0)
 """Smallest and largest share of a photo's area that a random crop covers, wherever photos are trained on."""
 
 ASPECT_RATIOS = (3 / 4, 4 / 3)
@@ -89,7 +86,7 @@ def hold_out(paths: Sequence[Path], count: int, root: Path) -> tuple[list[Path],
 
 
 def fingerprint(paths: Sequence[Path], root: Path) -> str:
-    """Sum up a list of photos, by name below ``root`` and in order, as 16 hexadecimal digits."""
+    """Return 16 hexadecimal digits that identify a list of photos by their names below ``root`` and their order."""
     return hashlib.blake2b(b"\0".join(_name_below(path, root) for path in paths), digest_size=8).hexdigest()
 
 
@@ -102,7 +99,7 @@ class PhotoStream(Dataset[Sample]):
     Args:
         paths: Photos, in an order that does not change between runs.
         size: Side of the square crops in pixels.
-        seed: What orders and crops are drawn from.
+        seed: Seed of the order and the crops.
         crop_scale: Smallest and largest share of a photo's area that a crop covers.
         flip: Mirror half of the crops left to right.
 
@@ -134,14 +131,14 @@ class PhotoStream(Dataset[Sample]):
         )
 
     def __len__(self) -> int:
-        """Count the samples of one epoch; numbers go on beyond it."""
+        """Return the number of samples of one epoch; their numbers continue beyond it."""
         return len(self._paths)
 
     def __getitem__(self, n: int) -> Sample:
         """Read sample ``n``, counted from the start of the run.
 
         Raises:
-            ImageError: If ``MAX_FAILURES`` photos in a row, or all there are, cannot be read.
+            ImageError: If ``MAX_FAILURES`` photos in a row, or all of them, cannot be read.
         """
         epoch, position = divmod(n, len(self))
         failures: list[tuple[str, str]] = []
@@ -195,7 +192,7 @@ class HeldOutPhotos(Dataset[Sample]):
             raise ImageError(f"none of {len(paths)} held-out photos can be used{reason}")
 
     def __len__(self) -> int:
-        """Count the photos."""
+        """Return the number of photos."""
         return len(self._photos)
 
     def __getitem__(self, index: int) -> Sample:
@@ -230,7 +227,7 @@ class StepSampler(Sampler[list[int]]):
             yield list(range(first, first + self.batch_size))
 
     def __len__(self) -> int:
-        """Count the steps of the whole run; the trainer knows by itself how many of them it has taken."""
+        """Return the number of steps of the whole run; the trainer itself counts those that are taken."""
         return self.steps
 
 

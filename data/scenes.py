@@ -105,14 +105,14 @@ class SceneStream(Dataset[Sample]):
 
     Args:
         size: Side of the scenes in pixels.
-        seed: What they are drawn from.
+        seed: Seed of the drawings.
     """
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._seed = size, seed
 
     def __getitem__(self, n: int) -> Sample:
-        """Draw scene ``n``; it never fails."""
+        """Draw scene ``n``."""
         scene = draw_scene(self._size, mix_seed("scene", self._seed, n))
         return Sample(torch.from_numpy(scene).permute(2, 0, 1), ())
 
@@ -124,7 +124,7 @@ class MixedStream(Dataset[Sample]):
         photos: Samples by number.
         scenes: Samples by number.
         scene_share: Share of the samples that are scenes, 0 to 1.
-        seed: What the choice is drawn from.
+        seed: Seed of the choice.
     """
 
     def __init__(self, photos: Dataset[Sample], scenes: SceneStream, scene_share: float, seed: int) -> None:

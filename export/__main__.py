@@ -23,7 +23,7 @@ commands of this folder:
   python -m export.styles      list the styles that are ready to use
   python -m export.benchmark   measure latency, peak memory and load time of exported files
   python -m export.web         build a web page that repaints photos and the camera's picture in the browser
-  python -m export.widths      set folders of variants side by side, to choose a width
+  python -m export.widths      compare folders of variants, to choose a width
 """
 
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(options: argparse.Namespace, output: Path) -> None:
     form = choose_form(options.target, options.size, options.plain)
-    # Here, so that --help does not wait for torch.
+    # Imported here, so that --help does not wait for torch.
     from export.graph.convert import convert
     from export.variants.export import Request, export_variants
 
@@ -98,14 +98,14 @@ def _parser() -> CommandParser:
         help="photos to test the variants on and to calibrate int8 with (default: scikit-image's samples)",
     )
     parser.add_argument(
-        "--size", type=_size, metavar="WxH", help="fix the shape, as phones' delegates want it: 512x512"
+        "--size", type=_size, metavar="WxH", help="fix the shape, as delegates on phones require: 512x512"
     )
     parser.add_argument(
-        "--target", choices=TARGETS, help="write pads and norms that this delegate takes (default: cpu)"
+        "--target", choices=TARGETS, help="write padding and norms in operators of this delegate (default: cpu)"
     )
     parser.add_argument("--ort", action="store_true", help="convert the variants to ORT format for reduced builds, too")
     parser.add_argument(
-        "--plain", action="store_true", help="write the textbook's graph, which takes more time and memory"
+        "--plain", action="store_true", help="write the graph without rewrites, which takes more time and memory"
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""What an exported file promises, and the seal that shows whether its bytes are still those that were exported.
+"""What an exported file promises, and its seal: a checksum that shows whether the file was changed since its export.
 
 Both the exporter and the runtime read this module, so it needs nothing but the standard library.
 """
@@ -27,7 +27,7 @@ FILES = {
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = "onestroke-variants-1"
-"""Value of a manifest's ``format``: what tells our folders of variants from others."""
+"""Value of a manifest's ``format``, which identifies a folder of variants."""
 
 INPUT = "image"
 OUTPUT = "stylized"
@@ -47,7 +47,7 @@ CONTRACT: dict[str, Any] = {
     "range": [0, 255],
     "smallest_side": SMALLEST_SIDE,
 }
-"""Input and output are alike in everything: names apart, each field holds for both."""
+"""Apart from the two names, each field holds for both input and output."""
 
 PREFIX = "onestroke."
 """What every key of ours in an ONNX file's metadata starts with."""
@@ -87,7 +87,7 @@ def contract_json(precision: str = "float32", size: tuple[int, int] | None = Non
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read what a folder of variants says of itself; None if it holds no manifest of ours."""
+    """Read the manifest of a folder of variants; None if the folder holds no manifest of this program."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def seal(content: bytes) -> bytes:
     """Write the digest of everything before it into an ONNX file's last metadata entry.
 
-    The seal shows accidents and careless edits; it is not a signature, since whoever edits on purpose can seal again.
+    The seal shows accidents and careless edits; it is not a signature, since a deliberate edit can be sealed again.
 
     Args:
         content: A serialized model whose last metadata entry is ``onestroke.sha256`` with 64 characters of any value.
@@ -118,10 +118,10 @@ def seal(content: bytes) -> bytes:
 
 
 def has_seal(content: bytes) -> bool:
-    """Tell whether an ONNX file ends with a seal, be it right or wrong."""
+    """Return whether an ONNX file ends with a seal, valid or not."""
     return content[:-SEAL_LENGTH].endswith(_SEAL_OPENING)
 
 
 def is_intact(content: bytes) -> bool:
-    """Tell whether an ONNX file ends with a seal that fits its bytes."""
+    """Return whether an ONNX file ends with a valid seal."""
     return has_seal(content) and seal(content) == content

@@ -1,4 +1,4 @@
-"""What the exporter, the runtime and the page refuse; standard library only."""
+"""Errors of the exporter, the runtime and the web page; standard library only."""
 
 
 class ExportError(ValueError):

@@ -1,4 +1,4 @@
-"""What files of weights are refused with; standard library only."""
+"""The error of files of weights; standard library only."""
 
 
 class ModelFileError(ValueError):

@@ -1,11 +1,11 @@
-"""Layers of the style network, written so that the channels-last layout survives every one of them.
+"""Layers of the style network, all of which keep the channels-last memory layout.
 
 ``nn.ReflectionPad2d`` and ``nn.InstanceNorm2d`` return contiguous tensors, and the copies back and forth cost half of
 the training step. Here pads are slices and concatenations, and the norm is a ``var_mean``; both keep the layout that
 they are given and both can be fused by ``torch.compile``.
 
-Every layer has one weight in the textbook's shape. Two of them compute with a rearranged copy of it that gives the same
-picture for fewer multiplications; an exported graph can be rearranged alike.
+Every layer has one weight in the usual shape. Two of them compute with a rearranged copy of it that gives the same
+picture with fewer multiplications; an exported graph can be rearranged in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PaddingMode = Literal["reflect", "replicate", "zero"]
 
 
 def pad(features: Tensor, before: int, after: int, mode: PaddingMode) -> Tensor:
-    """Continue a picture beyond its borders.
+    """Pad a picture on all sides.
 
     Args:
         features: Shape (B, C, H, W).
@@ -40,7 +40,7 @@ def pad(features: Tensor, before: int, after: int, mode: PaddingMode) -> Tensor:
             head = [features.narrow(dim, 1, before).flip(dim)]
             tail = [features.narrow(dim, length - 1 - after, after).flip(dim)]
         else:
-            # Not repeat(), which would return contiguous borders and drag the whole out of channels_last.
+            # Not repeat(), which would return contiguous borders and take the result out of channels_last.
             head = [features.narrow(dim, 0, 1)] * before
             tail = [features.narrow(dim, length - 1, 1)] * after
         features = torch.cat([*head, features, *tail], dim)
@@ -53,7 +53,7 @@ def crop_to(features: Tensor, height: int, width: int) -> Tensor:
 
 
 class Conv(nn.Module):
-    """A convolution that continues the picture beyond its border, so that stride 1 keeps the size.
+    """A padded convolution: stride 1 keeps the size.
 
     Args:
         in_channels: Channels of the input.
@@ -91,7 +91,9 @@ class Conv(nn.Module):
 class InstanceNorm(nn.Module):
     """Give every channel of every picture mean 0 and variance 1, then an affine map (Ulyanov et al. 2016, eq. 5).
 
-    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``.
+    Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``. In
+    ``torch.func.functional_call`` scale and shift may have the shape (B, C) in place of (C,): each picture of a batch
+    then has its own (``models.start``).
     """
 
     eps = 1e-5
@@ -104,8 +106,8 @@ class InstanceNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, layout and precision."""
         variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
-        shift = self.bias[:, None, None] - mean * scale
+        scale = torch.rsqrt(variance + self.eps) * self.weight[..., None, None]
+        shift = self.bias[..., None, None] - mean * scale
         return (features.float() * scale + shift).to(features.dtype)
 
 
@@ -135,8 +137,8 @@ class UpsampledConv(Conv):
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         padding: How borders are continued.
-        shuffle: Learn the four output pixels apart (Shi et al. 2016); starts out as nearest-neighbor does
-            (Aitken et al. 2017), so that no checkerboard stands at the beginning.
+        shuffle: Learn the four output pixels separately (Shi et al. 2016); they are initialized as nearest-neighbor
+            (Aitken et al. 2017), so that training starts without a checkerboard.
     """
 
     def __init__(self, in_channels: int, out_channels: int, padding: PaddingMode, shuffle: bool = False) -> None:

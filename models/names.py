@@ -1,4 +1,4 @@
-"""Names and defaults of the losses, free of torch, so that a command's help and its configuration load at once."""
+"""Names and defaults of the losses; imports no torch, so that the commands' --help is fast."""
 
 from __future__ import annotations
 

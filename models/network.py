@@ -17,11 +17,11 @@ from models.layers import Conv, InstanceNorm, PaddingMode, PhasedConv, Upsampled
 Upsampling = Literal["nearest", "pixel_shuffle"]
 
 SMALLEST_SIDE = 16
-"""Shortest side of a picture, in pixels, that every padding mode can serve."""
+"""Shortest side of a picture, in pixels, that every padding mode supports."""
 
 CELL = 4
-"""Side in pixels of the cells that the network works in, its total stride; a picture of another size is continued to
-whole cells inside, and cropped at the end."""
+"""Side in pixels of the cells that the network works in, its total stride; a picture of another size is padded to whole
+cells inside, and cropped at the end."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class NetworkConfig:
     Args:
         width: Channels after the first convolution; 32 is Johnson's, 16 and 8 serve small devices.
         residual_blocks: Number of residual blocks at a quarter of the resolution.
-        padding: How borders are continued: ``reflect``, ``replicate`` or ``zero``.
+        padding: How borders are padded: ``reflect``, ``replicate`` or ``zero``.
         upsampling: ``nearest`` (nearest-neighbor, then 3x3 convolution) or ``pixel_shuffle`` (3x3 convolution to four
             times the channels, then depth to space).
 
@@ -108,7 +108,7 @@ class StyleNetwork(nn.Module):
 
         Returns:
             Stylized pictures, RGB, shape (B, 3, H, W), float32, in [-0.1, 1.1]: the range is a little wider than
-            [0, 1] so that black and white are reached; whoever shows or stores them clamps.
+            [0, 1] so that black and white are reached; clamp it to show or store it.
 
         Raises:
             ValueError: If a side is shorter than 16 pixels.
@@ -133,7 +133,7 @@ PICTURE_GAIN = 0.6
 
 
 def to_picture(features: Tensor) -> Tensor:
-    """Bend unbounded values, shape (B, 3, H, W), into RGB in [-0.1, 1.1], float32."""
+    """Map unbounded values, shape (B, 3, H, W), into RGB in [-0.1, 1.1], float32."""
     return 0.5 + PICTURE_GAIN * torch.tanh(features.float())
 
 

@@ -9,12 +9,17 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from models.errors import ModelFileError
 from models.network import NetworkConfig, StyleNetwork
+from models.quantization import quantize_weights
 
 FORMAT = "onestroke-style-1"
-"""Value of the header's ``format``: what tells a style file from any other ``.safetensors`` file."""
+"""Value of the header's ``format``, which identifies a style file."""
+
+FORMAT_8_BIT = "onestroke-style-2"
+"""The same for a file with 8-bit kernels, so that versions that cannot read it say so."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class StyleCard:
     """Where a style came from: everything needed to name it and to train it again.
 
     Args:
-        name: The style's name, ``wave`` say.
+        name: The style's name, such as ``wave``.
         license: Under what terms the network may be used.
         perceptual_source: Where the weights of the frozen perceptual network came from.
         training_config: The whole configuration of the run, as YAML.
@@ -44,17 +49,25 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
     """Write a style file under a temporary name and rename it.
 
     Args:
-        path: Where to; an existing file is replaced.
+        path: The file to write; an existing one is replaced.
         network: The network, on any device.
         card: Stored in the file's header as JSON.
-        dtype: Precision of the stored weights; float16 halves the file.
+        dtype: Precision of the stored weights; float16 halves the file. int8 makes it a quarter: kernels have 8 bits
+            and a float32 scale per output channel (tensor ``<name>.scale``), everything else is float16.
 
     Raises:
+        ValueError: For an integer type other than int8.
         OSError: If it cannot be written; an existing file is kept.
     """
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
+    if not dtype.is_floating_point and dtype != torch.int8:
+        raise ValueError(f"dtype is {dtype}; it must be a floating-point type, or torch.int8 for 8-bit kernels")
+    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in network.state_dict().items()}
+    if dtype == torch.int8:
+        tensors = _quantize(tensors)
+    else:
+        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     header = {
-        "format": FORMAT,
+        "format": FORMAT_8_BIT if dtype == torch.int8 else FORMAT,
         "network": json.dumps(network.config.to_dict(), sort_keys=True),
         "card": json.dumps(asdict(card), sort_keys=True),
     }
@@ -84,12 +97,12 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if header.get("format") != FORMAT:
+            if header.get("format") not in {FORMAT, FORMAT_8_BIT}:
                 raise ModelFileError(
                     f"'{path}' is a .safetensors file but not a style file (format {header.get('format')!r}, "
-                    f"needed {FORMAT!r}); name the file that training wrote"
+                    f"needed {FORMAT!r} or {FORMAT_8_BIT!r}); name the file that training wrote"
                 )
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            tensors = _dequantize({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         network = StyleNetwork(NetworkConfig(**json.loads(header["network"])))
         known = {field.name for field in fields(StyleCard)}
         told = json.loads(header["card"])
@@ -103,3 +116,22 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"style file '{path}' cannot be read ({reason}); copy it again or train anew") from error
     return network.eval(), card
+
+
+def _quantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Store kernels as int8 with a scale beside each, shape (C_out, 1, 1, 1), and everything else as float16."""
+    stored = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".weight") and tensor.ndim == 4:
+            levels, scales = quantize_weights(tensor.float().numpy())
+            stored[name] = torch.from_numpy(levels)
+            stored[f"{name}.scale"] = torch.from_numpy(scales)[:, None, None, None].contiguous()
+        else:
+            stored[name] = tensor.to(torch.float16)
+    return stored
+
+
+def _dequantize(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return every tensor in float32; KeyError for an int8 tensor without its scale."""
+    scales = {name: stored.pop(f"{name}.scale") for name, tensor in list(stored.items()) if tensor.dtype == torch.int8}
+    return {name: tensor.float() * scales.get(name, 1) for name, tensor in stored.items()}

@@ -52,7 +52,7 @@ class PerceptualWeightsError(ModelFileError):
     """The frozen network's weights are absent or do not fit; the message is one sentence for the user."""
 
     def with_flag(self, flag: str) -> PerceptualWeightsError:
-        """Return the same error with the flag that a command takes the weights by in front."""
+        """Return the same error, with the flag that names the weights at the beginning of its message."""
         return PerceptualWeightsError(f"{flag}: {self}")
 
 
@@ -119,7 +119,7 @@ class VGGFeatures(nn.Module):
             if layer not in names:
                 raise ValueError(f"{network} has no layer {layer!r}; its layers are {', '.join(names)}")
         if not wanted:
-            raise ValueError("no layer was asked for; name at least one, relu3_3 say")
+            raise ValueError("no layer was asked for; name at least one, such as relu3_3")
         if pooling not in get_args(PoolingName):
             raise ValueError(f"pooling is {pooling!r}; choose one of {', '.join(get_args(PoolingName))}")
         self.network = network
@@ -182,17 +182,17 @@ class VGGFeatures(nn.Module):
 
 
 def quantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Store kernels in eight bits, each output channel with a scale of its own, and biases in float16.
+    """Store kernels in eight bits, each output channel with a scale of its own, and everything else in float16.
 
     Args:
-        state: Tensors by torchvision's names, ``features.0.weight`` and so on.
+        state: Tensors by name, ``features.0.weight`` and so on; what has four dimensions is a kernel.
 
     Returns:
         The same names, kernels as int8, and beside each its ``features.0.scale``, float32, shape (C_out, 1, 1, 1).
     """
     stored = {}
     for name, value in state.items():
-        if name.endswith(".weight"):
+        if value.ndim == 4:
             scale = (value.abs().amax((1, 2, 3), keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
             stored[name] = (value / scale).round().to(torch.int8).contiguous()
             stored[name.removesuffix("weight") + "scale"] = scale
@@ -249,9 +249,9 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise PerceptualWeightsError(f"perceptual weights '{weights}' cannot be read ({reason})") from error
-    except Exception as error:  # torch.load raises pickle.UnpicklingError, and worse for files that are no archive
+    except Exception as error:  # torch.load raises pickle.UnpicklingError, and others for files that are not archives
         raise PerceptualWeightsError(
-            f"perceptual weights '{weights}' are no PyTorch weight file; download them again"
+            f"perceptual weights '{weights}' are not a PyTorch weight file; download them again"
         ) from error
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise PerceptualWeightsError(f"perceptual weights '{weights}' hold no state dict; save model.state_dict()")

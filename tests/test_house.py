@@ -1,23 +1,41 @@
-"""The house is in order: layers, names, docstrings, and READMEs whose commands, files and targets exist."""
+"""The house is in order: layers, names and docstrings; in READMEs commands work, and flags, files and targets exist."""
 
+import argparse
 import ast
+import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonargparse
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
+import export.package
+from data.images import encode, from_array
+from export.benchmark import measure
+from export.benchmark.measure import measure_model
+from export.contract import FILES
 from export.package.commands import COMMANDS
+from export.variants import export as variants
+from export.variants.export import Request, export_variants
 from export.version import project_version
-from tests.train.small_run import ROOT
+from models.style_file import StyleCard
+from tests import ROOT
+from tests.export.small_export import draw, export_style, make_network, write_photos
 
 PACKAGES = ("data", "models", "export", "train")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 GUIDES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(p for d in PACKAGES for p in (ROOT / d).rglob("*.md"))]
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(p for d in PACKAGES for p in (ROOT / d).rglob("*.md")),
+    ]
 )
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -46,62 +64,189 @@ def test_nothing_is_asserted_of_the_user(path):
     assert asserts == []
 
 
-def read_blocks(guide):
+def read_blocks(guide, kind="sh"):
+    """Return the blocks of code of a kind that a guide shows."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", guide.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def read_commands(guide):
     """Return the lines of a guide's shell blocks, continued ones joined, without comments."""
-    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", guide.read_text(), re.DOTALL)
-    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    text = "".join(read_blocks(guide)).replace("\\\n", " ")
+    lines = (" ".join(line.split(" #")[0].split()) for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def find_command(line):
-    """Return the words that show a line's help, and the line's flags; None if the line is no command of ours."""
+    """Return the module that a line runs and the words after it; None if the line is not a command of ours."""
     words = shlex.split(line.split("|")[0])
-    if words[0] == "onestroke" and len(words) > 1:
-        module, rest = COMMANDS[words[1]].module, words[2:]
-    elif "-m" in words and words[words.index("-m") + 1].split(".")[0] in PACKAGES:
+    if words[0] == "onestroke":
+        return COMMANDS[words[1]].module, words[2:]
+    if "-m" in words and words[words.index("-m") + 1].split(".")[0] in PACKAGES:
         place = words.index("-m") + 1
-        module, rest = words[place], words[place + 1 :]
-    else:
-        return None
-    subcommand = tuple(word for word in rest[:1] if module == "train" and not word.startswith("-"))
-    return (module, *subcommand), {word.split("=")[0] for word in rest if word.startswith("--") and word != "--"}
+        return words[place], words[place + 1 :]
+    return None
 
 
-def gather_flags():
-    """Map each command that a guide shows to the flags that guides give it."""
-    shown = {}
-    for guide in GUIDES:
-        for words, flags in filter(None, map(find_command, read_blocks(guide))):
-            shown.setdefault(words, set()).update(flags)
-    return shown
+LINES = {line: find_command(line) for guide in GUIDES for line in read_commands(guide) if find_command(line)}
+NEEDS_LIGHTNING = ("train", "train.distill")
 
 
-FLAGS = gather_flags()
+def mark(line):
+    module, _ = LINES[line]
+    return pytest.param(line, marks=pytest.mark.slow if module in NEEDS_LIGHTNING else (), id=line)
 
 
-def test_guides_show_commands():
-    assert len(FLAGS) >= 5
+def find_main(module):
+    name = module if (ROOT / f"{module.replace('.', '/')}.py").is_file() else f"{module}.__main__"
+    return importlib.import_module(name).main
+
+
+class Parsed(BaseException):
+    """A command line was parsed; not an Exception, so that no command makes a sentence of it."""
+
+
+@pytest.fixture
+def stop_after_parsing(monkeypatch):
+    """Let every parser of a command end the command once its arguments are accepted."""
+    for parser in (argparse.ArgumentParser, jsonargparse.ArgumentParser):
+        monkeypatch.setattr(parser, "parse_args", stop_after(parser.parse_args))
+
+
+def stop_after(parse):
+    def parse_and_stop(*args, **options):
+        # A parser may call that of its base class, which must come to its end.
+        outermost = not parse_and_stop.depth
+        parse_and_stop.depth += 1
+        try:
+            parsed = parse(*args, **options)
+        finally:
+            parse_and_stop.depth -= 1
+        if outermost:
+            raise Parsed
+        return parsed
+
+    parse_and_stop.depth = 0
+    return parse_and_stop
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with the configurations, and with the run folder that the guides name."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "runs" / "wave").mkdir(parents=True)
+    shutil.copy(ROOT / "configs" / "wave.yaml", tmp_path / "runs" / "wave" / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_guide_with_commands_is_read():
+    shown = {name_of(guide) for guide in GUIDES if any(map(find_command, read_commands(guide)))}
+    assert shown >= {
+        "README.md",
+        "export/README.md",
+        "models/pretrained/README.md",
+        "train/README.md",
+        "train/compare/README.md",
+        "train/distill/README.md",
+        "train/slow/README.md",
+    }
+
+
+@pytest.mark.parametrize("line", [mark(line) for line in LINES])
+def test_commands_in_guides_are_accepted_by_their_parsers(line, stop_after_parsing, workplace):
+    module, words = LINES[line]
+    with pytest.raises(Parsed):
+        find_main(module)(words)
+
+
+def test_a_command_with_an_unknown_flag_is_not_accepted(stop_after_parsing, capsys):
+    with pytest.raises(SystemExit):
+        find_main("export.stylize")(["wave.onnx", "photo.jpg", "--no-such"])
+    assert "--no-such" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_files(workplace, monkeypatch):
+    """The files that the guides name, small, and ``onestroke`` under the name that it has once installed."""
+    for name in ("wave", "starry_night"):
+        source = workplace / "source" / name / "style.onnx"
+        export_style(source, make_network(spread=0.5), StyleCard(name))
+        target = workplace / "models" / "pretrained" / f"{name}.safetensors"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source.with_name("style.safetensors"), target)
+    shutil.copy(workplace / "models" / "pretrained" / "wave.safetensors", workplace / "runs/wave/style.safetensors")
+    shutil.copy(workplace / "source" / "wave" / "style.onnx", workplace / "my.onnx")
+    write_photos(workplace / "photos")
+    write_photos(workplace / "holiday", 2)
+    encode(from_array(draw(40, 56)), workplace / "photo.jpg")
+    monkeypatch.setitem(sys.modules, "onestroke", export.package)
+    return workplace
+
+
+def run_guide(guide, skipped=()):
+    """Run the commands of a guide that need no training, one after the other, with measurements of one run."""
+    for line in read_commands(guide):
+        module, words = find_command(line) or ("", [])
+        if module.split(".")[0] == "export" and module not in skipped:
+            assert find_main(module)(words) == 0, line
+
+
+# The page is built in tests/export/web, from a stand-in for onnxruntime-web, which npm would have to fetch.
+@pytest.mark.slow
+def test_the_commands_of_the_readme_work(small_files):
+    run_guide(ROOT / "README.md", skipped={"export.web"})
+    assert Image.open("photo-wave.jpg").size == Image.open("painted.jpg").size == (56, 40)
+    assert len(list(Path("painted").iterdir())) == 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", FLAGS, ids=" ".join)
-def test_commands_in_guides_have_the_flags_they_are_shown_with(words):
-    call = [sys.executable, "-m", *words, "--help"]
-    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    unknown = {flag for flag in FLAGS[words] if not re.search(rf"{re.escape(flag)}(?![\w-])", done.stdout)}
-    assert unknown == set(), f"python -m {' '.join(words)} has no {', '.join(sorted(unknown))}"
+def test_the_commands_of_the_exports_readme_work_one_after_the_other(small_files, monkeypatch):
+    monkeypatch.setattr(variants, "measure_model", lambda path, sides: measure_model(path, [32], runs=1))
+    monkeypatch.setattr(measure, "RUNS", 1)
+    for name in ("half", "nano"):
+        export_variants(small_files / "runs/wave", small_files / name, Request(("float32",), Path("photos")), len)
+    run_guide(ROOT / "export" / "README.md", skipped={"export.web"})
+    assert sorted(path.name for path in Path("wave").glob("*.onnx")) == sorted(FILES.values())
+    assert list(Path("wave-android").glob("*.ort"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "export/README.md"])
+def test_the_python_of_guides_repaints_a_photo(name, small_files):
+    shutil.copy("my.onnx", "wave.onnx")
+    found = {"photo": draw(40, 56)}
+    exec("".join(read_blocks(ROOT / name, "python")), found)
+    assert found["picture"].shape == (40, 56, 3)
+    assert found["picture"].dtype == np.uint8
+
+
+@pytest.mark.slow
+def test_flags_in_the_text_of_guides_exist():
+    modules = {command.module for command in COMMANDS.values()} | {"export.package.ready"}
+    helps = [[name, "--help"] for name in modules if name != "train"] + [["train", "fit", "--help"]]
+    known = "".join(
+        subprocess.run(
+            [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+        for words in helps
+    )
+    others = {"--help-all", "--print_config", "--requirement"}
+    # The changelog names flags of earlier versions, too.
+    for guide in [guide for guide in GUIDES if guide.name != "CHANGELOG.md"]:
+        spans = re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", guide.read_text(), flags=re.DOTALL))
+        for flag in re.findall(r"(?<!\S)--[a-zA-Z][\w.-]*", " ".join(spans)):
+            assert flag in others or re.search(rf"{re.escape(flag)}(?![\w-])", known), f"{name_of(guide)}: {flag}"
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=name_of)
 def test_make_targets_in_guides_exist(guide):
-    shown = {line.split()[1] for line in read_blocks(guide) if line.startswith("make ")}
+    shown = {line.split()[1] for line in read_commands(guide) if line.startswith("make ")}
+    shown |= set(re.findall(r"`make ([a-z-]+)", guide.read_text()))
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert shown <= targets
 
 
 def test_the_readme_shows_how_to_start():
-    assert {"make demo", "make test"} <= {" ".join(line.split()[:2]) for line in read_blocks(ROOT / "README.md")}
+    assert {"make demo", "make test"} <= {" ".join(line.split()[:2]) for line in read_commands(ROOT / "README.md")}
 
 
 def test_make_help_lists_every_target():

@@ -12,12 +12,14 @@ COMMANDS = {
     "fit": (".fit.command", "train a style, and export it"),
     "validate": (".fit.command", "compute a trained style's loss on held-out photos"),
     "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
-    "slow.benchmark": (".slow.benchmark", "measure the slow mode, coarse to fine against plain L-BFGS"),
-    "dream": (".dream.command", "let a perceptual network dream on a photo"),
+    "slow.benchmark": (".slow.benchmark", "measure coarse to fine against plain L-BFGS"),
+    "dream": (".dream.command", "amplify what a network's layers respond to in a photo (DeepDream)"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
+    "compare.pairs": (".compare.pairs", "write pictures of two programs as blind pairs, or score the answers"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
-    "distill.evaluate": (".distill.evaluate", "measure how faithful the small perceptual network is"),
-    "keep": (".keep.command", "store a trained style in half the bytes"),
+    "distill.evaluate": (".distill.evaluate", "evaluate the small perceptual network against the large one"),
+    "start": (".start.command", "train the shared start of all styles on many paintings"),
+    "keep": (".keep.command", "store a trained style in a quarter of the bytes"),
     "bench": (".bench.command", "measure the training step against the reference"),
     "demo": (".demo.command", "train, export and repaint without any download"),
 }
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     whole = name in OWN_NAMES or name.startswith("-")
 
     def work() -> int:
-        # Here, so that Ctrl-C while torch is imported gives a sentence, not a traceback.
+        # Imported here, so that Ctrl-C during the import of torch gives a sentence, not a traceback.
         return int(importlib.import_module(module, __package__).main(words if whole else flags))
 
     return run_command(work, "stopped; nothing was done yet")

@@ -1,6 +1,6 @@
-"""What the commands of this folder share beyond ``export.cli``: their parser, their errors, quiet libraries.
+"""How the commands of this folder end: errors, a full disk and Ctrl-C become one sentence and an exit code.
 
-Lightning and jsonargparse are imported by functions, so that ``--help`` of a command that needs neither is quick.
+``export.cli`` does the work; here the errors of models and training are added. No torch is imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What training refuses."""
+"""The error of the training commands, and checks that raise it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges that the settings of the commands must lie in, so that a typing mistake ends in a sentence."""
+"""Ranges of the commands' settings, so that a mistyped number ends in a one-sentence error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SEEDS = (-(2**63), 2**64 - 1)
 """Smallest and largest seed that torch takes."""
 
 MOST_SIDE = 100_000
-"""Largest side in pixels that a flag may ask for: beyond every picture that can be read."""
+"""Largest side in pixels that a flag may ask for: larger than every picture that can be read."""
 
 MOST_WEIGHT = 1e6
 """Largest weight or share of a loss term: its square times a picture's activations is still finite in float32."""

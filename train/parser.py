@@ -1,4 +1,4 @@
-"""jsonargparse's parser as the commands here use it, and libraries that keep quiet."""
+"""Lightning's parser with one-sentence errors, and libraries that print less; for fit and distill."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class StyleArgumentParser(LightningArgumentParser):
 
 
 def quiet_libraries() -> None:
-    """Switch off what the libraries say that a user can do nothing about."""
+    """Switch off warnings of libraries that a user can do nothing about."""
     # Lightning gives advice that does not fit here: the loader has the workers that the decoding needs.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    # Lightning calls what newer versions of its own parts call by other names; the user can do nothing about it.
+    # Lightning uses deprecated names of its own libraries; the user can do nothing about it.
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning.*")
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")

@@ -100,7 +100,7 @@ def count_cores() -> int:
 
 
 def find_models(paths: Sequence[Path]) -> list[Path]:
-    """List the models that files and folders stand for, folders' sorted by name.
+    """List models: files as they are named, and those of folders sorted by name.
 
     Raises:
         ModelError: If a path is absent, or a folder holds no model.
@@ -135,7 +135,7 @@ def _measure_models(options: argparse.Namespace) -> None:
     if options.json:
         _check_report(options.json, options.overwrite)
     results: dict[Path, list[Measurement]] = {}
-    # No bar where nobody watches it: in a log it would be noise.
+    # disable=None shows the bar on a terminal and not in a log.
     total = len(models) * len(options.sizes)
     with tqdm(total=total, unit="size", disable=None) as bar:
         for model in models:
@@ -149,7 +149,7 @@ def _measure_models(options: argparse.Namespace) -> None:
 
 
 def format_table(results: dict[Path, list[Measurement]], threads: int, runs: int) -> str:
-    """Lay measurements out as lines of text, one per file and size, above a line that says how they were made."""
+    """Format measurements as a table, one line per file and size, and a last line that says how they were made."""
     name = max(len("file"), *(len(path.name) for path in results))
     lines = [f"{'file':{name}} {'MB':>7} {'side':>6} {'latency ms':>11} {'peak MB':>9} {'load ms':>9}"]
     for path, measurements in results.items():

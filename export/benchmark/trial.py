@@ -22,13 +22,13 @@ from export.errors import ModelError
 from export.runtime.session import first_line, open_session, read_model
 
 WARM_UPS = 2
-"""Runs before the clock counts: the first one allocates, the second settles."""
+"""Untimed runs before the timed ones: the first allocates memory, which the second reuses."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 def measure(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
-    """Load a model, stylize one picture again and again, and watch clock and memory.
+    """Load a model, stylize one picture repeatedly, and measure time and memory.
 
     Args:
         path: A model with one input, a picture: float32, float16 or uint8, NCHW or NHWC.
@@ -72,7 +72,7 @@ def measure(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
 
 
 def _picture_shape(path: Path, session: onnxruntime.InferenceSession, side: int) -> tuple[list[int], bool]:
-    """Tell the shape of the picture to feed, and whether the model fixes its height and width."""
+    """Return the shape of the picture to feed, and whether the model fixes its height and width."""
     inputs = session.get_inputs()
     shape = list(inputs[0].shape)
     if len(inputs) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]) or inputs[0].type not in _TYPES:
@@ -97,14 +97,14 @@ def _run(session: onnxruntime.InferenceSession, feeds: dict[str, npt.NDArray[Any
 
 
 def _start_peak() -> int:
-    """Forget the peak so far, loading's, where the system can; return the bytes held now, or else at the peak."""
+    """Reset the peak that loading has left, where the system can; return the bytes in use now, or else the peak."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _proc_bytes("VmRSS:") or _peak()
 
 
 def _peak() -> int:
-    # What getrusage tells on Linux is the parent's peak where that was larger.
+    # On Linux getrusage returns the parent's peak if that was larger.
     peak = _proc_bytes("VmHWM:")
     if peak is not None:
         return peak

@@ -46,10 +46,10 @@ class GraphBuilder:
         """Add one operator.
 
         Args:
-            operator: The ``ai.onnx`` operator, ``Conv`` say.
+            operator: The ``ai.onnx`` operator, such as ``Conv``.
             name: The node's name, and its output's unless told otherwise.
             inputs: Names of values; an empty one leaves out an optional input.
-            output: Name of the output where it has to differ.
+            output: Name of the output, if it has to differ.
             attributes: The operator's attributes.
 
         Returns:
@@ -81,7 +81,7 @@ class GraphBuilder:
         return self.node("Slice", name, value, *bounds)
 
     def pad(self, name: str, value: str, margin: int, mode: PaddingMode) -> str:
-        """Continue a picture by ``margin`` on all sides."""
+        """Pad a picture by ``margin`` pixels on all sides."""
         if self.form.pads == "slices" and mode != "zero":
             return self._pad_by_slices(f"{name}.pad", value, margin, mode)
         pads = self.sizes(f"margin{margin}", [0, 0, margin, margin] * 2)
@@ -115,7 +115,7 @@ class GraphBuilder:
         return self.node("Conv", name, value, *constants, kernel_shape=size, pads=zeros, strides=steps)
 
     def conv(self, name: str, layer: Conv, value: str) -> str:
-        """Add a padded convolution as the textbook has it."""
+        """Add a padded convolution without rewrites."""
         padded = self.pad(name, value, layer.kernel_size // 2, layer.padding)
         return self.convolve(name, padded, layer.weight, layer.bias, layer.stride)
 
@@ -144,7 +144,7 @@ class GraphBuilder:
         return self.node("Relu", f"{name}.relu", value)
 
     def model(self, name: str) -> onnx.ModelProto:
-        """Close the graph: one input, one output, (N, 3, H, W) in float32, sizes as the form has them."""
+        """Return the finished graph: one input, one output, (N, 3, H, W) in float32, sizes as the form has them."""
         height, width = self.form.size or ("height", "width")
         shape: list[str | int | None] = [1 if self.form.size else "batch", 3, height, width]
         graph = helper.make_graph(
@@ -158,7 +158,7 @@ class GraphBuilder:
         return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name=PRODUCER)
 
 
-# Past every end: what ONNX's Slice takes for "to the last".
+# Past every end, which ONNX's Slice reads as up to the last element.
 _END = 2**31 - 1
 
 

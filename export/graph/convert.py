@@ -36,7 +36,7 @@ Planes = npt.NDArray[np.float32]
 """Pictures as the exported model takes them: RGB, 0 to 255, shape (N, 3, H, W)."""
 
 Transform = Callable[[onnx.ModelProto], onnx.ModelProto]
-"""What makes a variant's graph of the float32 one."""
+"""Turns the float32 graph into that of a variant."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
 
     Args:
         style: A ``.safetensors`` style file, or a run folder that holds ``style.safetensors``.
-        output: Where to; the name ends in ``.onnx``.
+        output: The file to write; its name ends in ``.onnx``.
         overwrite: Replace a file that exists.
         form: How the graph is written down.
 
@@ -78,7 +78,8 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
 
     Raises:
         ModelFileError: If the style file cannot be read.
-        ExportError: If the style is absent, the output may not be written, or ONNX Runtime's pictures are not torch's.
+        ExportError: If the style is absent, the output may not be written, or ONNX Runtime's pictures are not those of
+            torch.
         OutputError: If the output cannot be written.
     """
     check_output(output, overwrite)
@@ -134,7 +135,7 @@ def serialize(
         card: Where it came from.
         form: How the graph is written down.
         precision: Name of the variant.
-        transform: What makes the variant's graph of the float32 one; None leaves it.
+        transform: Turns the float32 graph into that of the variant; None leaves it.
 
     Raises:
         ExportError: If ONNX's checker finds a fault in the graph.
@@ -193,14 +194,14 @@ def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, i
 
 
 def stylize_in_torch(network: StyleNetwork, pictures: Planes) -> Planes:
-    """Do what the exported file promises with torch: RGB in 0 to 255, shape (N, 3, H, W), to the same, clamped."""
+    """Compute with torch what the exported file computes: RGB in 0 to 255, shape (N, 3, H, W), to the same, clamped."""
     with torch.inference_mode():
         stylized: Planes = network(torch.from_numpy(pictures) / 255).mul(255).clamp(0, 255).numpy()
     return stylized
 
 
 def draw_pictures(count: int, height: int, width: int) -> Planes:
-    """Draw pictures with what photos have: slow gradients, edges, texture and grain.
+    """Draw pictures with features of photos: slow gradients, edges, texture and grain.
 
     Args:
         count: How many; each differs.
@@ -208,7 +209,7 @@ def draw_pictures(count: int, height: int, width: int) -> Planes:
         width: In pixels.
 
     Returns:
-        Whole values of 0 to 255, shape (count, 3, height, width), the same for the same arguments.
+        Integers of 0 to 255 as float32, shape (count, 3, height, width), the same for the same arguments.
     """
     random = np.random.default_rng([count, height, width])
     down, right = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]

@@ -1,4 +1,4 @@
-"""ONNX Runtime's tools for phones: how many pieces a delegate sees a file cut into, and the ORT format."""
+"""ONNX Runtime's tools for phones: into how many partitions a delegate cuts a file, and the ORT format."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OPERATORS = "required_operators.config"
 
 
 def count_partitions(path: Path) -> dict[str, dict[str, int]]:
-    """Let ONNX Runtime's mobile checker look at a file.
+    """Run ONNX Runtime's mobile checker on a file.
 
-    The checker goes by the operators alone, shapes taken as fixed: it is an estimate, not a run on a phone.
+    The checker knows the operators alone and assumes fixed shapes: it estimates, and runs nothing on a phone.
 
     Args:
         path: The ONNX file.
@@ -49,7 +49,7 @@ def convert_to_ort(folder: Path) -> list[Path]:
     """Convert a folder's ONNX files to ORT format, for reduced builds of ONNX Runtime.
 
     Args:
-        folder: What holds the ``.onnx`` files; the results go beside them.
+        folder: Folder of the ``.onnx`` files; the results are written beside them.
 
     Returns:
         The ``.ort`` files, and ``required_operators.config``, which a reduced build is configured with.
@@ -60,6 +60,6 @@ def convert_to_ort(folder: Path) -> list[Path]:
     with contextlib.redirect_stdout(io.StringIO()):
         convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed])
     config = folder / OPERATORS
-    # The tool names the folder that it worked in, which is gone soon.
+    # The tool writes the name of its folder, which is temporary.
     config.write_text(config.read_text().replace(f"{folder.resolve()}{os.sep}", ""))
     return [*sorted(folder.glob("*.ort")), config]

@@ -1,7 +1,7 @@
 """The style network as an ONNX graph, written node by node.
 
-Written by hand instead of traced, because the graph is the product: every node has the name of the layer that it stands
-for, the bytes depend on the weights alone, and no version of torch changes them.
+Written by hand instead of traced, because the graph is the product: every node has the name of its layer, the bytes
+depend on the weights alone, and no version of torch changes them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _residual_block(graph: GraphBuilder, name: str, block: nn.Module, value: str
 
 
 def _upsampled_conv(graph: GraphBuilder, name: str, layer: UpsampledConv, value: str) -> str:
-    """Add what doubles the resolution: rewritten, or as nearest-neighbor x2 and a convolution, or as pixel shuffle."""
+    """Double the resolution: rewritten, or as nearest-neighbor x2 and a convolution, or as pixel shuffle."""
     if graph.form.lean:
         return rewrites.upsampled_conv(graph, name, layer, value)
     if layer.shuffle:
@@ -84,7 +84,7 @@ def _upsampled_conv(graph: GraphBuilder, name: str, layer: UpsampledConv, value:
 
 
 def _to_picture(graph: GraphBuilder, value: str) -> str:
-    """Bend unbounded values into 0 to 255: ``models.network.to_picture`` times 255, clamped."""
+    """Map unbounded values to 0 to 255: ``models.network.to_picture`` times 255, clamped."""
     bent = graph.node("Tanh", "picture.tanh", value)
     scaled = graph.node("Mul", "picture.scale", bent, graph.number("picture.gain", 255 * PICTURE_GAIN))
     shifted = graph.node("Add", "picture.shift", scaled, graph.number("picture.gray", 255 / 2))

@@ -1,11 +1,11 @@
-"""Rewrites that give the very same picture for less time and memory; ``python -m export --plain`` does without them.
+"""Rewrites that give the same picture in less time and memory; ``python -m export --plain`` leaves them out.
 
 Each is exact but for the order of float32 additions. What is written here is what the layers themselves compute
 (``models.layers``), and which constants can go:
 
-- a scale of the network's input goes into the first kernel; borders are continued before or after it all the same;
-- the bias of a convolution that an instance norm follows goes, since the norm takes every channel's mean away;
-- borders of zeros are the convolution's own and need no Pad;
+- the scale of the network's input is multiplied into the first kernel, because padding commutes with a scale;
+- the bias of a convolution before an instance norm is left out, because the norm subtracts every channel's mean;
+- padding with zeros is done by the convolution and needs no Pad;
 - nearest-neighbor x2 and a 3x3 convolution become one 2x2 convolution of the small picture and DepthToSpace;
 - the last 9x9 convolution to 3 channels computes 2 x 2 pixels at a time, with stride 2, and DepthToSpace.
 
@@ -32,7 +32,7 @@ def conv(graph: GraphBuilder, name: str, layer: Conv, value: str, gain: float = 
         name: Of the node.
         layer: The layer.
         value: Its input, shape (N, C, H, W).
-        gain: What the input is to be multiplied with.
+        gain: Factor that the input is multiplied by.
         bias: Whether the layer's bias matters: it does not where an instance norm follows.
 
     Returns:
@@ -85,7 +85,7 @@ def phases_first(constants: Tensor, phases: int) -> Tensor:
 
 
 def _continue(graph: GraphBuilder, name: str, value: str, margin: int, mode: PaddingMode) -> tuple[str, int]:
-    """Continue a picture, or leave it to the convolution: the value, and the zeros that the convolution has to add."""
+    """Pad a picture, or leave that to the convolution; return the value and the zeros that the convolution must add."""
     if mode == "zero":
         return value, margin
     return graph.pad(name, value, margin, mode), 0

@@ -1,7 +1,7 @@
-"""How a network is written down as a graph, and which way each runtime's delegate takes; standard library only.
+"""The forms in which a network is written as a graph, and the form that each delegate needs; standard library only.
 
-The form never changes what is computed: the textbook's graph and the rewritten one give the same pictures, and so do
-pads and norms that are spelt out in operators that more delegates know.
+The form never changes what is computed: the plain graph and the rewritten one give the same pictures, and so do padding
+and norms that are written in operators which more delegates support.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from export.errors import ExportError
 
 @dataclass(frozen=True)
 class Form:
-    """How a network is written down.
+    """How a network is written as a graph.
 
     Args:
-        lean: Rewritten to take less time and memory (``export.graph.rewrites``); False for the textbook's operators.
-        pads: ``operator`` for Pad; ``slices`` for slices and a concatenation, which delegates without reflection take.
+        lean: Rewritten to take less time and memory (``export.graph.rewrites``); False for the plain layers.
+        pads: ``operator`` for Pad; ``slices`` for slices and a concatenation, for delegates without reflection.
         norms: ``operator`` for InstanceNormalization; ``means`` for ReduceMean and arithmetic.
         size: Height and width of the one picture that the file takes, multiples of 4; None for every batch and size.
     """
@@ -36,10 +36,10 @@ PLAIN = Form(lean=False)
 
 @dataclass(frozen=True)
 class Target:
-    """What a delegate demands of the graph.
+    """What a delegate needs of the graph.
 
     Args:
-        form: How pads and norms are written.
+        form: How padding and norms are written.
         needs_size: Whether it takes fixed shapes only.
     """
 
@@ -53,7 +53,7 @@ TARGETS = {
     "web": Target(LEAN, needs_size=False),
     # The ML program has InstanceNormalization; reflection came with ONNX Runtime 1.26, slices serve all.
     "coreml": Target(Form(pads="slices"), needs_size=True),
-    # NNAPI has neither the norm nor any pad but of zeros.
+    # NNAPI has neither the norm nor padding other than with zeros.
     "nnapi": Target(Form(pads="slices", norms="means"), needs_size=True),
     "qnn": Target(LEAN, needs_size=True),
 }
@@ -64,12 +64,13 @@ def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = 
     """Choose how the graph is written.
 
     Args:
-        target: One of ``TARGETS``; None for what suits the CPU.
+        target: One of ``TARGETS``; None for ``cpu``.
         size: Height and width in pixels; None for any.
-        plain: Write the textbook's graph.
+        plain: Write the graph without rewrites.
 
     Raises:
-        ExportError: If the target needs a size and there is none, or wants a rewrite that ``plain`` forbids.
+        ExportError: If the size is not allowed, the target needs one and there is none, or ``target`` and ``plain`` are
+            both given.
     """
     if size is not None and (min(size) < SMALLEST_SIDE or any(side % CELL for side in size)):
         raise ExportError(

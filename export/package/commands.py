@@ -30,14 +30,18 @@ COMMANDS = {
     "export": Command("export", "write a trained style as ONNX", "train"),
     "demo": Command("train.demo", "train, export and repaint without any download", "train"),
     "slow": Command("train.slow", "repaint one picture by optimizing its pixels", "train"),
-    "dream": Command("train.dream", "let a perceptual network dream on a photo", "train"),
+    "dream": Command("train.dream", "amplify what a network's layers respond to in a photo (DeepDream)", "train"),
     "compare": Command("train.compare", "compare trained styles with the slow mode", "train"),
-    "distill": Command("train.distill", "distill a small perceptual network from VGG", "train"),
-    "fidelity": Command("train.distill.evaluate", "measure how faithful the small perceptual network is", "train"),
-    "keep": Command("train.keep", "store a trained style in half the bytes", "train"),
-    "bench": Command("train.bench", "measure the training step against the reference", "train"),
-    "slow-bench": Command(
-        "train.slow.benchmark", "measure the slow mode, coarse to fine against plain L-BFGS", "train"
+    "pairs": Command(
+        "train.compare.pairs", "write pictures of two programs as blind pairs, or score the answers", "train"
     ),
+    "distill": Command("train.distill", "distill a small perceptual network from VGG", "train"),
+    "fidelity": Command(
+        "train.distill.evaluate", "evaluate the small perceptual network against the large one", "train"
+    ),
+    "start": Command("train.start", "train the shared start of all styles on many paintings", "train"),
+    "keep": Command("train.keep", "store a trained style in a quarter of the bytes", "train"),
+    "bench": Command("train.bench", "measure the training step against the reference", "train"),
+    "slow-bench": Command("train.slow.benchmark", "measure coarse to fine against plain L-BFGS", "train"),
 }
 """By the word that is typed; those that need no extra come first."""

@@ -1,4 +1,4 @@
-"""How much memory a picture costs, and how much there is; standard library only."""
+"""The memory that a picture needs, and the memory that is available; standard library only."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def bytes_per_pixel(width: int, upsampling: str = "nearest", lean: bool = True) 
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Ask how much memory this process may still take.
+    """Find how much memory this process may still take.
 
     Args:
         root: Folder that holds ``proc`` and ``sys``.
 
     Returns:
         Bytes: the least of what the machine has free and what every control group above this process (v1 and v2)
-        leaves; where the system tells nothing of the kind, its physical memory; None if it does not tell that either.
+        leaves; where the system reports neither, its physical memory; None if that is unknown, too.
     """
     answers = list(_group_headrooms(root))
     free = _read_fields(root / "proc/meminfo").get("MemAvailable:")

@@ -91,7 +91,7 @@ def find_provider(name: str | None) -> str:
 
 
 def read_model(path: Path) -> bytes:
-    """Read an ONNX file; ModelError if it cannot be read, or if it bears a seal that does not fit its bytes."""
+    """Read an ONNX file; ModelError if it cannot be read, or if its seal is not valid."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -117,7 +117,7 @@ def create_session(content: bytes, provider: str = CPU, threads: int | None = No
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
-    # Planned anew for every size, the pattern costs a quarter more memory and gains no time.
+    # The pattern would be planned anew for every size, which takes a quarter more memory and saves no time.
     options.enable_mem_pattern = False
     cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
     providers = [cpu] if provider == CPU else [provider, cpu]
@@ -136,7 +136,7 @@ def open_session(
         threads: CPU threads; None for one per core.
 
     Raises:
-        ModelError: If the bytes are no model that runs here, or the provider could not be started.
+        ModelError: If the bytes are not a model that runs here, or the provider could not be started.
     """
     try:
         session = create_session(content, provider, threads)
@@ -150,5 +150,5 @@ def open_session(
 
 
 def first_line(error: Exception) -> str:
-    """Return what an exception says, cut to one line; its type where it says nothing."""
+    """Return the first line of an exception's message, or its type if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

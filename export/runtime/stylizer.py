@@ -24,12 +24,12 @@ __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_pro
 
 
 class MemoryBudgetError(ModelError):
-    """A picture needs more memory than there is; the message names the size that fits."""
+    """A picture needs more memory than is available; the message names the size that fits."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What an exported file says of itself.
+    """The metadata of an exported file.
 
     Args:
         style: The style's name.
@@ -69,11 +69,11 @@ class Stylizer:
 
     Raises:
         ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
-            not at hand.
+            not available.
         ValueError: If there is less than one thread, or the tile is not such a side.
 
     Attributes:
-        card: What the file says of itself; None for a file that this project did not write.
+        card: The file's metadata; None for a file that this project did not write.
         layout: Whether it takes float32 or bytes, and the one size that it may be fixed to.
     """
 
@@ -104,8 +104,8 @@ class Stylizer:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
-            picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are continued by their border inside.
-            watch: Called where the picture is cut, before the first tile and after each.
+            picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are padded, and cropped at the end.
+            watch: Called before the first tile and after each, if the picture is cut into tiles.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
@@ -113,8 +113,8 @@ class Stylizer:
         Raises:
             TypeError: If the picture is not an array of uint8.
             ValueError: If its shape is not (H, W, 3) with at least one pixel.
-            MemoryBudgetError: If it needs more memory than there is.
-            ModelError: If ONNX Runtime fails, or gives values that are no picture.
+            MemoryBudgetError: If it needs more memory than is available.
+            ModelError: If ONNX Runtime fails, or returns NaN or another shape.
         """
         _check_picture(picture)
         height, width = picture.shape[:2]
@@ -127,18 +127,20 @@ class Stylizer:
         if plan:
             return self._painter(picture, plan, watch)[:height, :width]
         batch = self.layout.pack(picture)
-        # Giving memory back costs a tenth of the time; kept, a small share does not hinder the next picture.
+        # Returning memory costs a tenth of the time, so that a picture which needs little of it keeps it for the next.
         frugal = budget is not None and 4 * self.estimate_memory(height, width) > budget
         (stylized,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch}, frugal)
         if stylized.shape != batch.shape:
             raise ModelError(
-                f"'{self.path}' gave {stylized.shape} for a picture of {batch.shape}, and needed is the same shape; "
-                "export it with python -m export"
+                f"'{self.path}' returned shape {stylized.shape} for shape {batch.shape}, and must keep the shape; "
+                "export the style with python -m export"
             )
         try:
             pixels = self.layout.unpack(stylized)
         except ValueError as error:
-            raise ModelError(f"'{self.path}' gave no picture ({error}); train or export the style anew") from error
+            raise ModelError(
+                f"'{self.path}' returned no valid picture ({error}); train or export the style anew"
+            ) from error
         return np.ascontiguousarray(pixels[:height, :width])
 
     def estimate_memory(self, height: int, width: int) -> int:
@@ -168,11 +170,11 @@ class Stylizer:
         if self.memory_limit is not None or self.provider != CPU:
             return self.memory_limit
         free = available_memory()
-        # A tenth is left to whoever else runs here.
+        # A tenth is left for other processes.
         return None if free is None else free * 9 // 10
 
     def _plan(self, height: int, width: int, budget: int | None) -> TilePlan | None:
-        """Tell how a picture is to be cut, None for not at all; refuse what does not fit either way."""
+        """Choose how to cut a picture, None for not at all; raise MemoryBudgetError if it does not fit either way."""
         forced = self.tile is not None and max(height, width) > self.tile
         needed = self.estimate_memory(height, width)
         if not forced and (budget is None or needed <= budget):
@@ -200,7 +202,7 @@ class Stylizer:
         if self.layout.size not in {None, picture.shape[:2]}:
             height, width = self.layout.size or (0, 0)
             raise ModelError(
-                f"'{self.path}' takes pictures of {width} x {height} pixels alone, and this one has {picture.shape[1]} "
+                f"'{self.path}' takes only pictures of {width} x {height} pixels, and this one has {picture.shape[1]} "
                 f"x {picture.shape[0]}; scale it, or export without --size"
             )
 
@@ -220,8 +222,8 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
         raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
     found = entries.get(PREFIX + "format")
     if found != FORMAT:
-        raise ModelError(f"model '{path}' has format {found!r}, and needed is {FORMAT!r}; export it again")
-    # Files from before version 0.2 spell it so.
+        raise ModelError(f"model '{path}' has format {found!r} but must have {FORMAT!r}; export it again")
+    # The spelling of versions before 0.2.
     entries.setdefault(PREFIX + "license", entries.get(PREFIX + "licence", ""))
     texts = ("style", "license", "training_config", "project_version", "perceptual_source")
     try:

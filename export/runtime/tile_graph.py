@@ -1,9 +1,10 @@
 """An exported graph rewritten for tiles: one that measures its norms' statistics, and one that is given them.
 
-Instance norm looks at the whole picture, a tile does not. With mean and variance given, instance norm is batch norm as
-it is used after training (Ioffe and Szegedy 2015, algorithm 2), so each InstanceNormalization becomes a
-BatchNormalization with the same scale, bias and epsilon and two more inputs. The serialized model is edited, not built
-anew: whatever else the graph holds stays as it is, and every file that was ever exported can be cut.
+Instance norm takes its statistics from the whole picture, which a tile does not hold. With mean and variance given,
+instance norm is batch norm as it is used after training (Ioffe and Szegedy 2015, algorithm 2), so each
+InstanceNormalization becomes a BatchNormalization with the same scale, bias and epsilon and two more inputs. The
+serialized model is edited, not built anew: whatever else the graph holds stays as it is, and every file that was ever
+exported can be cut.
 
 The package ``onnx`` would do for the editing, but takes as much room as ONNX Runtime itself and is not otherwise needed
 to run a style; graphs for tiles that the exporter writes would make every file larger and leave out those that exist.
@@ -69,7 +70,7 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
     if any(types.get(norm.input[1], FLOAT) != FLOAT for norm in norms):
         raise TileGraphError("its norms compute in another type than float32")
     names = [name for norm in norms for name in _statistics(norm)]
-    # The seal and the card are the exported file's alone.
+    # The seal and the metadata describe the exported file, not these graphs.
     del model.metadata_props[:]
     return TileGraphs(_measure_statistics(model, names), _take_statistics(model, names), names)
 

@@ -1,9 +1,9 @@
 """Large pictures in little memory: tiles that share the statistics of their norms; needs NumPy and ONNX Runtime only.
 
-Instance norm looks at the whole picture, so tiles that are stylized one by one do not fit together. Here mean and
-variance are measured once, on windows spread over the picture in its full resolution, whose texture a thumbnail has
-not; then every tile is stylized with them. Each tile sees as far beyond its core as the network does, so that no seam
-is left, and ends where the picture ends, so that the network continues the borders itself.
+Instance norm takes its statistics from the whole picture, so tiles that are stylized one by one do not match. Here mean
+and variance are measured once, on windows spread over the picture in full resolution, because a thumbnail lacks its
+texture; then every tile is stylized with them. Each tile reaches as far beyond its core as the network sees, so that
+there is no seam, and ends where the picture ends, so that the network pads the picture's borders itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TILE_SIDES = (1024, 768, 512, 384, 256, 128)
 """Sides of a tile's core, in pixels, among which is chosen what the memory allows."""
 
 SMALLEST_TILE = 64
-"""Least side of a tile's core that may be asked for; below it, tiles are mostly halo."""
+"""Smallest side of a tile's core that may be asked for; smaller tiles are mostly halo."""
 
 # Many small windows see more of a picture than few large ones. Against one pass, on six photos side by side with a
 # fifth of their pixels measured, for two styles: 30 dB with sides of 128, 22 to 23 with 256, 25 to 28 with a thumbnail.
@@ -89,7 +89,7 @@ class TilePlan:
         return [(slice(top, top + height), slice(left, left + width)) for top in tops for left in lefts]
 
     def memory(self, bytes_per_pixel: int) -> int:
-        """Bound the bytes that the picture takes beyond what the process holds, by what a pixel in work takes."""
+        """Bound the bytes that the picture takes beyond what the process holds, from the bytes per computed pixel."""
         reach = self.side + 2 * self.halo
         tile = min(reach, whole_cells(self.height)) * min(reach, whole_cells(self.width))
         at_work = max(tile, min(self.window_area, whole_cells(self.height) * whole_cells(self.width)))
@@ -106,10 +106,10 @@ class TilePainter:
     Args:
         runner: Opens and runs the rewritten graphs.
         content: The model: an exported file's bytes.
-        network: The architecture that its card tells.
+        network: The architecture, from the model's card.
 
     Raises:
-        TileGraphError: If the model's graph cannot be rewritten, or its card does not tell the architecture.
+        TileGraphError: If the model's graph cannot be rewritten, or its card does not hold the architecture.
     """
 
     def __init__(self, runner: SessionRunner, content: bytes, network: Mapping[str, Any]) -> None:
@@ -129,13 +129,13 @@ class TilePainter:
         Args:
             picture: RGB, uint8, shape (H, W, 3), the plan's size.
             plan: How to cut it.
-            watch: Told how far it is.
+            watch: Called before the first tile and after each.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3).
 
         Raises:
-            ModelError: If ONNX Runtime fails, or gives values that are no picture.
+            ModelError: If ONNX Runtime fails, or returns NaN.
         """
         if watch:
             watch(plan, 0)
@@ -151,7 +151,7 @@ class TilePainter:
                 stylized[core] = from_planes(tile[0][:, *inside])
             except ValueError as error:
                 raise ModelError(
-                    f"'{self._runner.path}' gave no picture ({error}); train or export the style anew"
+                    f"'{self._runner.path}' returned no valid picture ({error}); train or export the style anew"
                 ) from error
             if watch:
                 watch(plan, done)
@@ -166,10 +166,10 @@ class TilePainter:
 
 
 def reach(network: Mapping[str, Any]) -> int:
-    """Tell how far around a pixel the network looks between its norms, rounded up to whole cells.
+    """Return how far around a pixel the network sees between its norms, rounded up to whole cells.
 
-    Followed backwards from the first pixel of a cell, from layer to layer, to the leftmost pixel that it depends on; to
-    the right, and from a cell's last pixel, it is never farther.
+    Computed layer by layer, backwards from the first pixel of a cell to the leftmost pixel that it depends on; to the
+    right, and from a cell's last pixel, the distance is never larger.
 
     Args:
         network: The architecture: ``residual_blocks`` and ``upsampling``.
@@ -178,7 +178,7 @@ def reach(network: Mapping[str, Any]) -> int:
         Pixels: 56 for five residual blocks and nearest-neighbor upsampling.
 
     Raises:
-        TileGraphError: If the architecture is not told.
+        TileGraphError: If the architecture is not given.
     """
     try:
         blocks, shuffled = int(network["residual_blocks"]), network["upsampling"] == "pixel_shuffle"

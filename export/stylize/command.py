@@ -33,14 +33,14 @@ def stylize_photo(
         job: The photo and the picture to write.
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
         quality: Of JPEG and WebP, 1 to 100.
-        watch: Told of a photo that is cut into tiles, and of their number that is done.
+        watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
 
     Raises:
         ImageError: If the photo cannot be read or the picture not written.
-        ModelError: If the style fails on it, or it needs more memory than there is.
+        ModelError: If the style fails on it, or it needs more memory than is available.
     """
     photo = decode(job.photo, keep_alpha=check_writable_format(job.output) != "JPEG")
     if max_size is not None:
@@ -90,7 +90,7 @@ def _stylize(options: argparse.Namespace, written: list[Path]) -> int:
         memory_limit=options.memory,
         tile=options.tile,
     )
-    # Before any photo is painted for a folder that takes no picture.
+    # Before any photo is repainted for a folder that cannot be written to.
     make_folder(Path(options.output) if several else jobs[0].output.parent)
     if several:
         return _stylize_several(stylizer, jobs, options, written)
@@ -111,14 +111,12 @@ def choose_model(options: argparse.Namespace) -> None:
     else:
         options.model, *options.photos = options.photos
     if not options.photos:
-        raise ExportError(
-            f"'{options.model}' is followed by no photo; name a model and a photo, or --style NAME and a photo"
-        )
+        raise ExportError(f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo")
 
 
 def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.Namespace, written: list[Path]) -> int:
     failures: list[str] = []
-    # No bar where nobody watches it: in a log it would be noise.
+    # disable=None shows the bar on a terminal and not in a log.
     with tqdm(jobs, unit="photo", disable=None) as bar:
         for job in bar:
             try:
@@ -136,7 +134,7 @@ def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.
 
 
 class _TileBar:
-    """Says that a photo is cut into tiles, where nobody asked for it, and shows how many are done."""
+    """Prints that a photo is cut into tiles, unless --tile asked for that, and shows how many are done."""
 
     def __init__(self, photo: Path, announce: bool) -> None:
         self._photo = photo
@@ -208,7 +206,7 @@ def _parser() -> CommandParser:
         "--memory",
         type=_bytes,
         metavar="SIZE",
-        help="what one photo may take beside the loaded style, 900MB or 2GB say (default: nine tenths of what is free)",
+        help="memory that one photo may take, such as 900MB or 2GB (default: nine tenths of what is free)",
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument(
@@ -216,7 +214,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace pictures that exist; never a photo itself")
     parser.add_argument(
-        "--quality", type=_quality, default=95, metavar="1-100", help="of JPEG and WebP (default: %(default)s)"
+        "--quality", type=_quality, default=95, metavar="1-100", help="quality of JPEG and WebP (default: %(default)s)"
     )
     return parser
 

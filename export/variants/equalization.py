@@ -1,9 +1,10 @@
-"""Make a network easy to round: every channel gets the same range, and the picture stays the same.
+"""Prepare a network for quantization: every channel gets the same range, and the picture stays the same.
 
-One step size serves all channels of an activation, so a channel with a small range is rounded to few levels. Between
-an instance norm and the convolutions that read it, each channel's scale is free: what the norm's affine map is divided
-by, the kernels are multiplied by, for ReLU and borders let a positive factor pass (Nagel et al. 2019, section 4.1). The
-sums of the residual blocks share one scale per channel. Before an instance norm the scale is free, too: it is removed.
+One step size serves all channels of an activation, so a channel with a small range is rounded to few levels. Between an
+instance norm and the convolutions that read it, each channel's scale is free: the norm's affine map is divided by a
+factor and the kernels are multiplied by it, because ReLU and padding commute with it (Nagel et al. 2019, section 4.1).
+The sums of the residual blocks share one scale per channel. Before an instance norm the scale is free, too: it is
+removed.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ class Activations:
 
 
 def observe(network: StyleNetwork, photos: Sequence[Tensor]) -> dict[str, Activations]:
-    """Record what each convolution takes and gives.
+    """Record inputs and outputs of each convolution.
 
     Args:
         network: The network.
         photos: RGB in [0, 1], each of shape (1, 3, H, W).
 
     Returns:
-        Samples per convolution, under the module's name; inputs are those before borders are continued.
+        Samples per convolution, under the module's name; inputs are those before padding.
     """
     seen: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
     handles = []
@@ -70,10 +71,10 @@ def observe(network: StyleNetwork, photos: Sequence[Tensor]) -> dict[str, Activa
 def equalize(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwork:
     """Return a network of the same function in which the channels of each activation have one range.
 
-    It is the same but for what norms add to the variance, which counts where a variance differs from the photos'.
+    The norms' epsilon is compensated at the variances of the photos; at others the function differs slightly.
 
     Args:
-        network: The network; it is left alone.
+        network: The network; it is not changed.
         seen: What ``observe`` recorded of it.
     """
     network = copy.deepcopy(network)
@@ -95,7 +96,7 @@ def equalize(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwor
             factors /= factors.max()
             conv.weight.div_(factors[:, None, None, None])
             conv.bias.div_(factors)
-            # What the norm adds to the variance weighs less than before; at the photos' variances this makes up for it.
+            # The norm's epsilon has another weight than before; at the photos' variances this compensates for it.
             norm.weight.mul_(((variances + norm.eps * factors**2) / (variances + norm.eps)).sqrt())
     return network
 

@@ -61,7 +61,7 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         style: A ``.safetensors`` style file, or a run folder.
         output: The folder; assembled under another name and renamed at the end.
         request: What is wanted.
-        announce: Told what happens, a line at a time.
+        announce: Called with each line of progress.
 
     Returns:
         The manifest, as it was written.

@@ -15,14 +15,14 @@ from export.graph.edit import copy_message, replace_nodes
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store and compute in float16 between the float32 picture that comes in and the float32 colors that go out.
 
-    Out of the last convolution on, values are float32 again: there a float16 would be a sixteenth to an eighth of a
-    level off. Norms spelt out as means stay float32, whatever their runtime adds them up in: the sum of a large
-    picture's squares exceeds float16. The operator InstanceNormalization takes float16 and leaves that to the runtime.
+    After the last convolution values are float32 again: there float16 would be a sixteenth to an eighth of a level off.
+    Norms that are written as means stay float32, because the sum of a large picture's squares exceeds float16. The
+    operator InstanceNormalization takes float16, and the runtime chooses the precision of its sums.
     """
     model = copy_message(model)
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
-    # Resize wants its scales in float32, whatever it resizes.
+    # Resize takes its scales in float32 only.
     exact = {name for node in graph.node if node.op_type == "Resize" or _stays_float32(node) for name in node.input}
     for name, constant in constants.items():
         if constant.data_type == TensorProto.FLOAT and name not in exact:
@@ -55,5 +55,5 @@ def _cast_between_precisions(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeP
 
 
 def _stays_float32(node: onnx.NodeProto) -> bool:
-    spelt_norm = "norm" in node.name and node.op_type not in {"InstanceNormalization", "Relu"}
-    return spelt_norm or node.name.startswith(("picture.", "crop"))
+    norm_by_means = "norm" in node.name and node.op_type not in {"InstanceNormalization", "Relu"}
+    return norm_by_means or node.name.startswith(("picture.", "crop"))

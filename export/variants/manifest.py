@@ -104,10 +104,10 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a folder of variants says of itself.
+    """The description of a folder of variants.
 
     Args:
-        format: What tells our manifests from others.
+        format: Identifies a manifest of this program.
         style: The style's name.
         license: Under what terms the network may be used; empty if not stated.
         project_version: The version of this program that trained it.
@@ -147,7 +147,7 @@ def describe_folder(network: StyleNetwork, card: StyleCard, target: str | None, 
     """Return a manifest with no file in it yet.
 
     Args:
-        network: What paints the style.
+        network: The style network.
         card: Where it came from.
         target: The delegate that the files were written for; None for any.
         photos: What the variants are tested on.

@@ -55,7 +55,7 @@ def split_photos(paths: Sequence[Path], size: tuple[int, int] | None = None) -> 
     """Read photos to test variants on, and others to calibrate with.
 
     Args:
-        paths: At least one photo. Of fewer than three, each serves both ends.
+        paths: At least one photo. Of fewer than three, each is used for both.
         size: Height and width that photos to test on and to calibrate with are cut to; None for at most 320 pixels and
             their own shape, and for squares of 256 pixels.
     """

@@ -12,7 +12,7 @@ from export.variants.manifest import Manifest, VariantEntry
 
 _PURPOSES = {
     "float32": "the picture as trained",
-    "fp16": "half the bytes; computes in float16 where the runtime can, in and out float32",
+    "fp16": "half the bytes: float16 inside where the runtime supports it, float32 in and out",
     "u8": "bitmaps and canvases: uint8 in and out, rounded and clamped inside",
     "w8": "a quarter of the bytes: 8-bit weights, computed in float32",
     "int8": "integer convolutions (QDQ), for processors that have them",

@@ -1,4 +1,4 @@
-"""Whether a variant still paints the same picture: its difference from torch on real photos, and what is allowed."""
+"""How far a variant's pictures may be from torch's on real photos, and how that is measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 LARGEST_PSNR_DB = 99.0
-"""What stands for the infinite PSNR of equal pictures, for JSON knows no infinity."""
+"""Stands for the infinite PSNR of equal pictures, because JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Threshold:
 
     Args:
         max_levels: Largest difference of a value that is allowed, on the scale of 0 to 255.
-        psnr_db: Least peak signal-to-noise ratio, in decibels.
-        ssim: Least structural similarity.
+        psnr_db: Lowest allowed peak signal-to-noise ratio, in decibels.
+        ssim: Lowest allowed structural similarity.
     """
 
     max_levels: float = 255

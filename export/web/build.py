@@ -1,7 +1,7 @@
 """Build a web page that repaints photos in the browser: ``python -m export.web wave/ starry/ --output site/``.
 
 The page is plain HTML, CSS and ES modules, kept in ``export/web/static/`` and copied as they are. Beside them come
-onnxruntime-web, the styles, and ``styles.json``, which tells the page what there is. Any static server will do.
+onnxruntime-web, the styles, and ``styles.json``, which lists the styles for the page. Any static server will do.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Style:
     Args:
         source: The folder or file that the user named.
         files: The ONNX file of each precision; float32 is always there.
-        card: What the float32 file says of itself.
-        paint: The float32 file at work.
+        card: The float32 file's metadata.
+        paint: The float32 file, loaded.
     """
 
     source: Path
@@ -202,7 +202,7 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
 
 
 def _identify(styles: Sequence[Style]) -> list[str]:
-    """Name the styles for addresses and files; of two of one name, each is told by its source or else its number."""
+    """Name the styles for addresses and files; equal names are distinguished by their sources or else by numbers."""
     names = [_address(style.card.style) for style in styles]
     sources = [_address(f"{name}-{style.source.resolve().stem}") for name, style in zip(names, styles, strict=True)]
     chosen: list[str] = []

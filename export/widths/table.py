@@ -1,6 +1,7 @@
 """Compare folders of variants, so that an app can choose a width: ``python -m export.widths full/ half/ nano/``.
 
-Prints a table in Markdown. Nothing is measured here: sizes, time, memory and the held-out loss stand in the manifests.
+Prints a table in Markdown. Nothing is measured here: sizes, time, memory and the held-out loss are those of the
+manifests.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PRESETS = {"full": 32, "half": 16, "nano": 8}
 
 
 def compare_widths(folders: Sequence[Path], variant: str = "float32") -> str:
-    """Lay folders of variants side by side.
+    """Compare folders of variants in a table.
 
     Args:
         folders: Folders that ``python -m export --variants`` wrote on one machine.
@@ -77,7 +78,7 @@ def _read(folder: Path) -> dict[str, Any]:
             f"folder '{folder}' holds no {MANIFEST} of this program; name one that python -m export --variants wrote"
         )
     if "parameters" not in manifest:
-        raise ExportError(f"folder '{folder}' was written before manifests told the width; export it again")
+        raise ExportError(f"folder '{folder}' was written before manifests held the width; export it again")
     return manifest
 
 
@@ -110,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.widths",
-        description="Print a table of what a style costs at each width, and what it loses: parameters, bytes, latency, "
-        "peak memory and held-out loss, out of the folders' manifests.",
+        description="Print a table of a style's parameters, bytes, latency, peak memory and held-out loss at each "
+        "width, from the folders' manifests.",
         epilog="example: python -m export.widths full/ half/ nano/",
     )
     parser.add_argument(

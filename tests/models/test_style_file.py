@@ -1,11 +1,14 @@
 """Style files keep a network and its card, and say what is wrong with other files."""
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from models.errors import ModelFileError
 from models.network import NetworkConfig, StyleNetwork
+from models.quantization import quantize_weights
 from models.style_file import StyleCard, load_style, save_style
 
 CARD = StyleCard("wave", "MIT", "vgg19, a file", "model:\n  style: wave.jpg\n", "0.1.0", 2000)
@@ -30,6 +33,61 @@ def test_half_precision_halves_the_file(tmp_path):
     assert sizes[1] < 0.51 * sizes[0]
     loaded, _ = load_style(tmp_path / "half.safetensors")
     assert next(loaded.parameters()).dtype == torch.float32
+
+
+def test_8_bits_quarter_the_file_and_round_kernels_alone(tmp_path):
+    network = StyleNetwork()
+    save_style(tmp_path / "full.safetensors", network, CARD)
+    save_style(tmp_path / "small.safetensors", network, CARD, torch.int8)
+    sizes = [(tmp_path / name).stat().st_size for name in ("full.safetensors", "small.safetensors")]
+    assert sizes[1] < 0.26 * sizes[0]
+    loaded, card = load_style(tmp_path / "small.safetensors")
+    assert (card, loaded.config) == (CARD, network.config)
+    for (name, found), expected in zip(loaded.named_parameters(), network.parameters(), strict=True):
+        assert found.dtype == torch.float32
+        if found.ndim == 4:
+            levels, scales = quantize_weights(expected.detach().numpy())
+            restored = levels * scales[:, None, None, None]
+        else:
+            restored = expected.detach().half().float().numpy()
+        np.testing.assert_array_equal(found.detach().numpy(), restored, name)
+
+
+def test_8_bits_stored_again_keep_their_levels(tmp_path):
+    paths = [tmp_path / "once.safetensors", tmp_path / "twice.safetensors"]
+    save_style(paths[0], StyleNetwork(NetworkConfig(width=8)), CARD, torch.int8)
+    save_style(paths[1], load_style(paths[0])[0], CARD, torch.int8)
+    once, twice = map(load_file, paths)
+    assert once.keys() == twice.keys()
+    for name, tensor in once.items():
+        torch.testing.assert_close(twice[name], tensor, rtol=1e-6, atol=0)
+
+
+def test_8_bits_have_a_format_that_earlier_versions_refuse(tmp_path):
+    formats = []
+    for dtype in (torch.float16, torch.int8):
+        save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), CARD, dtype)
+        with safe_open(tmp_path / "style.safetensors", "pt") as file:
+            formats.append(file.metadata()["format"])
+    assert formats == ["onestroke-style-1", "onestroke-style-2"]
+
+
+def test_8_bit_kernel_without_its_scale_is_refused(tmp_path):
+    path = tmp_path / "style.safetensors"
+    save_style(path, StyleNetwork(NetworkConfig(width=4)), CARD, torch.int8)
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    tensors = load_file(path)
+    del tensors["conv2.weight.scale"]
+    save_file(tensors, path, header)
+    with pytest.raises(ModelFileError, match=r"conv2\.weight\.scale"):
+        load_style(path)
+
+
+def test_other_integers_than_8_bits_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"torch\.int16; it must be"):
+        save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), CARD, torch.int16)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_channels_last_weights_are_stored_in_the_textbook_layout(tmp_path):

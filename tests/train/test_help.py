@@ -7,7 +7,7 @@ import pytest
 
 from tests import ROOT
 
-COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "distill", "distill.evaluate")
+COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "compare.pairs", "distill", "distill.evaluate", "start")
 
 
 SCRIPT = """

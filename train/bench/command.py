@@ -34,7 +34,7 @@ def bench(options: argparse.Namespace) -> None:
         if options.output.is_dir():
             raise OutputError(f"'{options.output}' is a folder; name a file in it with --output")
         make_folder(options.output.parent)
-    # Here, so that --help does not wait for torch.
+    # Imported here, so that --help does not wait for torch.
     from train.bench.measure import measure, read_inputs
 
     figures = measure(options, read_inputs(options))
@@ -52,7 +52,7 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--perceptual-weights", help="VGG-19 weights (default: random ones, with which a step takes as long)")
+    add("--perceptual-weights", help="VGG-19 weights (default: random ones, which do not change a step's time)")
     add("--photos", type=Path, help="folder of photos, to measure decoding and quality")
     add("--image-size", type=_side, default=256, help="side of the pictures (default: 256)")
     add("--batch-size", type=positive, default=4, help="pictures per step (default: 4)")

@@ -93,7 +93,7 @@ def measure_speed(weights: str, size: int, batch: int, rounds: int, endurance: i
         pipes[kind], other = context.Pipe()
         worker = context.Process(target=_serve, args=(kind, weights, size, batch, other), daemon=True)
         worker.start()
-        # Its own end only: with both open here, a process that dies would be waited for in vain.
+        # The worker's end is closed here: otherwise recv would wait forever for a worker that has died.
         other.close()
         workers.append(worker)
 
@@ -132,7 +132,7 @@ def measure_speed(weights: str, size: int, batch: int, rounds: int, endurance: i
 
 
 def measure_ceiling(precisions: Sequence[str], side: int = 2048) -> dict[str, float]:
-    """Measure a plain matrix product, as the most that a step can reach.
+    """Measure a plain matrix product, the upper bound of a step's speed.
 
     Args:
         precisions: ``float32``, ``bfloat16``, or both. Hardware without bfloat16 emulates it in one thread, which takes

@@ -1,4 +1,4 @@
-"""Artifacts of stylized pictures as numbers: blotches, checkerboards, bad borders, saturated pixels."""
+"""Artifacts of stylized pictures as numbers: blotches, checkerboards, lattices, bad borders, saturated pixels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from train.compare.flat import box_mean, find_flat
+from train.compare.lattice import find_lattice
 
-FLAT = 8
-"""Standard deviation, in levels of 255, below which a neighborhood of 41 x 41 pixels of a photo counts as flat."""
+Picture = NDArray[np.uint8]
 
 BLOTCH = 40
 """Levels of 255 by which a spot must differ from its surroundings to count."""
@@ -21,11 +21,12 @@ STRIDES = (2, 4)
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Artifacts of one picture, each near 0 for a clean one but the checkerboard, which noise alone takes to 4.
+    """Artifacts of one picture, each near 0 for a clean one except the checkerboard, which is 1 to 4 in noise.
 
     Args:
         blotches: Share of the photo's flat area that spots cover, 0 to 1.
         checkerboard: Power at the strides' frequencies, divided by that of the frequencies around; 1 to 4 in noise.
+        lattice: Share of the fine structure in the photo's flat areas that repeats every 3 to 32 pixels, 0 to 1.
         border: Mean difference of the outermost pixels from those further in, less the difference within the latter and
             less what the photo itself has, 0 to 1.
         saturation: Share of pixels with a channel at either end of its range, 0 to 1.
@@ -33,13 +34,18 @@ class Artifacts:
 
     blotches: float
     checkerboard: float
+    lattice: float
     border: float
     saturation: float
 
 
-THRESHOLDS = Artifacts(blotches=0.05, checkerboard=10.0, border=0.08, saturation=0.25)
+THRESHOLDS = Artifacts(blotches=0.05, checkerboard=10.0, lattice=0.15, border=0.08, saturation=0.25)
 """Values above which an artifact is visible; set between clean pictures and pictures with a planted artifact, see
-test_artifacts.py."""
+test_artifacts.py and test_lattice.py.
+
+Lattices: 358 photos and 179 paintings have at most 0.09, drawn brush strokes 0.07. The visible hatching of a style in
+flat skies has 0.3, planted lattices of 4 levels of 255 in a sky with a little noise have 0.17 and more.
+"""
 
 
 def measure_artifacts(photo: Picture, picture: Picture) -> Artifacts:
@@ -47,6 +53,7 @@ def measure_artifacts(photo: Picture, picture: Picture) -> Artifacts:
     return Artifacts(
         blotches=measure_blotches(photo, picture),
         checkerboard=measure_checkerboard(picture),
+        lattice=find_lattice(photo, picture).strength,
         border=max(0.0, measure_border(picture) - max(0.0, measure_border(photo))),
         saturation=measure_saturation(picture),
     )
@@ -54,15 +61,13 @@ def measure_artifacts(photo: Picture, picture: Picture) -> Artifacts:
 
 def measure_blotches(photo: Picture, picture: Picture) -> float:
     """Return the share of the photo's flat area where the picture has spots larger than its strokes."""
-    light = photo.astype(np.float64).mean(2)
-    mean, square = _blur(light, 20), _blur(light**2, 20)
-    flat = np.sqrt(np.maximum(square - mean**2, 0)) < FLAT
+    flat = find_flat(photo)
     if flat.mean() < 0.01:
         return 0.0
     spots = np.zeros(flat.shape)
     for channel in range(3):
         values = picture[..., channel].astype(np.float64)
-        spots = np.maximum(spots, np.abs(_blur(values, 3) - _blur(values, 16)))
+        spots = np.maximum(spots, np.abs(box_mean(values, 3) - box_mean(values, 16)))
     return float((spots[flat] > BLOTCH).mean())
 
 
@@ -105,15 +110,6 @@ def measure_border(picture: Picture, band: int = 4) -> float:
 def measure_saturation(picture: Picture) -> float:
     """Return the share of pixels with a channel at 0 or 255."""
     return float(((picture == 0) | (picture == 255)).any(2).mean())
-
-
-def _blur(values: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    # A box mean from cumulative sums, for Pillow cannot blur floating-point pictures.
-    padded = np.pad(values, radius, mode="edge")
-    sums = np.pad(padded.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    size = 2 * radius + 1
-    total = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-    return np.asarray(total / size**2)
 
 
 def _wrap(power: NDArray[np.float64], row: int, column: int, reach: int) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--reference",
         choices=REFERENCES,
         default=REFERENCES[0],
-        help=f"a second network, on which pictures are evaluated, too (default: {REFERENCES[0]}, which is no VGG)",
+        help=f"a second network, on which pictures are evaluated, too (default: {REFERENCES[0]}, which is not a VGG)",
     )
     add_aliases(parser, "reference", "--other", choices=REFERENCES)
     add("--reference-weights", default="default", help="weights of the reference network, if it is a VGG")

@@ -18,6 +18,7 @@ from data.photos import to_tensor, to_uint8
 from export.runtime.stylizer import Stylizer
 from models.losses import LossTerms, PerceptualLoss
 from train.compare.artifacts import measure_artifacts
+from train.compare.covariance import CovarianceDistance
 from train.compute.precision import PrecisionName
 from train.slow.optimizer import TERMS, PixelOptimizer, bind_loss, evaluate_picture
 
@@ -59,8 +60,10 @@ class Measures(Generic[Value]):
         ssim: Structural similarity to the photo (Wang et al. 2004), at most 1.
         reference_content: Content term on the reference network, which was not trained with.
         reference_style: Style term on the reference network.
-        blotches: See ``Artifacts``, as for the next three.
+        covariance_distance: Relative covariance distance to the painting: 1 is as close as a piece of it.
+        blotches: See ``Artifacts``, as for the next four.
         checkerboard: Artifact.
+        lattice: Artifact.
         border: Artifact.
         saturation: Artifact.
     """
@@ -71,8 +74,10 @@ class Measures(Generic[Value]):
     ssim: Value
     reference_content: Value
     reference_style: Value
+    covariance_distance: Value
     blotches: Value
     checkerboard: Value
+    lattice: Value
     border: Value
     saturation: Value
 
@@ -237,7 +242,12 @@ def paint_fast(stylizer: Stylizer, photo: Picture) -> tuple[Picture, float]:
 
 
 def measure_picture(
-    photo: Picture, picture: Picture, loss: PerceptualLoss, reference: PerceptualLoss, device: torch.device
+    photo: Picture,
+    picture: Picture,
+    loss: PerceptualLoss,
+    reference: PerceptualLoss,
+    covariance_distance: CovarianceDistance,
+    device: torch.device,
 ) -> Measures[float]:
     """Measure a picture.
 
@@ -246,7 +256,8 @@ def measure_picture(
         picture: The result, of the same shape.
         loss: The loss that the style network was trained with.
         reference: The loss on the reference network.
-        device: Where both losses are.
+        covariance_distance: To the painting.
+        device: Where the losses and the distance are.
     """
     one, two = to_tensor(photo).to(device), to_tensor(picture).to(device)
     terms, distances = evaluate_picture(loss, one, two), evaluate_picture(reference, one, two)
@@ -255,6 +266,7 @@ def measure_picture(
         ssim=float(structural_similarity_index_measure(two, one, data_range=1.0)),  # type: ignore[arg-type]
         reference_content=distances["content"],
         reference_style=distances["style"],
+        covariance_distance=covariance_distance(two),
         **asdict(measure_artifacts(photo, picture)),
     )
 
@@ -264,6 +276,7 @@ def compare_photo(
     photo: Picture,
     loss: PerceptualLoss,
     reference: PerceptualLoss,
+    covariance_distance: CovarianceDistance,
     curves: Mapping[str, Curve],
     device: torch.device,
 ) -> dict[str, FastResult]:
@@ -274,8 +287,9 @@ def compare_photo(
         photo: The photo.
         loss: The loss that the curves minimize.
         reference: A loss on another network's features.
+        covariance_distance: To the painting.
         curves: By start.
-        device: Where both losses are.
+        device: Where the losses and the distance are.
 
     Returns:
         Results by the networks' names.
@@ -283,7 +297,7 @@ def compare_photo(
     results: dict[str, FastResult] = {}
     for name, stylizer in stylizers.items():
         picture, seconds = paint_fast(stylizer, photo)
-        measures = measure_picture(photo, picture, loss, reference, device)
+        measures = measure_picture(photo, picture, loss, reference, covariance_distance, device)
         equivalent: dict[str, dict[str, float | None]] = {}
         for start, curve in curves.items():
             # From the photo the content begins at 0, which no network reaches.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -32,13 +33,14 @@ class Objective:
     style_size: int | None
     perceptual: str
 
-    def build(self, network: str, weights: str, style: Path) -> PerceptualLoss:
+    def build(self, network: str, weights: str, style: Path, further_layers: Sequence[str] = ()) -> PerceptualLoss:
         """Build the loss on the features of a frozen network, with its style set.
 
         Args:
             network: A VGG, which takes the objective's layers, or a network with layers of its own.
             weights: ``default`` or a file in torchvision's layout.
             style: The painting.
+            further_layers: Layers that a VGG must reach beside those of the loss.
 
         Raises:
             PerceptualWeightsError: If the weights are absent or do not fit.
@@ -51,7 +53,7 @@ class Objective:
             config = replace(config, content_layers=EFFICIENTNET_CONTENT_LAYERS, style_layers=EFFICIENTNET_STYLE_LAYERS)
             loss = PerceptualLoss(EfficientNetFeatures(), config)
         else:
-            loss = PerceptualLoss(VGGFeatures(network, config.layers, weights), config)  # type: ignore[arg-type]
+            loss = PerceptualLoss(VGGFeatures(network, (*config.layers, *further_layers), weights), config)  # type: ignore[arg-type]
         loss.set_style([read_style(style, self.style_size)])
         return loss
 
@@ -89,8 +91,9 @@ def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:
         return False
     if not (isinstance(mine, VGGFeatures) and isinstance(theirs, VGGFeatures)):
         return True  # networks other than VGG have one set of weights
+    # One may be built deeper than the other: the layers that both have decide.
     weights = dict(theirs.named_buffers())
-    return all(torch.equal(value, weights[name]) for name, value in mine.named_buffers())
+    return all(torch.equal(value, weights[name]) for name, value in mine.named_buffers() if name in weights)
 
 
 def describe_distillation(networks: dict[str, str]) -> str | None:

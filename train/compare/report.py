@@ -13,6 +13,7 @@ import jinja2
 
 from data.images import from_array
 from train.compare.artifacts import THRESHOLDS
+from train.compare.covariance import LAYERS, PAINTING_SIZES
 from train.compare.measure import (
     MEASURES,
     STARTS,
@@ -26,6 +27,9 @@ from train.compare.measure import (
 
 SHOWN = (50, 500)
 """Iterations of the slow result on the contact sheet, or the nearest there are."""
+
+LARGEST_COUNTS = {"lattice"}
+"""Artifacts of which the largest value over the photos counts, because photos without flat regions cannot have any."""
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -104,6 +108,7 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
     return environment.get_template("report.html.j2").render(
         setting=setting,
         setting_line=describe_setting(setting),
+        distance_line=describe_distance(setting),
         summary=summary,
         titles=titles,
         sheet=[[_embed(picture) for picture in pictures] for pictures in sheet],
@@ -111,9 +116,22 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
         shortfall=describe_shortfall(summary),
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
+        judge=judge_artifact,
         photo=results[0].photo,
         curves=_to_uri(draw_curves(results[0]), "image/svg+xml"),
     )
+
+
+def describe_distance(setting: Setting) -> str:
+    """Say in a sentence on which network, layers and sizes the relative covariance distance is computed."""
+    sizes = " or ".join([", ".join(map(str, PAINTING_SIZES[:-1])), str(PAINTING_SIZES[-1])])
+    line = (
+        f"Covariance distance: 1 is as close as a piece of the painting; on {setting.perceptual}'s "
+        f"{' and '.join(LAYERS)}, the painting at {sizes} px, whichever is closest."
+    )
+    if setting.perceptual != "vgg19":
+        line += f" It is {setting.perceptual}'s, the network of the loss, and does not compare with figures on vgg19."
+    return line
 
 
 def describe_setting(setting: Setting) -> str:
@@ -143,32 +161,47 @@ def describe_shortfall(summary: Summary) -> list[str]:
             f"{term} {found.measures.get(term).median:.3f} against {slow.get(term).median:.3f}"
             for term in ("loss", "content", "style", "ssim")
         )
-        marked = [
-            f"{field} {median:.2f} (threshold {limit})" for field, median, limit in list_artifacts(found.measures)
-        ]
+        marked = [f"{field} {value:.2f} (threshold {limit})" for field, value, limit in list_artifacts(found.measures)]
         artifacts = f"above their thresholds: {', '.join(marked)}" if marked else "no artifact above its threshold"
         lines.append(f"{name} against {count} iterations from the photo: {terms}; {artifacts}.")
     return lines
 
 
 def list_artifacts(measures: Measures[Spread]) -> list[tuple[str, float, float]]:
-    """Return name, median and threshold of every artifact whose median lies above its threshold."""
-    limits = asdict(THRESHOLDS).items()
-    return [(name, measures.get(name).median, limit) for name, limit in limits if measures.get(name).median > limit]
+    """Return name, value and threshold of every artifact above its threshold.
+
+    The median over the photos counts, but for artifacts of ``LARGEST_COUNTS`` the largest value.
+    """
+    values = {name: judge_artifact(name, measures.get(name)) for name in asdict(THRESHOLDS)}
+    return [(name, values[name], limit) for name, limit in asdict(THRESHOLDS).items() if values[name] > limit]
 
 
-def tabulate(summary: Summary, iterations: int) -> str:
+def judge_artifact(name: str, spread: Spread) -> float:
+    """Return the value of an artifact that is held against its threshold."""
+    return spread.max if name in LARGEST_COUNTS else spread.median
+
+
+def tabulate(summary: Summary, setting: Setting) -> str:
     """Lay the summary out for the terminal."""
-    lines = ["                      L-BFGS iterations it equals        speed-up over    SSIM"]
-    lines.append("network               from noise    from the photo      100 iterations")
+    iterations = setting.iterations
+    lines = ["                      L-BFGS iterations it equals        speed-up over    SSIM    covariance"]
+    lines.append("network               from noise    from the photo      100 iterations           distance")
     for name, found in summary.fast.items():
         medians = [found.equivalent[start]["loss"].median for start in STARTS]
         cells = [f"more than {iterations}" if median >= iterations else f"{median:.0f}" for median in medians]
         # A comparison of fewer iterations says nothing about a hundred.
         speedup = f"{found.speedup[100].median:.0f}" if 100 in found.speedup else "-"
-        lines.append(f"{name:<22}{cells[0]:<14}{cells[1]:<20}{speedup:<17}{found.measures.ssim.median:.3f}")
+        lines.append(
+            f"{name:<22}{cells[0]:<14}{cells[1]:<20}{speedup:<17}"
+            f"{found.measures.ssim.median:<8.3f}{found.measures.covariance_distance.median:.2f}"
+        )
         artifacts = list_artifacts(found.measures)
-        lines += [f"  {name}: {artifact} {median:.3f}, above {limit}" for artifact, median, limit in artifacts]
+        lines += [f"  {name}: {artifact} {value:.3f}, above {limit}" for artifact, value, limit in artifacts]
+    if summary.slow:
+        count, slow = list(summary.slow.items())[-1]
+        title = f"slow, {count} from the photo"
+        lines.append(f"{title:<73}{slow.ssim.median:<8.3f}{slow.covariance_distance.median:.2f}")
+    lines.append(describe_distance(setting))
     return "\n".join(lines)
 
 

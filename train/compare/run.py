@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import PIL.Image
 import torch
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ from export.cli import INTERRUPTED
 from export.runtime.stylizer import Stylizer
 from models.losses import PerceptualLoss
 from models.vgg import PerceptualWeightsError
+from train.compare.covariance import LAYERS, CovarianceDistance
 from train.compare.measure import (
     CHECKPOINTS,
     STARTS,
@@ -56,6 +58,7 @@ def compare(
     photos: Mapping[str, Picture],
     loss: PerceptualLoss,
     reference: PerceptualLoss,
+    painting: PIL.Image.Image,
     iterations: int,
     seed: int = 0,
     precision: PrecisionName = "auto",
@@ -68,6 +71,7 @@ def compare(
         photos: Squares by name.
         loss: The loss that the networks were trained with; it is moved to the device.
         reference: A loss on features of another network; it is moved to the device.
+        painting: The style, of any size, which the relative covariance distance is taken to, on the loss's network.
         iterations: L-BFGS iterations from either start.
         seed: Of the noise.
         precision: Of the slow optimization; the measures of pictures are computed in float32.
@@ -78,6 +82,7 @@ def compare(
     """
     device = device or torch.device("cpu")
     loss, reference = loss.to(device), reference.to(device)
+    distance = CovarianceDistance(loss.features, painting, device)
     kept = [count for count in CHECKPOINTS if count <= iterations]
     results: list[PhotoResult] = []
     # A photo takes minutes to hours: after Ctrl-C those that are done are worth a report.
@@ -92,8 +97,8 @@ def compare(
                 first = make_noise(tuple(tensor.shape), seed).to(device) if start == "noise" else tensor
                 curves[start] = trace(loss, tensor, first, iterations, kept, precision, bar.update)
             pictures = curves["photo"].pictures
-            slow = {count: measure_picture(photo, pictures[count], loss, reference, device) for count in kept}
-            fast = compare_photo(stylizers, photo, loss, reference, curves, device)
+            slow = {count: measure_picture(photo, pictures[count], loss, reference, distance, device) for count in kept}
+            fast = compare_photo(stylizers, photo, loss, reference, distance, curves, device)
             results.append(PhotoResult(name, photo, curves, fast, slow))
     return results
 
@@ -124,7 +129,7 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
     output: Path = options.output
     if any((output / name).exists() for name in WRITTEN) and not options.overwrite:
         raise TrainError(f"'{output}' already holds a report; choose another --output, or pass --overwrite")
-    # Each in as many threads as torch has, so that the speed-up is not one of the cores.
+    # As many threads as torch has, so that the speed-up does not come from more cores.
     threads = torch.get_num_threads()
     stylizers = {path.stem: Stylizer(path, threads=threads) for path in options.model}
     if len(stylizers) < len(options.model):
@@ -137,7 +142,7 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
         flag = "--reference" if options.reference_weights == "default" else "--reference-weights"
         raise error.with_flag(flag) from error
     try:
-        loss = objective.build(objective.perceptual, options.perceptual_weights, options.style)
+        loss = objective.build(objective.perceptual, options.perceptual_weights, options.style, LAYERS)
     except PerceptualWeightsError as error:
         raise error.with_flag("--perceptual-weights") from error
     if is_same_network(loss, reference):
@@ -145,14 +150,15 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
             f"--reference {options.reference} is the network of the loss itself; choose another one, or other weights"
         )
     photos = read_photos(options.photos, options.count, options.size)
+    painting = decode(options.style)
     make_folder(output)
-    # A network that refuses pictures of this size does so now, and not after the first hour.
+    # A network that refuses pictures of this size must do so now, not after the first hour.
     for stylizer in stylizers.values():
         stylizer(next(iter(photos.values())))
     device = choose_device()
     print(f"losses and L-BFGS on {describe_device(device)}, style networks in ONNX Runtime on the CPU", flush=True)
     results = compare(
-        stylizers, photos, loss, reference, options.iterations, precision=options.precision, device=device
+        stylizers, photos, loss, reference, painting, options.iterations, precision=options.precision, device=device
     )
     if not results:
         raise KeyboardInterrupt
@@ -174,12 +180,12 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
         threads=threads,
         device=describe_device(device),
     )
-    painting = to_array(scale_short_side(decode(options.style), options.size))
-    # First of all, so that the figures are not lost if the disk is full.
-    print(tabulate(summary, options.iterations))
+    shown = to_array(scale_short_side(painting, options.size))
+    # Printed first, so that the figures are not lost if the disk is full.
+    print(tabulate(summary, setting))
     write_whole(output / WRITTEN[0], json.dumps(to_json(setting, summary, results), indent=1) + "\n")
-    write_whole(output / WRITTEN[1], build_page(setting, summary, results, painting))
-    encode(from_array(contact_sheet(arrange_pictures(results, painting)[1])), output / WRITTEN[2])
+    write_whole(output / WRITTEN[1], build_page(setting, summary, results, shown))
+    encode(from_array(contact_sheet(arrange_pictures(results, shown)[1])), output / WRITTEN[2])
     print(f"the whole report, with pictures: {output / WRITTEN[1]}")
     if setting.photos < setting.photos_asked:
         print(

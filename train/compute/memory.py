@@ -1,8 +1,8 @@
-"""Memory that stays: freed blocks are kept for the next step in place of being handed back to the system.
+"""Keep freed memory for the next step in place of returning it to the system; measure memory.
 
-A training step on the CPU frees and takes some two gigabytes in blocks of tens of megabytes. The C library returns such
-blocks to the kernel at once, and the kernel fills the next ones with zeros, page by page: at 256 px that is some 90,000
-page faults a step, a good part of its time.
+A training step on the CPU frees and allocates some two gigabytes in blocks of tens of megabytes. The C library returns
+such blocks to the kernel at once, and the kernel fills the next ones with zeros, page by page: at 256 px that is some
+90,000 page faults a step, a good part of its time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def keep_freed_memory() -> bool:
 
 def resident_mb() -> dict[str, float]:
     """Return this process's memory in MB: the highest so far, and, on Linux, the present."""
-    import resource  # Not on Windows, where training works all the same.
+    import resource  # Absent on Windows, where training works without it.
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     statm = Path("/proc/self/statm")

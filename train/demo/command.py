@@ -36,7 +36,7 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="train anew, though the style is trained already")
     parser.add_argument("overrides", nargs="*", help="after --: more flags for python -m train fit")
     options = parser.parse_args(args)
-    # A training that is stopped reports itself what it has written.
+    # A training that is stopped itself says what it has written.
     return run_command(lambda: demonstrate(options), "stopped; make demo goes on from what is written")
 
 

@@ -1,7 +1,7 @@
-"""Distil a small perceptual network: ``python -m train.distill --config configs/distill.yaml``.
+"""Distill a small perceptual network: ``python -m train.distill --config configs/distill.yaml``.
 
 Writes one ``.safetensors`` file in torchvision's layout, for ``--model.perceptual vgg_small``. Lightning is imported
-only when the work begins, so that the help, which names the settings that matter, comes at once.
+only when the work begins, so that the help, which names the settings that matter, is fast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from train.cli import run_command
 
 HELP = """usage: python -m train.distill --config configs/distill.yaml [--SETTING VALUE ...]
 
-Distil a small perceptual network from VGG.
+Distill a small perceptual network from VGG.
 
 settings that matter:
   --config FILE               YAML file of settings; several stack

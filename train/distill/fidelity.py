@@ -162,7 +162,7 @@ def examine(
 
 
 def describe(report: Report) -> str:
-    """Lay the report out as text."""
+    """Format the report as text."""
     pupils = report.pupils
     lines = ["rank correlation with the large network   style   content   loss"]
     for name, found in report.rank_correlation.items():

@@ -107,7 +107,7 @@ class Distillation(pl.LightningModule):
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Compare them on held-out photos, varied in the same way every time."""
-        # Where a photo could not be read, the last batch is no multiple of the eight that the variations need.
+        # If a photo could not be read, the last batch is not a multiple of 8, which the variations need.
         whole = len(batch.photos) // 8 * 8
         if not whole:
             if batch_idx == 0:
@@ -183,7 +183,7 @@ def export_state(student: VGGFeatures) -> dict[str, Tensor]:
 
 
 def make_student(layers: list[str], start_from: str | None = None) -> VGGFeatures:
-    """Build ``vgg_small`` with weights that do train, at random (He et al. 2015) or from a file.
+    """Build ``vgg_small`` with trainable weights, at random (He et al. 2015) or from a file.
 
     A narrower network is widened (after Chen et al. 2016, Net2Net): its channels keep their values, because their
     weights to the new channels are 0, and the new channels start at random. Of a wider network the first channels are
@@ -267,5 +267,5 @@ def _gram_distances(features: Tensor, aims: list[tuple[int, int]]) -> tuple[Tens
 
 
 def _log_error(small: Tensor, large: Tensor) -> Tensor:
-    """Compare distances by their ratio, for they span orders of magnitude; the smallest do not matter."""
+    """Compare distances by their ratio, because they span orders of magnitude; the smallest do not matter."""
     return (torch.log(small + 0.02) - torch.log(large + 0.02)).square().mean()

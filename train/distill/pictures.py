@@ -77,8 +77,8 @@ class PictureMaker(nn.Module):
     """Make variations of photos: an eighth stylized, one distorted, a quarter optimized, half painted by two pupils.
 
     A pupil is a style network that takes a training step with the caller's loss for every batch. The optimized pictures
-    are kept in a pool and take a step of gradient descent whenever they are drawn. With the loss of the network that is
-    distilled, that network so learns from pictures that its own errors lead to.
+    are kept in a pool and take a step of gradient descent whenever they are drawn. The caller's loss is
+    that of the network being distilled, which therefore learns from the pictures that its own errors lead to.
 
     Args:
         paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.

@@ -34,7 +34,7 @@ CREDIT = (
 
 
 class DistillCLI(TrainingCLI):
-    """One command: distil, and write the file."""
+    """The command line of the distillation, which has no subcommands."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add where to write."""
@@ -47,7 +47,7 @@ class DistillCLI(TrainingCLI):
         parser.link_arguments("data.image_size", "model.image_size")
 
     def before_instantiate_classes(self) -> None:
-        """Make sure that the run may write where it will."""
+        """Make sure that the run may write to its folder, and complete the configuration."""
         config = self.config
         folder = RunFolder(Path(config.output))
         config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
@@ -77,7 +77,7 @@ class DistillCLI(TrainingCLI):
 
 
 def run(args: list[str] | None, progress: Progress) -> int:
-    """Distil as the command line asks, and write the network.
+    """Distill as the command line asks, and write the network.
 
     Args:
         args: Arguments in place of those of the process.
@@ -101,7 +101,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         parser_class=StyleArgumentParser,
         parser_kwargs={
             "prog": "python -m train.distill",
-            "description": "Distil a small perceptual network from VGG.",
+            "description": "Distill a small perceptual network from VGG.",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
         save_config_callback=None,

@@ -1,4 +1,4 @@
-"""What can be asked of a dream; free of torch, so that its help comes at once."""
+"""Settings of a dream; imports no torch, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MOST_OCTAVES = 100
 
 @dataclass
 class DreamConfig:
-    """Let a network dream on a photo.
+    """Amplify what a network's layers respond to in a photo.
 
     Args:
-        content: Photo to dream on.
+        content: Photo to start from.
         output: Picture to write.
         layers: Layers whose activations are raised, each with its weight.
         size: Longer side of the picture in pixels; null keeps the photo's.
@@ -50,7 +50,7 @@ class DreamConfig:
     overwrite: bool = False
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is read.
+        """Check the settings before anything is read.
 
         Raises:
             TrainError: Naming the flag.

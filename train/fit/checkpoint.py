@@ -20,7 +20,7 @@ from train.errors import TrainError, require_at_least
 
 @contextlib.contextmanager
 def raise_interrupts() -> Iterator[None]:
-    """Make Ctrl-C a ``KeyboardInterrupt`` for whoever runs a trainer, and leave the signal's handler as it was.
+    """Make Ctrl-C a ``KeyboardInterrupt`` for the code that runs a trainer, and restore the signal's handler.
 
     Lightning exits with code 1 in its place, and ignores the signal from then on.
 

@@ -35,7 +35,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "log_every_n_steps": 10,
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
-    # Our sampler gives each process its share; Lightning's would deal the photos out anew.
+    # Our sampler gives each process its share; Lightning's would divide the photos again.
     "use_distributed_sampler": False,
 }
 
@@ -69,7 +69,7 @@ class RunConfigCallback(SaveConfigCallback):
         """Write nothing yet: the checkpoint to go on from may still turn out not to fit."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the run folder, now that everything was found."""
+        """Begin the run folder, now that all inputs were read."""
         self.begun = True
         if trainer.is_global_zero:
             self.save_config(trainer, pl_module, "fit")
@@ -135,7 +135,7 @@ class StyleCLI(TrainingCLI):
         return {name: everything[name] for name in ("fit", "validate")}
 
     def _parse_ckpt_path(self) -> None:
-        # Lightning would read settings out of the checkpoint; ours holds none, and a damaged one has no sentence there.
+        # Lightning would read settings from the checkpoint; ours hold none, and a damaged one would end in a traceback.
         pass
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -289,7 +289,7 @@ def main(args: list[str] | None = None) -> int:
     """
     quiet_libraries()
     keep_freed_memory()
-    # In two steps: after Ctrl-C it is asked what it has written, though its constructor, which does all, did not end.
+    # Created in two steps: the constructor runs the whole command, and describe_stop is called after Ctrl-C in it, too.
     cli = StyleCLI.__new__(StyleCLI)
     callbacks = [PhotoHealth(), StyleProgressBar(refresh_rate=1)]
 

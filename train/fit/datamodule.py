@@ -183,7 +183,7 @@ class PhotoData(pl.LightningDataModule):
         """Compare a checkpoint's plan with this run's.
 
         Raises:
-            TrainError: If they differ, for then the resumed run would not be the one that was begun.
+            TrainError: If they differ, because the resumed run would then not continue the one that was begun.
         """
         plan = self.plan()
         flags = {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}

@@ -16,7 +16,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torc
     """Raise the learning rate for a tenth of the run, then let it fall to nearly 0 (Smith and Topin 2018).
 
     Args:
-        optimizer: Whose rate it is.
+        optimizer: The optimizer.
         rate: Its peak; it begins at 1/25 of that.
         steps: Length of the run.
 
@@ -25,7 +25,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torc
     """
     # One more than there are steps: the schedule is stepped after the last one, too.
     total = steps + 1
-    # At least one step upwards: with exactly none, at ten in all, torch divides by zero.
+    # At least one rising step: with none, as in a run of ten steps, torch divides by zero.
     rising = max(0.1, 2 / total)
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=total, pct_start=rising, cycle_momentum=False

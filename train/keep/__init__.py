@@ -1,1 +1,1 @@
-"""The command that keeps a trained style in half the bytes."""
+"""The command that keeps a trained style in a quarter of the bytes."""

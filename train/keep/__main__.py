@@ -1,4 +1,4 @@
-"""Keep a trained style in half the bytes: ``python -m train.keep runs/wave models/pretrained/wave.safetensors``."""
+"""Keep a trained style in a quarter of the bytes: ``python -m train.keep runs/wave kept/wave.safetensors``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What can be asked of the slow mode; free of torch, so that its help comes at once."""
+"""Settings of the slow mode; imports no torch, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.slow.outputs import SlowFiles
 OptimizerName = Literal["lbfgs", "adam"]
 
 LEARNING_RATES: Mapping[OptimizerName, float] = {"lbfgs": 1.0, "adam": 0.02}
-"""Those taken where none is given."""
+"""Default learning rates."""
 
 MOST_LEARNING_RATE = 1e6
 """Largest learning rate: far beyond any that is of use on values in [0, 1], and finite in float32 after a step."""
@@ -114,11 +114,11 @@ class SlowConfig:
         return SlowFiles(Path(self.output), keeps_steps=self.save_every > 0)
 
     def check(self) -> None:
-        """Refuse what cannot work, before anything is read.
+        """Check the settings before anything is read.
 
         Raises:
             TrainError: Naming the flag, or the file that cannot or may not be written.
-            ImageError: If the output's ending is no format that can be written.
+            ImageError: If the output's ending is not a format that can be written.
         """
         if self.content is None and not self.paintings:
             raise TrainError("neither --content nor --style was given; name a photo, a painting, or both")

@@ -182,7 +182,7 @@ class PixelOptimizer:
                     self.values.clamp_(0, 1)
                     self._average.lerp_(self.values, 1 - AVERAGING)
                     self._weight = 1 - (1 - self._weight) * AVERAGING
-            # A copy, for a step that Ctrl-C cuts short leaves the values in the middle of a line search.
+            # A copy, because a step that Ctrl-C interrupts leaves the values in the middle of a line search.
             self._newest = self.values.detach().clone()
             if float(first[0].total) < self._lowest:
                 self._lowest, self._best = float(first[0].total), before
@@ -228,7 +228,7 @@ def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_S
     Returns:
         Heights and widths that grow by the square root of two.
     """
-    # A little slack, for the logarithm of a power of two is not always a whole number.
+    # A little slack, because the computed logarithm of a power of two is not always an integer.
     growths = int(math.log(max(size) / smallest, SCALE_GROWTH) + 1e-9) if smallest and smallest < max(size) else 0
     shrinks = [SCALE_GROWTH**-growth for growth in range(growths, 0, -1)]
     return [(max(least, round(size[0] * shrink)), max(least, round(size[1] * shrink))) for shrink in shrinks] + [size]

@@ -60,7 +60,7 @@ class SlowFiles:
 
         Raises:
             TrainError: If something cannot or may not be written.
-            ImageError: If the picture's ending is no format that can be written.
+            ImageError: If the picture's ending is not a format that can be written.
         """
         beside = [self.table, self.plot, *([self.animation] if self.keeps_steps else [])]
         # Earlier ones are removed even where none are kept this time: they would be taken for the new picture's.
@@ -90,7 +90,7 @@ def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, besid
 
     Raises:
         TrainError: If something cannot or may not be written.
-        ImageError: If the picture's ending is no format that can be written.
+        ImageError: If the picture's ending is not a format that can be written.
     """
     check_writable_format(picture)
     with _explained(picture):

@@ -40,8 +40,8 @@ class Record:
         self._start = time.perf_counter()
 
     def add(self, now: Iterate) -> None:
-        """Take down an iteration's losses, and write its picture if it is time."""
-        # Not before: a run that fails at once must leave the earlier run's pictures.
+        """Record an iteration's losses, and write its picture if it is time."""
+        # Not earlier: a run that fails at once must leave the earlier run's pictures.
         if not self.rows:
             self.files.clear_steps()
         height, width = now.picture.shape[2:]

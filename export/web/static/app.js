@@ -1,4 +1,4 @@
-// The page: what a person chooses, and what follows from it. The work is done in the modules that it imports.
+// The page: it handles what a person chooses. The work is done in the modules that it imports.
 
 import { Camera } from "./camera.js";
 import { Comparison } from "./comparison.js";
@@ -156,10 +156,10 @@ async function paintPhoto() {
   }
 }
 
-/** Paint and show; returns null if it failed, which the page then tells, or if nobody waits for it any more. */
+/** Repaint and show; returns null if it failed, which the page then shows, or if the result is no longer wanted. */
 async function run(mine, style, image) {
   try {
-    // A copy, for the worker takes the pixels with it and the page still has to show them.
+    // A copy, because the pixels move to the worker and the page still has to show them.
     const copy = new ImageData(new Uint8ClampedArray(image.data), image.width, image.height);
     const result = await engine.paint(style, copy);
     if (mine !== wish) {
@@ -194,7 +194,7 @@ async function startCamera() {
     return;
   }
   if (mine !== wish) {
-    // While the browser asked for leave, a photo was chosen.
+    // A photo was chosen while the browser asked for permission.
     camera.stop();
     return;
   }
@@ -216,7 +216,7 @@ async function startCamera() {
       shown = performance.now();
       view.showTime("live", result.milliseconds, `a frame, ${rate.toFixed(rate < 10 ? 1 : 0)} a second`);
     } else if (mine === wish) {
-      // The page tells why; another frame would fail the same way.
+      // The page shows the reason; another frame would fail the same way.
       wish++;
       camera.stop();
       view.showCamera(false);
@@ -231,7 +231,7 @@ async function turnCamera() {
   }
 }
 
-/** Do something with the camera; tell in the page what went wrong, and return whether all went well. */
+/** Do something with the camera; show an error in the page, and return whether it worked. */
 async function withCamera(act) {
   try {
     await act();

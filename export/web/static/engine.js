@@ -38,7 +38,7 @@ export class Engine {
         this.#onStart(started);
         return started;
       });
-      // A failure is told to whoever waits; without a waiter it must not count as unhandled.
+      // Callers that wait get the error; without one it must not count as unhandled.
       this.#started.catch(() => {});
     }
     return this.#started;
@@ -75,7 +75,7 @@ export class Engine {
   /** Drop what has been painting for longer than this; what is nearly done, or still loading, is worth waiting for. */
   dropLongRun(milliseconds) {
     if (this.#paintingSince !== null && performance.now() - this.#paintingSince > milliseconds) {
-      // The only means there is: a run within WASM hears nothing until it is done.
+      // There is no other way: a run in WASM receives no message until it is done.
       this.#end(new Replaced("a newer picture was asked for"));
     }
   }

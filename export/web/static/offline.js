@@ -21,7 +21,7 @@ export async function isolate() {
       sessionStorage.removeItem(RELOADED);
       return;
     }
-    // Once only: a browser that isolates no page would reload for ever.
+    // Once only: a browser that isolates no page would reload forever.
     if (sessionStorage.getItem(RELOADED)) {
       return;
     }
@@ -29,10 +29,10 @@ export async function isolate() {
     // If its installation fails, it is never ready.
     if (await Promise.race([navigator.serviceWorker.ready, later(PATIENCE_MS)])) {
       sessionStorage.setItem(RELOADED, "yes");
-      // Browsers keep left pages for a while, and may bring back this one, which has no threads.
+      // Browsers keep pages in memory after a reload, and may bring back this one, which has no threads.
       addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
       location.reload();
-      // What follows happens only if the browser does not heed that.
+      // What follows runs only if the browser ignores that.
       await later(PATIENCE_MS);
     }
   } catch {

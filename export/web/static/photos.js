@@ -16,10 +16,10 @@ export class Photo {
   static async read(blob, name = "photo") {
     let bitmap;
     try {
-      // Phones store photos as the sensor lay, with a note of how to turn them.
+      // Phones store photos as the sensor was held, with metadata that says how to turn them.
       bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
     } catch {
-      throw new Error(`'${name}' is no picture that this browser can read; choose a JPEG, PNG or WebP file.`);
+      throw new Error(`'${name}' is not a picture that this browser can read; choose a JPEG, PNG or WebP file.`);
     }
     return new Photo(bitmap, bitmap.width, bitmap.height, name.replace(/\.[^.]*$/, "") || "photo");
   }

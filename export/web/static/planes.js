@@ -40,9 +40,9 @@ export function toPixels(planes, wide, width, height) {
   const pixels = new Uint8ClampedArray(4 * width * height);
   for (let row = 0, to = 0; row < height; row++) {
     for (let column = 0, from = row * wide; column < width; column++, from++, to += 4) {
-      // A clamped array would make black of what is no number, and nobody would know why.
+      // A clamped array would turn NaN into black without a message.
       if (planes[from] !== planes[from]) {
-        throw new Error("The style gave values that are no numbers; open this page with ?device=wasm at its end.");
+        throw new Error("The style returned values that are not numbers; open this page with ?device=wasm at its end.");
       }
       pixels[to] = planes[from];
       pixels[to + 1] = planes[plane + from];

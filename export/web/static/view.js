@@ -1,9 +1,9 @@
-// What the page tells: state, progress, device, errors, and which controls are there.
+// What the page shows: state, progress, device, errors, and which controls are there.
 
 export const element = (id) => document.getElementById(id);
 const stage = element("stage");
 
-/** Where phones begin to refuse. */
+/** Bytes above which phones may refuse. */
 const MUCH_MEMORY = 1.5e9;
 
 let ticking = 0;
@@ -68,7 +68,7 @@ export function showProgress(visible, expectedMs = null) {
   bar.removeAttribute("value");
   if (visible && expectedMs > 1000) {
     const started = performance.now();
-    // It never quite arrives: what is expected is not yet so.
+    // It stops short of the end, because the expected time is an estimate.
     ticking = setInterval(() => (bar.value = 1 - Math.exp((-2 * (performance.now() - started)) / expectedMs)), 200);
   }
 }
@@ -78,7 +78,7 @@ export function showDownload({ what, loaded, total }) {
   const bar = element("progress");
   bar.hidden = false;
   if (loaded === total) {
-    // What follows, compiling or painting, tells nothing of its progress.
+    // What follows, compiling or painting, reports no progress.
     bar.removeAttribute("value");
     element("device").textContent = "";
   } else {
@@ -115,7 +115,7 @@ export function showCamera(running) {
   element(running ? "snap" : "camera").focus({ focusVisible: false });
 }
 
-/** Tell that the page needs no network any more. */
+/** Say that the page needs no network any more. */
 export function showOffline(kept) {
   document.body.dataset.offline = kept;
   element("offline").textContent = kept ? "This page now works offline." : "";

@@ -1,7 +1,7 @@
 // The worker that paints: it alone holds ONNX Runtime, so that the page never freezes.
 //
 // It takes {id, type: "start" | "paint", ...} and answers {id, result} or {id, error};
-// between them it tells {progress: {what, loaded, total}} of what it downloads.
+// between them it sends {progress: {what, loaded, total}} for what it downloads.
 
 import { toPixels, toPlanes } from "./planes.js";
 
@@ -112,7 +112,7 @@ function chooseFile(style, wanted) {
 async function findAdapter(wanted) {
   try {
     const adapter = await self.navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-    // A graphics card that is only imitated is slower than WASM; it is used only if the address asks for it.
+    // A graphics card that is emulated in software is slower than WASM; it is used only if the address asks for it.
     return adapter && (wanted || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)) ? adapter : null;
   } catch {
     return null;
@@ -121,11 +121,11 @@ async function findAdapter(wanted) {
 
 function countThreads() {
   const cores = self.navigator.hardwareConcurrency || 1;
-  // Above four, half of what a machine counts are twins that share one arithmetic unit, or slow cores of a phone.
+  // Above four, half of the reported cores are hardware threads that share an arithmetic unit, or a phone's slow cores.
   return Math.min(8, cores <= 4 ? cores : Math.max(4, Math.ceil(cores / 2)));
 }
 
-/** Fetch a file and tell how far it is; `bytes` is its true size, for a compressed answer does not tell it. */
+/** Fetch a file and report progress; `bytes` is its size, which a compressed answer does not state. */
 async function download(url, bytes, what) {
   let answer;
   try {

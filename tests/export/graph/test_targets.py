@@ -70,7 +70,7 @@ def test_fixed_file_is_exported_checked_and_takes_its_size_alone(style, tmp_path
     assert command.main([str(style), "--output", str(output), "--size", "48x32"]) == 0
     stylizer = Stylizer(output, threads=1)
     assert stylizer(np.zeros((32, 48, 3), np.uint8)).shape == (32, 48, 3)
-    with pytest.raises(ModelError, match="48 x 32 pixels alone, and this one has 32 x 48") as caught:
+    with pytest.raises(ModelError, match="only pictures of 48 x 32 pixels, and this one has 32 x 48") as caught:
         stylizer(np.zeros((48, 32, 3), np.uint8))
     assert "\n" not in str(caught.value)
 

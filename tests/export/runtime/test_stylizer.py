@@ -209,7 +209,7 @@ def test_network_that_gives_no_numbers_is_reported(tmp_path):
 
 def test_network_that_gives_another_size_is_reported(tmp_path):
     stylizer = Stylizer(write_foreign(tmp_path / "turned.onnx", operator="Transpose", perm=[0, 1, 3, 2]))
-    with pytest.raises(ModelError, match="the same shape"):
+    with pytest.raises(ModelError, match="must keep the shape"):
         stylizer(draw(16, 20))
 
 

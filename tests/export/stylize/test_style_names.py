@@ -29,4 +29,4 @@ def test_an_unknown_style_is_one_sentence_with_the_names_there_are(tmp_path, cap
 @pytest.mark.parametrize("name", ["photo.jpg", "wave.onnx"])
 def test_a_single_file_without_a_style_is_refused(capsys, name):
     assert main([name]) == 2
-    assert f"'{name}' is followed by no photo" in capsys.readouterr().err
+    assert f"no photo follows '{name}'" in capsys.readouterr().err

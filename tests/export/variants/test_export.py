@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
+from safetensors.torch import load_file
 
 from data.images import to_planes
 from export import __main__ as command
@@ -27,9 +29,9 @@ from export.variants.int8 import SENSITIVE, to_int8
 from export.variants.photos import find_photos, split_photos
 from export.variants.thresholds import THRESHOLDS, Difference, compare_pictures
 from export.variants.uint8 import to_uint8
-from export.variants.weights8 import quantize_weights, to_weights8
+from export.variants.weights8 import to_weights8
 from models.network import NetworkConfig
-from models.style_file import StyleCard, save_style
+from models.style_file import StyleCard, load_style, save_style
 from tests.export import small_export
 from tests.export.small_export import draw, write_photos
 
@@ -97,19 +99,21 @@ def test_uint8_is_torchs_picture_rounded(form):
     assert np.abs(found[0] - expected).max() <= 0.51
 
 
-def test_8_bit_weights_have_the_error_of_their_scale():
-    weights = np.random.default_rng(0).standard_normal((5, 4, 3, 3)).astype(np.float32) * np.array(
-        [1, 10, 0.1, 0, 1e-3], np.float32
-    ).reshape(5, 1, 1, 1)
-    quantized, scales = quantize_weights(weights)
-    assert quantized.dtype == np.int8
-    assert quantized.min() >= -127
-    restored = quantized * scales[:, None, None, None]
-    peaks = np.abs(weights).max((1, 2, 3))
-    rows = np.square(restored - weights).mean((1, 2, 3)) ** 0.5
-    # A uniform error over one step of the peak's 127th part has a deviation of a root of twelve.
-    assert (rows <= peaks / 127 / 12**0.5 * 1.25).all()
-    assert not quantized[3].any()
+def test_w8_of_a_style_kept_in_8_bits_has_the_very_levels_of_its_file(tmp_path):
+    save_style(tmp_path / "kept.safetensors", make_network(), StyleCard("wave"), torch.int8)
+    kept = load_file(tmp_path / "kept.safetensors")
+    model = to_weights8(build_graph(load_style(tmp_path / "kept.safetensors")[0]))
+    exported = {constant.name: numpy_helper.to_array(constant) for constant in model.graph.initializer}
+    compared = 0
+    for name, levels in kept.items():
+        found = exported.get(f"{name}.levels")
+        # The rest are rearranged for the graph: sums of kernels before the upsampling, and four phases of the last.
+        if levels.dtype == torch.int8 and found is not None and found.shape == levels.shape:
+            np.testing.assert_array_equal(found, levels.numpy(), name)
+            compared += 1
+    assert compared == 5
+    last = exported["conv4.weight.levels"]
+    assert {*np.unique(last)} == {0, *np.unique(kept["conv4.weight"])}
 
 
 @pytest.mark.parametrize("padding", ["reflect", "zero"])

@@ -147,7 +147,7 @@ def test_what_is_no_picture_is_refused_in_one_sentence(page, tmp_path):
     find(page, "file").send_keys(str(tmp_path / "letter.jpg"))
     wait(lambda: state(page) == "error", "the error")
     assert text(page, "error") == (
-        "'letter.jpg' is no picture that this browser can read; choose a JPEG, PNG or WebP file."
+        "'letter.jpg' is not a picture that this browser can read; choose a JPEG, PNG or WebP file."
     )
     paint(page, write(tmp_path / "after.png", ramp()))
     assert not find(page, "error").is_displayed()

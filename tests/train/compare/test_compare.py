@@ -1,5 +1,6 @@
 """The comparison loses no work, is like for like, and tells what it compares; networks untrained, for speed."""
 
+import html
 import io
 import json
 import sys
@@ -30,8 +31,9 @@ def given(tmp_path_factory):
         (folder / "photos").mkdir(exist_ok=True)
         encode(from_array(noise(70, 66, seed=index)), folder / "photos" / f"{index}.png")
     encode(from_array(ramp(80, 64)), folder / "painting.png")
-    for name in ("vgg16", "vgg19"):
-        write_weights(folder / f"{name}.safetensors", network=name)
+    write_weights(folder / "vgg16.safetensors", network="vgg16")
+    # As deep as the covariance distance reaches, which is computed on the loss's own network.
+    write_weights(folder / "vgg19.safetensors", network="vgg19", deepest="relu4_1")
     for name, perceptual in (("wave", "vgg_small"), ("large", "vgg19")):
         card = StyleCard("wave", training_config=yaml.safe_dump({"model": MODEL | {"perceptual": perceptual}}))
         export_style(folder / name / f"{name}.onnx", make_network(), card)
@@ -262,6 +264,31 @@ def test_same_network_with_other_weights_is_a_reference(given, tmp_path):
         "count": 1,
     }
     assert compare(given, tmp_path / "report", **flags) == 0
+
+
+@pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])
+def test_report_names_the_network_of_the_covariance_distance(given, tmp_path, capsys, trained_with):
+    large = {"model": given / "large" / "large.onnx", "perceptual_weights": given / "vgg19.safetensors"}
+    assert compare(given, tmp_path, count=1, **(large if trained_with == "vgg19" else {})) == 0
+    warning = "It is vgg_small's, the network of the loss, and does not compare with figures on vgg19."
+    sentence = f"on {trained_with}'s relu3_1 and relu4_1, the painting at 256, 384 or 512 px, whichever is closest."
+    printed, page = capsys.readouterr().out, html.unescape((tmp_path / "report.html").read_text())
+    for text in (printed, page):
+        assert sentence in text
+        assert (warning in text) == (trained_with == "vgg_small")
+    report = json.loads((tmp_path / "report.json").read_text())
+    network = report["photos"][0]["fast"]["large" if trained_with == "vgg19" else "wave"]["measures"]
+    assert network["covariance_distance"] > 0
+    assert 0 <= network["lattice"] <= 1
+    assert f"{network['covariance_distance']:.2f}" in printed
+    assert "<th>covariance distance</th>" in page
+    assert "<th>lattice</th>" in page
+
+
+def test_weights_that_end_before_the_covariance_distance_are_refused(given, tmp_path, one_error, untouched):
+    shallow = write_weights(tmp_path / "shallow.safetensors", deepest="relu3_1")
+    assert compare(given, tmp_path / "report", model=given / "large" / "large.onnx", perceptual_weights=shallow) == 2
+    assert "which vgg19 needs for conv3_2" in one_error()
 
 
 @pytest.mark.parametrize("trained_with", ["vgg19", "vgg_small"])

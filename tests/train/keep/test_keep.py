@@ -1,24 +1,70 @@
-"""A kept style is the trained one in half the bytes."""
+"""A kept style is the trained one in a quarter of the bytes, or half of them."""
 
 import errno
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from data.scenes import draw_scene
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, load_style, save_style
-from train.keep.command import main
+from tests import ROOT
+from tests.pictures import write_photos
+from train.keep import command
+from train.keep.command import compare_networks, main
 
 
 def test_kept_style_paints_the_same_picture(tmp_path):
-    network = StyleNetwork(NetworkConfig(width=8))
+    torch.manual_seed(0)
+    network = StyleNetwork(NetworkConfig(width=16))
     save_style(tmp_path / "style.safetensors", network, StyleCard("wave", steps=3))
     assert main([str(tmp_path), str(tmp_path / "kept" / "wave.safetensors")]) == 0
     kept, card = load_style(tmp_path / "kept" / "wave.safetensors")
     assert (card.name, card.steps) == ("wave", 3)
     photo = torch.rand(1, 3, 32, 32)
-    assert (kept(photo) - network(photo)).abs().mean() < 1 / 255
+    # Noise through random weights is hard to keep; what trained networks lose is measured below.
+    assert (kept(photo) - network(photo)).abs().mean() < 2 / 255
+
+
+def test_nobody_sees_that_wave_has_8_bits(tmp_path):
+    wave = ROOT / "models" / "pretrained" / "wave.safetensors"
+    kept = tmp_path / "wave.safetensors"
+    assert main([str(wave), str(kept)]) == 0
+    assert kept.stat().st_size < 1_720_000
+    pictures = [draw_scene(128, seed) for seed in range(10, 13)]
+    difference = compare_networks(load_style(kept)[0], load_style(wave)[0], pictures)
+    assert difference.psnr_db >= 40
+    assert difference.ssim >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("bits", "kinds"), [("8", {torch.int8, torch.float16, torch.float32}), ("16", {torch.float16})]
+)
+def test_weights_have_the_bits_that_were_asked_for(tmp_path, bits, kinds):
+    torch.manual_seed(0)
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=16)), StyleCard("wave"))
+    assert main([str(tmp_path), str(tmp_path / "kept.safetensors"), "--bits", bits]) == 0
+    assert {tensor.dtype for tensor in load_file(tmp_path / "kept.safetensors").values()} == kinds
+
+
+def test_the_difference_is_told_for_the_photos_that_are_named(tmp_path, capsys):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    write_photos(tmp_path / "photos", 9)
+    assert main([str(tmp_path), str(tmp_path / "kept.safetensors"), "--photos", str(tmp_path / "photos")]) == 0
+    assert "dB or more on 6 photos" in capsys.readouterr().out
+
+
+def test_a_visible_difference_is_refused_and_the_old_file_stays(tmp_path, monkeypatch, one_error):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    (tmp_path / "kept.safetensors").write_text("old")
+    monkeypatch.setattr(command, "LEAST_PSNR_DB", 90)
+    assert main([str(tmp_path), str(tmp_path / "kept.safetensors"), "--overwrite"]) == 2
+    assert "where 90 dB are needed" in (said := one_error())
+    assert "pass --bits 16" in said
+    assert (tmp_path / "kept.safetensors").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.safetensors", "style.safetensors"]
 
 
 def test_a_kept_style_is_not_overwritten(tmp_path, capsys):

@@ -1,0 +1,136 @@
+"""The shared start is trained from the command line, resumes exactly, and says what is wrong."""
+
+import PIL.Image
+import pytest
+import torch
+import yaml
+
+from models.start import load_start
+from tests.train.start.small_start import arguments
+from train.fit.checkpoint import LatestCheckpoint
+from train.start.command import main
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    assert main(arguments(folder, steps=4, license="CC0", model__network__width=4)) == 0
+    return folder
+
+
+def test_the_file_carries_network_and_origin(finished):
+    start, card = load_start(finished / "start" / "start.safetensors")
+    assert start.network.config.width == 4
+    assert (card.license, card.steps) == ("CC0", 4)
+    assert len(card.paintings) == 3
+    assert len(card.held_out_paintings) == 1
+    assert set(card.paintings) | set(card.held_out_paintings) == {f"painting{index}" for index in range(4)}
+    assert "sha256" in card.perceptual_source
+    assert card.held_out_loss > 0
+    assert yaml.safe_load(card.training_config)["model"]["paintings_per_step"] == 2
+
+
+def test_paintings_differ_in_their_norms_after_the_training(finished):
+    start, _ = load_start(finished / "start" / "start.safetensors")
+    descriptions = start.predictor.mean + torch.tensor([[-1.0], [1.0]]) * start.predictor.std
+    assert any((one - other).abs().max() > 1e-5 for one, other in start.predict_norms(descriptions).values())
+
+
+def test_the_run_folder_holds_configuration_checkpoint_losses_and_previews(finished):
+    found = {path.name for path in (finished / "start").iterdir()}
+    assert {"start.safetensors", "config.yaml", "last.ckpt", "metrics.csv", "previews"} <= found
+    with PIL.Image.open(finished / "start" / "previews" / "step-000004.png") as sheet:
+        assert sheet.size == (3 * 64 + 2 * 4, 2 * 64 + 4)
+
+
+def test_the_checkpoint_has_no_frozen_weights(finished):
+    checkpoint = torch.load(finished / "start" / "last.ckpt", weights_only=True)
+    assert all(name.startswith("start.") for name in checkpoint["state_dict"])
+
+
+def test_a_stopped_training_resumes_to_the_same_weights(finished, tmp_path, monkeypatch, capsys):
+    save = LatestCheckpoint.on_train_batch_end
+
+    def stop_at_two(callback, trainer, *others):
+        if trainer.global_step == 2:
+            callback._asked_to_stop = True
+        save(callback, trainer, *others)
+
+    options = {"steps": 4, "output": tmp_path / "start", "license": "CC0"}
+    with monkeypatch.context() as stopped:
+        stopped.setattr(LatestCheckpoint, "on_train_batch_end", stop_at_two)
+        assert main(arguments(finished, **options)) == 130
+    assert f"--ckpt_path {tmp_path / 'start' / 'last.ckpt'}" in capsys.readouterr().out
+    assert not (tmp_path / "start" / "start.safetensors").exists()
+    assert main(arguments(finished, **options, ckpt_path="last")) == 0
+    one, other = (load_start(folder / "start" / "start.safetensors")[0] for folder in (finished, tmp_path))
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_its_configuration_trains_it_again(finished, tmp_path):
+    assert main(["--config", str(finished / "start" / "config.yaml"), "--output", str(tmp_path / "start")]) == 0
+    one, other = (load_start(folder / "start" / "start.safetensors")[0] for folder in (finished, tmp_path))
+    assert torch.equal(one.network.conv1.weight, other.network.conv1.weight)
+
+
+@pytest.mark.parametrize("changed", [{"model.style_size": 56}, {"model.paintings_per_step": 1}, {"seed_everything": 3}])
+def test_resuming_another_plan_is_refused(finished, capsys, changed):
+    assert main(arguments(finished, steps=4, ckpt_path="last", **changed)) == 2
+    assert "the checkpoint was made with another" in capsys.readouterr().err
+
+
+def test_an_earlier_run_is_not_overwritten(finished, one_error):
+    before = (finished / "start" / "start.safetensors").read_bytes()
+    assert main(arguments(finished)) == 2
+    assert "--overwrite true" in one_error()
+    assert (finished / "start" / "start.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"model.paintings": "nowhere"}, "--model.paintings"),
+        ({"model.held_out_paintings": 3}, "--model.held_out_paintings is 3"),
+        ({"model.held_out_paintings": "[nobody]"}, "'nobody'"),
+        ({"model.paintings_per_step": 0}, "--model.paintings_per_step"),
+        ({"data.batch_size": 3}, "multiple of --model.paintings_per_step"),
+        ({"model.variants": -1}, "--model.variants"),
+        ({"model.start_from": "wave"}, "--model.network.width"),
+        ({"model.start_from": "missing.safetensors"}, "missing.safetensors"),
+        ({"model.perceptual_weights": "missing.pth"}, "--model.perceptual_weights"),
+        ({"model.style_weight": -1}, "--model.style_weight"),
+        ({"trainer.max_epochs": 2}, "--trainer.max_steps"),
+        ({"ckpt_path": "last"}, "last.ckpt"),
+    ],
+)
+def test_wrong_input_gets_one_sentence_and_leaves_nothing(tmp_path, capsys, wrong, named):
+    assert main(arguments(tmp_path, **wrong)) == 2
+    assert named in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "start").exists()
+
+
+def test_a_damaged_painting_is_named(tmp_path, capsys):
+    run = arguments(tmp_path)
+    (tmp_path / "paintings" / "painting0.png").write_text("no picture")
+    assert main(run) == 2
+    assert "painting0.png" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "start").exists()
+
+
+def test_the_small_network_sees_pictures_in_all_orientations_and_variants_are_further_styles(tmp_path):
+    options = {"model.perceptual": "vgg_small", "model.perceptual_weights": "default", "model.variants": 1}
+    assert main(arguments(tmp_path, **options)) == 0
+    _, card = load_start(tmp_path / "start" / "start.safetensors")
+    assert len(card.paintings) == 6
+    assert sum(name.endswith(" #1") for name in card.paintings) == 3
+
+
+def test_ctrl_c_while_paintings_are_read_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.start.targets.PaintingsLoss.add", interrupt)
+    assert main(arguments(tmp_path)) == 130
+    # The bar of the paintings may stand before it on the line.
+    assert "stopped before the first checkpoint" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,89 @@
+"""What a training starts from: random weights, a trained style, or the shared start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from data.photos import read_style
+from models.start import (
+    ARCHITECTURE,
+    START_FILE,
+    STATISTICS_LAYERS,
+    STATISTICS_SIZE,
+    describe_painting,
+    read_start_config,
+)
+from models.vgg import VGGFeatures
+
+RANDOM = "none"
+"""Value of ``--model.start_from`` for random weights."""
+
+KEPT_STYLES = START_FILE.parent / "pretrained"
+"""Folder of the kept styles, which may be named without their path."""
+
+
+class Origin(NamedTuple):
+    """What a training starts from.
+
+    Args:
+        start_from: Path of a style file or a start file, or ``RANDOM``.
+        description: The same in words, for the run's first line.
+    """
+
+    start_from: str
+    description: str
+
+
+def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = START_FILE) -> Origin:
+    """Choose what a training starts from.
+
+    Args:
+        given: ``RANDOM``, a kept style's name, the path of a style file or a start file; None if nothing was asked for:
+            the shared start, if it is there and has the network's architecture.
+        network: Fields of the network's ``NetworkConfig``.
+        start: The shared start's file.
+
+    Raises:
+        ModelFileError: If nothing was asked for and the shared start cannot be read.
+    """
+    if given == RANDOM:
+        return Origin(RANDOM, "from random weights")
+    if given is not None:
+        path = find_style(given)
+        return Origin(str(path), f"from {path}")
+    if not start.is_file():
+        return Origin(RANDOM, f"from random weights (the shared start {start.name} is not there)")
+    own = read_start_config(start).to_dict()
+    differing = [name for name in ARCHITECTURE if own[name] != network[name]]
+    if differing:
+        name = differing[0]
+        return Origin(
+            RANDOM, f"from random weights (the shared start has {name} {own[name]}, this network {network[name]})"
+        )
+    return Origin(str(start), f"from the shared start {start.name}")
+
+
+def find_style(name: str) -> Path:
+    """Return the path of a style: that of a kept style if its bare name is given, else what was given."""
+    kept = KEPT_STYLES / f"{name}.safetensors"
+    return kept if Path(name).name == name and kept.is_file() and not Path(name).exists() else Path(name)
+
+
+def describe_files(paths: Iterable[Path]) -> list[Tensor]:
+    """Compute the statistics of paintings from which the shared start predicts their norms.
+
+    Args:
+        paths: Picture files.
+
+    Returns:
+        For each a description, shape (D,).
+
+    Raises:
+        ImageError: If a picture cannot be read.
+    """
+    features = VGGFeatures("vgg_small", STATISTICS_LAYERS)
+    return [describe_painting(features, read_style(path, STATISTICS_SIZE)) for path in paths]

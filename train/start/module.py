@@ -1,0 +1,262 @@
+"""The training of the shared start, as Lightning sees it: each step takes other paintings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from tqdm import tqdm
+
+from data.photos import PhotoBatch, to_unit
+from models.losses import LossConfig
+from models.names import STYLE_SIZE
+from models.network import NetworkConfig
+from models.start import (
+    ARCHITECTURE,
+    STATISTICS_LAYERS,
+    STATISTICS_SIZE,
+    StartNetwork,
+    count_statistics,
+    describe_painting,
+)
+from models.style_file import load_style
+from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
+from train.errors import TrainError, require_at_least
+from train.fit.module import TERMS, Choice, should_compile
+from train.fit.origin import RANDOM, find_style
+from train.fit.schedule import LEARNING_RATE, one_cycle
+from train.fit.step import choose_orientations
+from train.start.paintings import Painting, draw_paintings, split_paintings
+from train.start.targets import PaintingsLoss
+
+VALIDATED = 4
+"""Number of held-out paintings on which the loss is validated, those that come first."""
+
+
+class StartTraining(pl.LightningModule):
+    """Train one style network on many paintings, and the predictor of its norms.
+
+    Args:
+        paintings: Folder of pictures of paintings.
+        held_out_paintings: How many are not trained on, or a list of their names.
+        paintings_per_step: Number of paintings that the photos of a step are shared out over.
+        variants: Number of further styles made of each painting: crops of it, mirrored or not, in other hues.
+        style_size: Pixels that a painting's short side is scaled to for the loss.
+        perceptual: The frozen network of the loss, vgg19, vgg16 or vgg_small.
+        perceptual_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
+        network: Architecture of the style network.
+        start_from: A trained style to start from, a kept one by its name or a file; ``none`` for random weights.
+        turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
+            so with vgg_small.
+        learning_rate: Peak of Adam's one-cycle schedule.
+        compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
+        seed: Fixes the variants and the order of the paintings; follows ``--seed_everything``.
+        loss: Fields of ``LossConfig``.
+    """
+
+    def __init__(
+        self,
+        paintings: str = "paintings",
+        held_out_paintings: int | list[str] = 15,
+        paintings_per_step: int = 4,
+        variants: int = 0,
+        style_size: int | None = STYLE_SIZE,
+        perceptual: PerceptualName = "vgg19",
+        perceptual_weights: str = "default",
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008
+        start_from: str = "wave",
+        turned: Choice = "auto",
+        learning_rate: float = LEARNING_RATE,
+        compile: Choice = "auto",
+        seed: int = 0,
+        **loss: Any,
+    ) -> None:
+        super().__init__()
+        if not learning_rate > 0:
+            raise TrainError(f"--model.learning_rate is {learning_rate}; it must be above 0")
+        require_at_least(1, model__paintings_per_step=paintings_per_step)
+        require_at_least(0, model__variants=variants)
+        if style_size is not None:
+            require_at_least(32, model__style_size=style_size)
+        try:
+            self.loss_config = LossConfig(**loss)
+        except ValueError as error:
+            raise TrainError(f"--model.{error}") from error
+        self.paintings_per_step, self.style_size, self.seed = paintings_per_step, style_size, seed
+        self.learning_rate, self.compile_mode = learning_rate, compile
+        self._perceptual = (perceptual, perceptual_weights)
+        training, held_out = split_paintings(Path(paintings), held_out_paintings)
+        self.training_paintings = [Painting(path, number, seed) for path in training for number in range(variants + 1)]
+        self.held_out_paintings = [Painting(path) for path in held_out]
+        self.start = StartNetwork(count_statistics(), network)
+        if start_from != RANDOM:
+            self._start_from(find_style(start_from))
+        self.orientations = choose_orientations(turned, perceptual)
+        self.loss: PaintingsLoss | None = None
+        self.validation_loss: PaintingsLoss | None = None
+        self.descriptions = torch.empty(0)
+        self.held_out_descriptions = torch.empty(0)
+        # The method and not the module, which would stand in the checkpoint a second time.
+        self._stylize: Callable[[Tensor, Tensor], Tensor] = self.start.forward
+        self._validated: tuple[int, float] | None = None
+
+    def _start_from(self, path: Path) -> None:
+        style, _ = load_style(path)
+        own, needed = style.config.to_dict(), self.start.network.config.to_dict()
+        for name in ARCHITECTURE:
+            if own[name] != needed[name]:
+                raise TrainError(
+                    f"'{path}' has {name} {own[name]}, this network {needed[name]}; set --model.network.{name} to "
+                    f"{own[name]}, or --model.start_from {RANDOM}"
+                )
+        self.start.network.load_state_dict(style.state_dict())
+
+    def prepare(self, device: torch.device) -> None:
+        """Read the frozen network and all paintings, once.
+
+        Args:
+            device: Where the training computes, and the paintings' targets are kept.
+
+        Raises:
+            ImageError: If a painting cannot be read.
+            PerceptualWeightsError: If the frozen network's weights are absent or do not fit.
+            TrainError: If the frozen network has no layer of a given name.
+        """
+        if self.loss is not None:
+            return
+        name, weights = self._perceptual
+        try:
+            features = VGGFeatures(name, self.loss_config.layers, weights)
+        except PerceptualWeightsError as error:
+            raise error.with_flag("--model.perceptual_weights") from error
+        except ValueError as error:
+            raise TrainError(f"--model: {error}") from error
+        loss = PaintingsLoss(features, self.loss_config, self.orientations).to(device)
+        # Without the grid term, so that held-out losses stay comparable with those of other commands.
+        validation = PaintingsLoss(features, replace(self.loss_config, grid_weight=0)).to(device)
+        describer = VGGFeatures("vgg_small", STATISTICS_LAYERS)
+        # Closed on an error or Ctrl-C, too, so that the sentence about it has a line of its own.
+        with tqdm(self.training_paintings, desc="paintings", unit="painting", leave=False) as read:
+            self.descriptions = self._read(read, loss, describer, device)
+        self.start.predictor.standardize(self.descriptions)
+        self.held_out_descriptions = self._read(self._choose_validated(), validation, describer, device)
+        self.loss, self.validation_loss = loss, validation
+        # DistributedDataParallel would send the frozen weights from process to process at every step.
+        frozen = {"loss": loss, "validation_loss": validation}
+        self._ddp_params_and_buffers_to_ignore = [
+            f"{part}.{name}" for part, module in frozen.items() for name, _ in module.named_buffers()
+        ]
+
+    def _choose_validated(self) -> list[Painting]:
+        """Return the paintings to validate on and to show: held-out ones, or where there are none, others."""
+        return (self.held_out_paintings or self.training_paintings)[:VALIDATED]
+
+    def _read(self, paintings: Any, loss: PaintingsLoss, describer: VGGFeatures, device: torch.device) -> Tensor:
+        found = []
+        for painting in paintings:
+            # On the CPU and in float32, so that a description does not depend on the machine.
+            found.append(describe_painting(describer, painting.read(STATISTICS_SIZE)))
+            loss.add(painting.read(self.style_size).to(device))
+        return torch.stack(found)
+
+    def setup(self, stage: str) -> None:
+        """Make ready to run; raises what ``prepare`` does."""
+        self.prepare(self.trainer.strategy.root_device)
+        self.start.to(memory_format=torch.channels_last)
+        if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
+            self._stylize = torch.compile(self.start.forward)
+
+    def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Compute the loss of a batch, photos against the paintings whose turn it is."""
+        if self.loss is None:
+            raise RuntimeError("setup was not called; use a Trainer")
+        trainer = self.trainer
+        turn = self.global_step * trainer.world_size + trainer.global_rank
+        chosen = draw_paintings(self.seed, turn, self.paintings_per_step, len(self.training_paintings))
+        photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
+        descriptions = self.descriptions[chosen].repeat_interleave(len(photos) // len(chosen), 0)
+        pictures = self._stylize(photos, descriptions.to(photos.device))
+        terms = self.loss(pictures, photos, chosen, self.global_step)
+        named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
+        for name, value in named.items():
+            self.log(name, value, prog_bar=True)
+        return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
+
+    def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
+        """Compute the loss of held-out photos, averaged over some held-out paintings."""
+        if self.validation_loss is None:
+            raise RuntimeError("setup was not called; use a Trainer")
+        photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
+        for index, description in enumerate(self.held_out_descriptions.to(photos.device)):
+            terms = self.validation_loss(self.start(photos, description[None]), photos, [index])
+            for name, value in zip(TERMS, terms, strict=True):
+                if name != "grid":
+                    weight = len(photos)
+                    self.log(f"val_{name}", value, batch_size=weight, prog_bar=name == "loss", sync_dist=True)
+
+    def on_validation_end(self) -> None:
+        """Remember the loss of the held-out photos, and after which step it was measured."""
+        self._validated = self.trainer.global_step, float(self.trainer.callback_metrics["val_loss"])
+
+    @property
+    def held_out_loss(self) -> float | None:
+        """Loss of the present network on held-out photos; None if it was trained after the last validation."""
+        step, loss = self._validated or (-1, 0.0)
+        return float(f"{loss:.6g}") if step == self.trainer.global_step else None
+
+    @torch.no_grad()
+    def paint(self, photos: Tensor) -> list[tuple[Painting, Tensor]]:
+        """Repaint photos, shape (B, 3, H, W) in [0, 1], after some held-out paintings; pictures are in [0, 1]."""
+        found = []
+        for painting, description in zip(self._choose_validated(), self.held_out_descriptions, strict=True):
+            # One by one and not compiled: a batch of another size must not make the training step compile anew.
+            pictures = [self.start(photo[None].to(self.device), description[None].to(self.device)) for photo in photos]
+            found.append((painting, torch.cat(pictures).clamp(0, 1).cpu()))
+        return found
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam with one cycle of the learning rate, as in the training of one style."""
+        optimizer = torch.optim.Adam(self.start.parameters(), lr=self.learning_rate)
+        schedule = one_cycle(optimizer, self.learning_rate, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _plan(self) -> dict[str, Any]:
+        names = "\0".join(painting.name for painting in self.training_paintings)
+        return {
+            "paintings": hashlib.blake2b(names.encode(), digest_size=8).hexdigest(),
+            "paintings_per_step": self.paintings_per_step,
+            "style_size": self.style_size,
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random state, and what the choice of paintings depends on."""
+        checkpoint["random_state"] = torch.get_rng_state()
+        checkpoint["paintings"] = self._plan()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another training, and restore the random state.
+
+        Raises:
+            TrainError: If its weights or its paintings are not those of this training.
+        """
+        saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        needed = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        if saved != needed or "paintings" not in checkpoint:
+            raise TrainError(
+                "the checkpoint holds another network; resume with the run's own config.yaml, or name another one"
+            )
+        for name, value in self._plan().items():
+            if checkpoint["paintings"].get(name) != value:
+                flag = "list of paintings" if name == "paintings" else f"--model.{name}"
+                raise TrainError(
+                    f"the checkpoint was made with another {flag} ({checkpoint['paintings'].get(name)}, now {value}); "
+                    "resume with the run's own config.yaml and paintings, or start a new run"
+                )
+        torch.set_rng_state(checkpoint["random_state"].cpu())

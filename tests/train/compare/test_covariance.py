@@ -39,6 +39,7 @@ def test_the_painting_itself_is_at_0(distance, painting):
     assert distance(painting) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_other_strokes_lie_between_the_painting_and_a_scene(distance, painting):
     strokes, scene = distance(np.array(draw_flowing_strokes(256, seed=1))), distance(draw_scene(256, 2))
     assert distance(painting[:256, :256]) < strokes < 0.7 * scene

@@ -63,6 +63,7 @@ def test_painting_of_any_size_gives_the_same_unit(distance):
     assert half(to_tensor(scene)) == pytest.approx(distance(scene), rel=0.05)
 
 
+@pytest.mark.slow
 def test_scale_of_the_activations_does_not_matter():
     one, other = (
         VGGFeatures("vgg_small", LAYERS, random_state("vgg_small", "relu4_1", scale)) for scale in (1.0, 100.0)

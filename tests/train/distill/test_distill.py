@@ -80,6 +80,7 @@ def test_variations_keep_shape_and_range_and_repeat(styles):
     assert (changed[:6] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
     maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 
@@ -98,6 +99,7 @@ def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
     assert torch.equal(before, maker.pool)
 
 
+@pytest.mark.slow
 def test_pupil_learns_from_the_loss_in_training_only():
     maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 

@@ -34,6 +34,7 @@ def read_losses(path):
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_lbfgs_converges_in_bfloat16(photo):
     for precision in ("float32", "bfloat16"):
         assert slow(photo, f"{precision}.png", precision=precision, iterations=40, save_every=0) == 0

@@ -50,6 +50,7 @@ def test_a_photo_is_far_away(distance):
     assert distance(to_array(scale_short_side(decode(sample_photo("chelsea")), 256))) > 1.8
 
 
+@pytest.mark.slow
 def test_same_picture_same_distance(distance):
     scene = draw_scene(128, 1)
     assert distance(scene) == distance(scene.copy())
@@ -57,6 +58,7 @@ def test_same_picture_same_distance(distance):
     assert again(to_tensor(scene)) == distance(scene)
 
 
+@pytest.mark.slow
 def test_painting_of_any_size_gives_the_same_unit(distance):
     half = CovarianceDistance(VGGFeatures("vgg_small", LAYERS), scale_short_side(PAINTING, 520), CPU)
     scene = draw_scene(256, 1)

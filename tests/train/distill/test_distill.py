@@ -236,6 +236,7 @@ def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch
     assert f"--ckpt_path {tmp_path / 'distilled' / 'last.ckpt'}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_corrupt_photos_are_named_and_those_held_out_keep_batches_whole(tmp_path, capsys):
     run = arguments(tmp_path, data__held_out=9, trainer__max_steps=1, trainer__val_check_interval=1)
     _, held_out = hold_out(list_images(tmp_path / "photos"), 9, tmp_path / "photos")

@@ -247,6 +247,7 @@ def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):
     assert "more than 5%" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_photos_of_every_kind_are_trained_on(tmp_path):
     run = arguments(tmp_path, steps=8)
     for index, mode in enumerate(("L", "P", "CMYK", "RGBA", "I;16")):

@@ -16,6 +16,7 @@ from train.keep import command
 from train.keep.command import compare_networks, main
 
 
+@pytest.mark.slow
 def test_kept_style_paints_the_same_picture(tmp_path):
     torch.manual_seed(0)
     network = StyleNetwork(NetworkConfig(width=16))

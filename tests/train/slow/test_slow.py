@@ -123,6 +123,7 @@ def test_features_are_reconstructed_without_a_painting(photo):
     assert not (photo.parent / "out.gif").exists()
 
 
+@pytest.mark.slow
 def test_several_paintings_are_mixed_in_their_shares(photo):
     encode(from_array(noise(60, 60)), photo.parent / "noise.png")
     styles = f"[{DRAWING}, {photo.parent / 'noise.png'}]"

@@ -61,6 +61,7 @@ def test_every_width_stacks_on_a_style(path: Path, tmp_path: Path):
     assert card.license == yaml.safe_load((ROOT / "configs" / "wave.yaml").read_text())["license"]
 
 
+@pytest.mark.slow
 def test_loss_of_version_0_2_is_a_configuration(tmp_path: Path):
     distances = ROOT / "configs" / "loss" / "distances.yaml"
     settings = yaml.safe_load(distances.read_text())["model"]

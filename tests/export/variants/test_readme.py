@@ -22,6 +22,9 @@ from tests.export.small_export import draw, export_folder, make_network
 from tests.export.web.browser import Server, wait
 from tests.pictures import write
 
+# Each folder takes seconds to export.
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 40, 60
 """What the folder of a fixed size takes."""
 
@@ -74,7 +77,6 @@ def stylize(path, picture):
     return stylizer.layout.unpack(stylized)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, indirect=True)
 def test_python_lines_serve_every_file(folder, tmp_path):
     lines = read_python_lines(folder)

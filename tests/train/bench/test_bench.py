@@ -29,6 +29,7 @@ def test_reference_and_our_step_learn_the_same_in_float32(weights):
     assert losses["ours"][-1] != losses["ours"][0]
 
 
+@pytest.mark.slow
 def test_low_precision_starts_at_the_same_loss(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     ours, _ = build_step(weights, draw_painting(64), 10, precision=BFLOAT16, compiled=False)
@@ -36,6 +37,7 @@ def test_low_precision_starts_at_the_same_loss(weights):
     assert ours(photos).item() == pytest.approx(reference(photos).item(), rel=0.02)
 
 
+@pytest.mark.slow
 def test_operations_are_counted(weights):
     # Four times the pixels are four times the operations, and a picture of 256 px takes some 150 to 200 GFLOP.
     small, large = count_gflop(weights, 64, 1), count_gflop(weights, 128, 1)

@@ -24,6 +24,12 @@ from train.compare.objective import read_objective
 MODEL = {"perceptual": "vgg_small", "content_layers": SHALLOW_CONTENT, "style_layers": SHALLOW_STYLE, "style_size": 48}
 
 
+@pytest.fixture(autouse=True)
+def one_small_size(monkeypatch):
+    """Let the covariance distance look at the painting at one size, a quarter of its least."""
+    monkeypatch.setattr("train.compare.covariance.PAINTING_SIZES", (64,))
+
+
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")

@@ -39,6 +39,7 @@ def test_the_painting_itself_is_at_0(distance, painting):
     assert distance(painting) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_other_strokes_lie_between_the_painting_and_a_scene(distance, painting):
     strokes, scene = distance(np.array(draw_flowing_strokes(256, seed=1))), distance(draw_scene(256, 2))
     assert distance(painting[:256, :256]) < strokes < 0.7 * scene
@@ -49,6 +50,7 @@ def test_a_photo_is_far_away(distance):
     assert distance(to_array(scale_short_side(decode(sample_photo("chelsea")), 256))) > 1.8
 
 
+@pytest.mark.slow
 def test_same_picture_same_distance(distance):
     scene = draw_scene(128, 1)
     assert distance(scene) == distance(scene.copy())
@@ -56,12 +58,14 @@ def test_same_picture_same_distance(distance):
     assert again(to_tensor(scene)) == distance(scene)
 
 
+@pytest.mark.slow
 def test_painting_of_any_size_gives_the_same_unit(distance):
     half = CovarianceDistance(VGGFeatures("vgg_small", LAYERS), scale_short_side(PAINTING, 520), CPU)
     scene = draw_scene(256, 1)
     assert half(to_tensor(scene)) == pytest.approx(distance(scene), rel=0.05)
 
 
+@pytest.mark.slow
 def test_scale_of_the_activations_does_not_matter():
     one, other = (
         VGGFeatures("vgg_small", LAYERS, random_state("vgg_small", "relu4_1", scale)) for scale in (1.0, 100.0)

@@ -96,7 +96,7 @@ def test_gradients_have_none(slope):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("draw", [draw_flowing_strokes, draw_stained_glass])
+@pytest.mark.parametrize("draw", [pytest.param(draw_flowing_strokes, marks=pytest.mark.slow), draw_stained_glass])
 def test_drawn_paintings_have_none(draw, seed):
     painting = np.array(draw(256, seed))
     for picture in (painting, painting[:128, 128:]):

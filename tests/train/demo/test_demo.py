@@ -51,6 +51,7 @@ def test_demo_run_again_does_not_train_again(demo, capsys):
     assert "trained already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interrupted_demo_goes_on(demo, tmp_path, capsys):
     run = tmp_path / "flowing_strokes"
     assert main(["--output", str(tmp_path), *QUICK]) == 0

@@ -80,6 +80,7 @@ def test_variations_keep_shape_and_range_and_repeat(styles):
     assert (changed[:6] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
     maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 
@@ -98,6 +99,7 @@ def test_pool_goes_down_the_gradient_and_is_left_alone_in_evaluation():
     assert torch.equal(before, maker.pool)
 
 
+@pytest.mark.slow
 def test_pupil_learns_from_the_loss_in_training_only():
     maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
 
@@ -234,6 +236,7 @@ def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch
     assert f"--ckpt_path {tmp_path / 'distilled' / 'last.ckpt'}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_corrupt_photos_are_named_and_those_held_out_keep_batches_whole(tmp_path, capsys):
     run = arguments(tmp_path, data__held_out=9, trainer__max_steps=1, trainer__val_check_interval=1)
     _, held_out = hold_out(list_images(tmp_path / "photos"), 9, tmp_path / "photos")

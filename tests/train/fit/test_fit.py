@@ -208,6 +208,7 @@ def test_a_loss_need_not_fall_from_that_of_a_finished_style(finished, tmp_path):
     assert main(arguments(tmp_path, steps=6, **options)) == 0
 
 
+@pytest.mark.slow
 def test_a_corrupt_photo_is_skipped_and_named_once(tmp_path, capsys):
     # Twenty photos are trained on, and each of them is read twice.
     run = arguments(tmp_path, steps=20, photos=22)
@@ -246,6 +247,7 @@ def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):
     assert "more than 5%" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_photos_of_every_kind_are_trained_on(tmp_path):
     run = arguments(tmp_path, steps=8)
     for index, mode in enumerate(("L", "P", "CMYK", "RGBA", "I;16")):
@@ -258,6 +260,7 @@ def test_photos_of_every_kind_are_trained_on(tmp_path):
     assert main(run) == 0
 
 
+@pytest.mark.slow
 def test_weights_scaled_a_hundredfold_train_the_same(tmp_path):
     from safetensors.torch import save_file
 

@@ -16,6 +16,7 @@ from train.keep import command
 from train.keep.command import compare_networks, main
 
 
+@pytest.mark.slow
 def test_kept_style_paints_the_same_picture(tmp_path):
     torch.manual_seed(0)
     network = StyleNetwork(NetworkConfig(width=16))
@@ -28,6 +29,7 @@ def test_kept_style_paints_the_same_picture(tmp_path):
     assert (kept(photo) - network(photo)).abs().mean() < 2 / 255
 
 
+@pytest.mark.slow
 def test_nobody_sees_that_wave_has_8_bits(tmp_path):
     wave = ROOT / "models" / "pretrained" / "wave.safetensors"
     kept = tmp_path / "wave.safetensors"

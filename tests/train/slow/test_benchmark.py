@@ -9,7 +9,7 @@ from train.slow.benchmark import main as slow_bench
 
 
 def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
-    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "0.8"]
+    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "0.5"]
     assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
     figures = json.loads((photo.parent / "bench.json").read_text())
     for name in ("L-BFGS", "coarse to fine"):

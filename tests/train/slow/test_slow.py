@@ -34,6 +34,7 @@ def read_losses(path):
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_lbfgs_converges_in_bfloat16(photo):
     for precision in ("float32", "bfloat16"):
         assert slow(photo, f"{precision}.png", precision=precision, iterations=40, save_every=0) == 0
@@ -122,6 +123,7 @@ def test_features_are_reconstructed_without_a_painting(photo):
     assert not (photo.parent / "out.gif").exists()
 
 
+@pytest.mark.slow
 def test_several_paintings_are_mixed_in_their_shares(photo):
     encode(from_array(noise(60, 60)), photo.parent / "noise.png")
     styles = f"[{DRAWING}, {photo.parent / 'noise.png'}]"

@@ -50,6 +50,7 @@ def test_the_checkpoint_has_no_frozen_weights(finished):
     assert all(name.startswith("start.") for name in checkpoint["state_dict"])
 
 
+@pytest.mark.slow
 def test_a_stopped_training_resumes_to_the_same_weights(finished, tmp_path, monkeypatch, capsys):
     save = LatestCheckpoint.on_train_batch_end
 
@@ -142,6 +143,7 @@ def test_a_damaged_painting_is_named(tmp_path, capsys):
     assert not (tmp_path / "start").exists()
 
 
+@pytest.mark.slow
 def test_the_small_network_sees_pictures_in_all_orientations_and_variants_are_further_styles(tmp_path):
     options = {"model.perceptual": "vgg_small", "model.perceptual_weights": "default", "model.variants": 1}
     assert main(arguments(tmp_path, **options)) == 0

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from data.files import make_folder, write_whole
 from export.graph.convert import convert
 from export.version import project_version
+from models.start import START_FILE
 from models.style_file import StyleCard, save_style
 from models.vgg import SMALL_WEIGHTS
 from train.cli import USER_ERRORS, run_command
@@ -25,6 +26,7 @@ from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBa
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
+from train.fit.origin import RANDOM, choose_origin
 from train.fit.run_folder import RunFolder, describe_file
 from train.parser import StyleArgumentParser, quiet_libraries
 
@@ -120,11 +122,13 @@ class StyleCLI(TrainingCLI):
 
     Attributes:
         folder: The run folder, once it is known.
+        origin: What the training starts from, in words.
         made: Folders that were made for it, the deepest first.
         written: The finished style's files, as far as they are written.
     """
 
     folder: RunFolder
+    origin: str
     made: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
 
@@ -173,6 +177,9 @@ class StyleCLI(TrainingCLI):
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
+            # Into config.yaml goes what was chosen, so that it trains the same again whatever start is there by then.
+            network = config.model.network.as_dict()
+            config.model.start_from, self.origin = choose_origin(config.model.start_from, network, START_FILE)
         elif checkpoint is None:
             config.ckpt_path = self._choose_validated(config.model.start_from)
         if config.trainer.precision is None:
@@ -184,7 +191,7 @@ class StyleCLI(TrainingCLI):
         if latest.is_file():
             print(f"validating {latest}")
             return str(latest)
-        if start_from is None:
+        if start_from in {None, RANDOM}:
             raise TrainError(f"'{self.folder.path}' holds no last.ckpt to validate; name a checkpoint with --ckpt_path")
         print(f"validating {start_from}")
         return None
@@ -199,7 +206,7 @@ class StyleCLI(TrainingCLI):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LossGuard):
                 callback.path = self.folder.metrics
-                callback.must_fall = config.model.start_from is None
+                callback.must_fall = config.model.start_from == RANDOM
             elif isinstance(callback, Preview):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):
@@ -216,7 +223,7 @@ class StyleCLI(TrainingCLI):
             print(
                 f"training '{self.folder.path.name}': {trainer.max_steps} steps of {config.data.batch_size} photos at "
                 f"{config.data.image_size} px, {trainer.precision} on {trainer.strategy.root_device}"
-                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}; "
+                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}, {self.origin}; "
                 f"previews in {self.folder.previews}",
                 flush=True,
             )

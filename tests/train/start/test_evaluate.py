@@ -8,7 +8,6 @@ import torch
 from models.network import NetworkConfig, StyleNetwork
 from models.start import StartCard, StartNetwork, count_statistics, save_start
 from models.style_file import StyleCard, save_style
-from tests.errors import one_error
 from tests.pictures import noise, ramp, write
 from train.start.curves import Curves, Report, tabulate
 from train.start.evaluate import main
@@ -94,14 +93,14 @@ def test_the_table_holds_medians_and_when_the_start_is_as_good(tmp_path):
         (["--paintings", "nowhere"], "nowhere"),
     ],
 )
-def test_wrong_input_gets_one_sentence(folder, tmp_path, capsys, wrong, named):
+def test_wrong_input_gets_one_sentence(folder, tmp_path, one_error, wrong, named):
     assert main(arguments(folder, tmp_path / "output", *wrong)) == 2
-    assert named in one_error(capsys)
+    assert named in one_error()
     assert not (tmp_path / "output").exists()
 
 
-def test_a_file_that_is_no_report_is_kept(folder, tmp_path, capsys):
+def test_a_file_that_is_no_report_is_kept(folder, tmp_path, one_error):
     (tmp_path / "report.json").write_text("precious")
     assert main(arguments(folder, tmp_path)) == 2
-    assert "choose another --output" in one_error(capsys)
+    assert "choose another --output" in one_error()
     assert (tmp_path / "report.json").read_text() == "precious"

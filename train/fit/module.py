@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.losses import LossConfig, PerceptualLoss
+from models.losses import LossConfig, LossTerms, PerceptualLoss
 from models.names import STYLE_SIZE
 from models.network import NetworkConfig, StyleNetwork
 from models.start import is_start_file, load_start, read_start_config
@@ -146,13 +146,31 @@ class StyleTraining(pl.LightningModule):
         self.prepare()
         self.network.to(memory_format=torch.channels_last)
         if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
-            self._stylize = torch.compile(self.network.forward)
+            self.compile_network()
+
+    def compile_network(self) -> None:
+        """Compile the network for training, if it is not yet."""
+        if self._stylize == self.network.forward:
+            # Crops have one size or two; code for any size would be slower.
+            self._stylize = torch.compile(self.network.forward, dynamic=False)
+
+    def compute_terms(self, photos: Tensor, step: int) -> LossTerms:
+        """Compute what a training step minimizes.
+
+        Args:
+            photos: RGB in [0, 1], shape (B, 3, S, S).
+            step: Number of the step.
+
+        Returns:
+            The terms; ``total`` is differentiable with respect to the network's weights.
+        """
+        if self.loss is None:
+            raise RuntimeError("setup was not called; use a Trainer")
+        return compute_loss(self._stylize, self.loss, photos, step)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; the terms stay on the device until they are written down."""
-        if self.loss is None:
-            raise RuntimeError("setup was not called; use a Trainer")
-        terms = compute_loss(self._stylize, self.loss, to_unit(batch.photos), self.global_step)
+        terms = self.compute_terms(to_unit(batch.photos), self.global_step)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
             self.log(name, value, prog_bar=True)

@@ -143,6 +143,8 @@ class PhotoData(pl.LightningDataModule):
         self.training_paths: list[Path] = []
         self.held_out_paths: list[Path] = []
         self.held_out_failures: Failures = ()
+        # Beyond the trainer's length, for a training whose length changes on the way.
+        self.spare_steps = 0
 
     def setup(self, stage: str) -> None:
         """List the photos and set the held-out ones aside.
@@ -169,7 +171,11 @@ class PhotoData(pl.LightningDataModule):
         """Return batches from the step at which the run stands, up to the last."""
         trainer = self._trainer()
         sampler = StepSampler(
-            self.batch_size, trainer.max_steps, trainer.global_step, trainer.global_rank, trainer.world_size
+            self.batch_size,
+            trainer.max_steps + self.spare_steps,
+            trainer.global_step,
+            trainer.global_rank,
+            trainer.world_size,
         )
         stream: Dataset[Sample] = self._make_stream(self.image_size)
         numbers: Sampler[Any] = sampler

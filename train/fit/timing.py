@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from data.photos import to_unit
 from train.errors import TrainError
+from train.fit.callbacks import StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
@@ -42,8 +44,17 @@ ROUNDS = 3
 LOOKS = 50
 """How often in a run its pace is compared with the plan."""
 
+WINDOW = 10
+"""Looks over which the pace is averaged: a fifth of the run, so that a preview or a slow moment changes little."""
+
+PRIOR_SHARE = 0.02
+"""Share of the time for which the measured pace counts as kept, when the first looks are taken."""
+
 TOLERANCE = 0.03
-"""Share by which the time may run out too early before steps are left out."""
+"""Share of the time left by which a plan may miss it before the number of steps changes."""
+
+SPARE_SHARE = 0.5
+"""Share of steps by which a plan may grow, on a machine that gets faster."""
 
 
 @dataclass(frozen=True)
@@ -97,38 +108,47 @@ def plan_steps(seconds: float, pace: Pace) -> Plan:
     return Plan(steps, int(EARLY_SHARE * steps))
 
 
-def adapt_plan(plan: Plan, pace: Pace, step: int, left: float, ahead: int) -> Plan:
+def adapt_plan(plan: Plan, first: Plan, pace: Pace, step: int, left: float, ahead: int) -> Plan:
     """Change the rest of a plan so that it fits the time that is left.
 
     As long as crops are small, full-size ones begin sooner or later. Where that does not suffice, or they have begun,
-    steps are left out, so that the learning rate still falls to its end.
+    there are fewer steps or more, so that the learning rate still falls to its end.
 
     Args:
         plan: The plan so far.
+        first: The plan at the beginning; there are ``SPARE_SHARE`` more steps than in it at most.
         pace: How long things take now.
         step: Steps taken.
         left: Seconds left, the end included.
-        ahead: Steps whose crops are being made already.
+        ahead: Steps after that whose crops are being made already.
 
     Returns:
         The new plan.
     """
-    left -= pace.end
+    left = max(0.0, left - pace.end)
+    # What is being made stays as it is.
     fixed = min(plan.steps, step + ahead)
-    if pace.early is not None and pace.late > pace.early and fixed < plan.early_steps:
-        rest = plan.steps - step
-        late = math.floor((left - rest * pace.early) / (pace.late - pace.early))
-        least = math.ceil(LEAST_LATE_SHARE * plan.steps)
-        plan = replace(plan, early_steps=plan.steps - max(min(late, plan.steps - fixed), min(least, rest)))
-    needed = pace.seconds(step, plan.steps, plan.early_steps)
-    if needed <= left * (1 + TOLERANCE):
-        return plan
-    share = max(0.0, left) / needed
-    steps = max(fixed, step + 1, step + int(share * (plan.steps - step)))
     early = plan.early_steps
-    if fixed < early:
-        early = max(fixed, step + int(share * (early - step)))
-    return Plan(min(steps, plan.steps), min(early, steps))
+    if pace.early is not None and pace.late > pace.early and fixed < early:
+        late = math.floor((left - (first.steps - step) * pace.early) / (pace.late - pace.early))
+        least = math.ceil(LEAST_LATE_SHARE * first.steps)
+        early = min(max(first.steps - late, fixed), max(first.steps - least, fixed))
+        plan = Plan(first.steps, early)
+    needed = pace.seconds(step, plan.steps, early)
+    if abs(needed - left) <= TOLERANCE * left:
+        return plan
+    if pace.early is not None and needed > left and fixed < early:
+        # The length with which the least share of full-size crops fills the time.
+        mean = (1 - LEAST_LATE_SHARE) * pace.early + LEAST_LATE_SHARE * pace.late
+        early = max(fixed, int((1 - LEAST_LATE_SHARE) * (left + step * pace.early) / mean))
+    small = max(0, early - step)
+    steps = step + small + int(max(0.0, left - small * (pace.early or 0.0)) / pace.late)
+    return Plan(max(fixed, step + 1, min(steps, count_most(first.steps))), early)
+
+
+def count_most(steps: int) -> int:
+    """Return to how many steps a plan may grow."""
+    return math.ceil((1 + SPARE_SHARE) * steps)
 
 
 def measure_step(trainer: pl.Trainer, model: StyleTraining, batch_size: int, size: int) -> float:
@@ -175,6 +195,14 @@ def read_time(checkpoint: str) -> dict[str, Any]:
     return dict(found)
 
 
+class _Look(NamedTuple):
+    """A moment: steps taken, the clock, and the seconds that the steps since the first look should have taken."""
+
+    step: int
+    seconds: float
+    planned: float
+
+
 class TimeKeeper(Callback):
     """Plan a training for a time, and keep it.
 
@@ -194,8 +222,8 @@ class TimeKeeper(Callback):
         self._clock = clock
         self._begin = clock()
         self._earlier = 0.0
-        self._factor = 1.0
-        self._looked: tuple[int, float] | None = None
+        self._first_steps = 0
+        self._looks: deque[_Look] = deque(maxlen=WINDOW + 1)
 
     @property
     def spent(self) -> float:
@@ -222,6 +250,7 @@ class TimeKeeper(Callback):
             self.load_state_dict(earlier)
         else:
             self._measure(trainer, model, photos)
+        photos.spare_steps = count_most(self._first_steps) - self._require_plan().steps
         self._apply(trainer, photos)
 
     def _measure(self, trainer: pl.Trainer, model: StyleTraining, photos: PhotoData) -> None:
@@ -246,7 +275,7 @@ class TimeKeeper(Callback):
                 f"--minutes is {self.total / 60:g}, which leaves {plan.steps} steps; give at least "
                 f"{math.ceil(needed / 6) / 10:g}, or smaller crops with --data.image_size"
             )
-        self.plan = plan
+        self.plan, self._first_steps = plan, plan.steps
 
     def describe(self, photos: PhotoData) -> str:
         """Say what will be done, for the run's first line."""
@@ -265,6 +294,7 @@ class TimeKeeper(Callback):
         plan, pace = self._require_plan(), self.pace
         return {
             "steps": plan.steps,
+            "first_steps": self._first_steps,
             "early_steps": plan.early_steps,
             "late_seconds": pace.late,
             "early_seconds": pace.early,
@@ -276,6 +306,7 @@ class TimeKeeper(Callback):
         """Restore them; the time between two runs does not count."""
         self.plan = Plan(state_dict["steps"], state_dict["early_steps"])
         self.pace = Pace(state_dict["late_seconds"], state_dict["early_seconds"], state_dict["end_seconds"])
+        self._first_steps = state_dict["first_steps"]
         self._earlier = state_dict["spent"]
 
     def on_train_batch_end(
@@ -283,25 +314,28 @@ class TimeKeeper(Callback):
     ) -> None:
         """Compare the pace with the plan every so many steps."""
         plan, step = self._require_plan(), trainer.global_step
-        if self._looked is None:
-            # Not the first step, in which processes that decode photos are started.
-            self._looked = step, self._clock()
+        planned = self._looks[-1].planned if self._looks else 0.0
+        if self._looks:
+            last = self._looks[-1].step
+            if step - last < max(1, plan.steps // LOOKS) or step >= plan.steps:
+                return
+            planned += self.pace.seconds(last, step, plan.early_steps)
+        # The first look comes after the first step, in which processes that decode photos are started.
+        self._looks.append(_Look(step, self._clock(), planned))
+        since, now = self._looks[0], self._looks[-1]
+        if since is now:
             return
-        first, since = self._looked
-        if step - first < max(1, plan.steps // LOOKS) or step >= plan.steps:
-            return
-        now = self._clock()
-        recent = (now - since) / self.pace.seconds(first, step, plan.early_steps)
-        # Half of what was known, so that one slow moment does not change the plan.
-        self._factor = (self._factor + recent) / 2
-        self._looked = step, now
+        # As if the plan had been kept for a moment before, so that one slow step at the beginning does not count much.
+        before = PRIOR_SHARE * self.total
+        factor = (now.seconds - since.seconds + before) / (now.planned - since.planned + before)
         pace = Pace(
-            self._factor * self.pace.late,
-            None if self.pace.early is None else self._factor * self.pace.early,
-            self._factor * self.pace.end,
+            factor * self.pace.late,
+            None if self.pace.early is None else factor * self.pace.early,
+            factor * self.pace.end,
         )
         photos: PhotoData = trainer.datamodule  # type: ignore[attr-defined]
-        self.plan = adapt_plan(plan, pace, step, self.total - self.spent, photos.steps_ahead)
+        first = Plan(self._first_steps)
+        self.plan = adapt_plan(plan, first, pace, step, self.total - self.spent, photos.steps_ahead)
         if self.plan != plan:
             self._apply(trainer, photos)
 
@@ -312,6 +346,9 @@ class TimeKeeper(Callback):
         trainer.fit_loop.epoch_loop.max_steps = plan.steps
         # One validation, at the end.
         trainer.val_check_interval = trainer.val_check_batch = plan.steps
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StyleProgressBar) and trainer.training:
+                callback.show_length(trainer)
         for config in trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, OneCycleLR):
                 shorten(config.scheduler, plan.steps)

@@ -35,14 +35,14 @@ def test_no_time_is_no_step():
 
 def simulate(seconds, planned, actual, looks=50, ahead=6):
     """Run a plan at another pace than it was made for; return its last form and the seconds that it took."""
-    plan = plan_steps(seconds, planned)
+    plan = first = plan_steps(seconds, planned)
     spent, step = 0.0, 0
     while step < plan.steps:
         pace = actual(step / plan.steps)
         spent += pace.early if step < plan.early_steps and pace.early else pace.late
         step += 1
         if step % max(1, plan.steps // looks) == 0 and step < plan.steps:
-            plan = adapt_plan(plan, actual(step / plan.steps), step, seconds - spent, ahead)
+            plan = adapt_plan(plan, first, actual(step / plan.steps), step, seconds - spent, ahead)
     return plan, spent + planned.end
 
 
@@ -53,15 +53,15 @@ def scale(factor):
     return Pace(factor * PACE.late, factor * PACE.early, PACE.end)
 
 
-@pytest.mark.parametrize("factor", [0.8, 1.0, 1.3, 2.0, 4.0])
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.0, 1.3, 2.0, 4.0])
 def test_a_plan_keeps_its_time_at_another_pace(factor):
     plan, taken = simulate(1000, PACE, lambda done: scale(factor))
     assert taken == pytest.approx(1000, rel=0.1)
     assert plan.steps - plan.early_steps >= 0.5 * LEAST_LATE_SHARE * plan.steps
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.3, 2.0])
-def test_a_plan_keeps_its_time_when_the_machine_slows_down_on_the_way(factor):
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.3, 2.0])
+def test_a_plan_keeps_its_time_when_the_machine_changes_its_pace_on_the_way(factor):
     _, taken = simulate(1000, PACE, lambda done: scale(1 if done < 0.6 else factor))
     assert taken == pytest.approx(1000, rel=0.1)
     _, taken = simulate(1000, Pace(2.0, end=10), lambda done: Pace(2.0 if done < 0.5 else 2.0 * factor, end=10))
@@ -70,17 +70,18 @@ def test_a_plan_keeps_its_time_when_the_machine_slows_down_on_the_way(factor):
 
 def test_a_slower_machine_first_gets_fewer_full_size_crops_then_fewer_steps():
     before = plan_steps(1000, PACE)
-    slower = adapt_plan(before, scale(1.3), 10, 990, 6)
+    slower = adapt_plan(before, before, scale(1.3), 10, 990, 6)
     assert slower.steps == before.steps
     assert slower.early_steps > before.early_steps
-    assert adapt_plan(before, scale(3), 10, 990, 6).steps < before.steps
-    assert adapt_plan(before, scale(0.9), 10, 990, 6).early_steps < before.early_steps
+    assert adapt_plan(before, before, scale(3), 10, 990, 6).steps < before.steps
+    assert adapt_plan(before, before, scale(0.9), 10, 990, 6).early_steps < before.early_steps
 
 
 def test_steps_on_their_way_keep_their_size():
-    plan = adapt_plan(Plan(100, 75), Pace(2.0, 0.5, 0), 60, 1000, 8)
-    assert plan.early_steps == 68
-    assert adapt_plan(Plan(100, 75), Pace(2.0, 0.5, 0), 70, 1, 8) == Plan(78, 75)
+    plan, pace = Plan(100, 75), Pace(2.0, 0.5, 0)
+    assert adapt_plan(plan, plan, pace, 60, 68, 8) == Plan(100, 68)
+    assert adapt_plan(plan, plan, pace, 60, 1000, 8) == Plan(150, 68)
+    assert adapt_plan(plan, plan, pace, 70, 1, 8) == Plan(78, 75)
 
 
 @pytest.mark.parametrize("steps", [40, 60, 99])
@@ -175,7 +176,7 @@ def test_a_stopped_run_goes_on_with_its_plan(tmp_path, capsys, monkeypatch, shor
     monkeypatch.setattr(timing, "measure_step", None)
     assert main(["fit", "--config", str(run / "config.yaml"), "--ckpt_path", "last"]) == 0
     assert time.monotonic() - begin == pytest.approx(6 - plan["spent"], abs=3)
-    assert load_style(run / "style.safetensors")[1].steps <= plan["steps"]
+    assert 5 < load_style(run / "style.safetensors")[1].steps <= timing.count_most(plan["first_steps"])
     assert f"{plan['steps']} steps" in capsys.readouterr().out
 
 

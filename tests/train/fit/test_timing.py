@@ -1,17 +1,21 @@
 """A training fits a time: it is planned from measured steps, adapted to the pace, and resumed by its plan."""
 
-import time
+from functools import partial
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 
+from data.photos import StepSampler
+from models.network import NetworkConfig
 from models.style_file import load_style
 from tests.train.small_run import arguments
 from train.fit import timing
 from train.fit.checkpoint import LatestCheckpoint
 from train.fit.command import main
 from train.fit.datamodule import PhotoData, _SizedSampler
+from train.fit.module import StyleTraining
 from train.fit.schedule import one_cycle, shorten
 from train.fit.timing import LEAST_LATE_SHARE, Pace, Plan, adapt_plan, plan_steps
 
@@ -120,64 +124,103 @@ def test_small_crops_show_things_as_large_as_full_size_crops_do(tmp_path):
 
 def test_the_change_of_size_may_be_moved_while_photos_are_read(tmp_path):
     data = PhotoData(str(tmp_path), image_size=256, early_size=128, early_steps=2, batch_size=1)
-    batches = iter(_SizedSampler(timing_sampler(6), data))
+    batches = iter(_SizedSampler(StepSampler(1, 6), data))
     assert next(batches) == [(128, 0)]
     data.early_steps = 4
     assert [size for ((size, _),) in batches] == [128, 128, 128, 256, 256]
 
 
-def timing_sampler(steps):
-    from data.photos import StepSampler
+class Clock:
+    """A clock that only training steps advance, by ``factor`` times the time at which they are measured."""
 
-    return StepSampler(1, steps)
+    def __init__(self):
+        self.now, self.factor = 100.0, 1.0
 
+    def __call__(self):
+        return self.now
 
-def timed(folder, **options):
-    return arguments(folder, steps=None, trainer__val_check_interval=500, minutes=0.1, **options)
+    def measure(self, trainer, model, batch_size, size):
+        return {64: 0.5, 96: 2.0}[size]
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """Set less time aside for the end: this network is exported in a moment."""
-    monkeypatch.setattr(timing, "END_SECONDS", 1.0)
+def clock(monkeypatch):
+    clock, step = Clock(), StyleTraining.training_step
+
+    def take(model, batch, index):
+        clock.now += clock.factor * clock.measure(None, None, None, batch.photos.shape[-1])
+        return step(model, batch, index)
+
+    monkeypatch.setattr(StyleTraining, "training_step", take)
+    monkeypatch.setattr(timing, "measure_step", clock.measure)
+    monkeypatch.setattr("train.fit.command.TimeKeeper", partial(timing.TimeKeeper, clock=clock))
+    return clock
 
 
-@pytest.mark.slow
-def test_a_run_takes_the_time_that_it_is_given(tmp_path, capsys, short):
-    begin = time.monotonic()
-    assert main(timed(tmp_path, data__image_size=96, data__early_size=64)) == 0
-    assert time.monotonic() - begin == pytest.approx(6, rel=0.5)
+SIZES = {"data.image_size": 96, "data.early_size": 64}
+
+
+def timed(folder, **options):
+    return arguments(folder, steps=None, trainer__val_check_interval=500, minutes=0.5, **options)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.6])
+def test_a_run_takes_the_time_that_it_is_given(tmp_path, capsys, clock, factor):
+    clock.factor = factor
+    assert main(timed(tmp_path, **SIZES)) == 0
+    end = timing.END_SECONDS + 0.5 * 2.0
+    assert clock.now - 100 + factor * end == pytest.approx(30, rel=0.1)
     said = capsys.readouterr().out.splitlines()[0]
-    assert "0.1 minutes" in said
-    assert "at 64 px" in said
-    assert "at 96 px" in said
+    assert "0.5 minutes, of which 0.0 are over: 27 steps, the first 20 at 64 px, 0.5 s each" in said
     run = tmp_path / "runs" / "small"
     _, card = load_style(run / "style.safetensors")
-    assert card.steps >= timing.LEAST_STEPS
     assert card.held_out_loss is not None
-    assert yaml.safe_load((run / "config.yaml").read_text())["minutes"] == 0.1
+    assert (run / "previews" / f"step-{card.steps:06d}.png").exists()
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == card.steps
+    assert float((run / "metrics.csv").read_text().splitlines()[-1].split(",")[-1]) < 1e-4
+    assert yaml.safe_load((run / "config.yaml").read_text())["minutes"] == 0.5
 
 
-@pytest.mark.slow
-def test_a_stopped_run_goes_on_with_its_plan(tmp_path, capsys, monkeypatch, short):
+@pytest.mark.parametrize("how", ["same command", "config.yaml"])
+def test_a_stopped_run_goes_on_with_its_plan_and_what_is_left_of_its_time(tmp_path, capsys, monkeypatch, clock, how):
     save = LatestCheckpoint.on_train_batch_end
 
     def stop_at_five(callback, trainer, *others):
         callback._asked_to_stop = trainer.global_step == 5
         save(callback, trainer, *others)
 
-    options = {"data.image_size": 96, "data.early_size": 64}
+    clock.factor = 1.2
     with monkeypatch.context() as stopped:
         stopped.setattr(LatestCheckpoint, "on_train_batch_end", stop_at_five)
-        assert main(timed(tmp_path, **options)) == 130
+        assert main(timed(tmp_path, **SIZES)) == 130
     run = tmp_path / "runs" / "small"
     plan = torch.load(run / "last.ckpt", weights_only=True)["callbacks"]["TimeKeeper"]
-    begin = time.monotonic()
+    assert plan["spent"] == pytest.approx(clock.now - 100)
+    capsys.readouterr()
+    clock.now += 1000
     monkeypatch.setattr(timing, "measure_step", None)
-    assert main(["fit", "--config", str(run / "config.yaml"), "--ckpt_path", "last"]) == 0
-    assert time.monotonic() - begin == pytest.approx(6 - plan["spent"], abs=3)
-    assert 5 < load_style(run / "style.safetensors")[1].steps <= timing.count_most(plan["first_steps"])
-    assert f"{plan['steps']} steps" in capsys.readouterr().out
+    again = timed(tmp_path, **SIZES) if how == "same command" else ["fit", "--config", str(run / "config.yaml")]
+    assert main([*again, "--ckpt_path", "last"]) == 0
+    assert clock.now - 1100 + timing.END_SECONDS + 1 == pytest.approx(30, rel=0.1)
+    assert f": {plan['steps']} steps, the first {plan['early_steps']} at 64 px" in capsys.readouterr().out
+
+
+def test_measuring_a_step_changes_no_weight(tmp_path):
+    flags = dict(flag[2:].split("=") for flag in arguments(tmp_path)[1:])
+    layers = {"content_layers": {"relu2_1": 1}, "style_layers": {"relu1_1": 1, "relu2_1": 1}}
+    model = StyleTraining(
+        flags["model.style"],
+        48,
+        perceptual_weights=flags["model.perceptual_weights"],
+        network=NetworkConfig(4, 1),
+        **layers,
+    )
+    model.prepare()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert timing.measure_step(trainer, model, 2, 64) > 0
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def adapt_plan(plan: Plan, first: Plan, pace: Pace, step: int, left: float, ahea
         The new plan.
     """
     left = max(0.0, left - pace.end)
-    # What is being made stays as it is.
+    # Crops that are being made keep their size; left out they may be.
     fixed = min(plan.steps, step + ahead)
     early = plan.early_steps
     if pace.early is not None and pace.late > pace.early and fixed < early:
@@ -142,8 +142,10 @@ def adapt_plan(plan: Plan, first: Plan, pace: Pace, step: int, left: float, ahea
         mean = (1 - LEAST_LATE_SHARE) * pace.early + LEAST_LATE_SHARE * pace.late
         early = max(fixed, int((1 - LEAST_LATE_SHARE) * (left + step * pace.early) / mean))
     small = max(0, early - step)
-    steps = step + small + int(max(0.0, left - small * (pace.early or 0.0)) / pace.late)
-    return Plan(max(fixed, step + 1, min(steps, count_most(first.steps))), early)
+    rest = left - pace.seconds(step, step + small, early)
+    steps = step + small + math.floor(rest / (pace.late if rest >= 0 or pace.early is None else pace.early))
+    steps = max(step + 1, min(steps, count_most(first.steps)))
+    return Plan(steps, min(early, steps))
 
 
 def count_most(steps: int) -> int:

@@ -85,7 +85,8 @@ def test_steps_on_their_way_keep_their_size():
     plan, pace = Plan(100, 75), Pace(2.0, 0.5, 0)
     assert adapt_plan(plan, plan, pace, 60, 68, 8) == Plan(100, 68)
     assert adapt_plan(plan, plan, pace, 60, 1000, 8) == Plan(150, 68)
-    assert adapt_plan(plan, plan, pace, 70, 1, 8) == Plan(78, 75)
+    assert adapt_plan(plan, plan, pace, 60, 6, 8) == Plan(69, 68)
+    assert adapt_plan(plan, plan, pace, 70, 0, 8) == Plan(71, 71)
 
 
 @pytest.mark.parametrize("steps", [40, 60, 99])

@@ -19,6 +19,7 @@ COMMANDS = {
     "distill": (".distill.command", "distill a small perceptual network from VGG"),
     "distill.evaluate": (".distill.evaluate", "evaluate the small perceptual network against the large one"),
     "start": (".start.command", "train the shared start of all styles on many paintings"),
+    "start.evaluate": (".start.evaluate", "measure how soon a training from the shared start is good"),
     "keep": (".keep.command", "store a trained style in a quarter of the bytes"),
     "bench": (".bench.command", "measure the training step against the reference"),
     "demo": (".demo.command", "train, export and repaint without any download"),

@@ -40,6 +40,9 @@ COMMANDS = {
         "train.distill.evaluate", "evaluate the small perceptual network against the large one", "train"
     ),
     "start": Command("train.start", "train the shared start of all styles on many paintings", "train"),
+    "start-evaluate": Command(
+        "train.start.evaluate", "measure how soon a training from the shared start is good", "train"
+    ),
     "keep": Command("train.keep", "store a trained style in a quarter of the bytes", "train"),
     "bench": Command("train.bench", "measure the training step against the reference", "train"),
     "slow-bench": Command("train.slow.benchmark", "measure coarse to fine against plain L-BFGS", "train"),

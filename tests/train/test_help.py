@@ -7,7 +7,17 @@ import pytest
 
 from tests import ROOT
 
-COMMANDS = ("slow", "slow.benchmark", "dream", "compare", "compare.pairs", "distill", "distill.evaluate", "start")
+COMMANDS = (
+    "slow",
+    "slow.benchmark",
+    "dream",
+    "compare",
+    "compare.pairs",
+    "distill",
+    "distill.evaluate",
+    "start",
+    "start.evaluate",
+)
 
 
 SCRIPT = """

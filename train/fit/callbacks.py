@@ -228,6 +228,12 @@ class StyleProgressBar(TQDMProgressBar):
         """Name the bar after what it counts."""
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("training")
+        self.show_length(trainer)
+
+    def show_length(self, trainer: pl.Trainer) -> None:
+        """Show the number of steps of the run, which may be less than there are photos for."""
+        if trainer.max_steps > 0:
+            self.train_progress_bar.total = trainer.max_steps
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return the losses, without Lightning's version number."""

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from data.files import make_folder, write_whole
 from export.graph.convert import convert
 from export.version import project_version
+from models.start import START_FILE
 from models.style_file import StyleCard, save_style
 from models.vgg import SMALL_WEIGHTS
 from train.cli import USER_ERRORS, run_command
@@ -25,7 +26,10 @@ from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBa
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
+from train.fit.origin import RANDOM, choose_origin
 from train.fit.run_folder import RunFolder, describe_file
+from train.fit.timing import EARLY_SIZE, TimeKeeper, read_time
+from train.limits import require_positive
 from train.parser import StyleArgumentParser, quiet_libraries
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -38,6 +42,10 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     # Our sampler gives each process its share; Lightning's would divide the photos again.
     "use_distributed_sampler": False,
 }
+
+
+MOST_MINUTES = 1e6
+"""Longest training time: two years."""
 
 
 class RunLogger(TensorBoardLogger):
@@ -120,11 +128,15 @@ class StyleCLI(TrainingCLI):
 
     Attributes:
         folder: The run folder, once it is known.
+        origin: What the training starts from, in words.
+        keeper: Keeps the time of ``--minutes``.
         made: Folders that were made for it, the deepest first.
         written: The finished style's files, as far as they are written.
     """
 
     folder: RunFolder
+    origin: str
+    keeper: TimeKeeper | None = None
     made: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
 
@@ -146,6 +158,11 @@ class StyleCLI(TrainingCLI):
         # The spelling of versions before 0.2, which the config.yaml of their run folders holds.
         parser.add_argument("--licence", type=str | None, default=None, help=argparse.SUPPRESS)
         parser.add_argument("--overwrite", type=bool, default=False, help="Replace an earlier run of the same name")
+        minutes = (
+            "Time for the whole run in place of --trainer.max_steps: steps are measured and their number is planned; "
+            f"most have crops of {EARLY_SIZE} px unless --data.image_size is given"
+        )
+        parser.add_argument("--minutes", type=float | None, default=None, help=minutes)
         parser.add_lightning_class_args(LossGuard, "guard")
         parser.add_lightning_class_args(Preview, "preview")
         parser.add_lightning_class_args(LatestCheckpoint, "checkpoint")
@@ -174,10 +191,42 @@ class StyleCLI(TrainingCLI):
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
+            if config.minutes is not None:
+                self._plan_for_time(config)
+            # Into config.yaml goes what was chosen, so that it trains the same again whatever start is there by then.
+            network = config.model.network.as_dict()
+            config.model.start_from, self.origin = choose_origin(config.model.start_from, network, START_FILE)
         elif checkpoint is None:
             config.ckpt_path = self._choose_validated(config.model.start_from)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line, and keep it."""
+        super().parse_arguments(parser, args)
+        self._args = args
+
+    def _is_size_given(self) -> bool:
+        """Tell whether the command line or one of its files gives ``--data.image_size``."""
+        parser, name = self._parser(self.subcommand), "data.image_size"
+        default = parser.get_default(name)
+        # Another default shows only where nothing else was given.
+        parser.set_defaults({name: default + 1})
+        found = self.parser.parse_args(self._args)[str(self.subcommand)][name]
+        parser.set_defaults({name: default})
+        return bool(found != default + 1)
+
+    def _plan_for_time(self, config: Any) -> None:
+        require_positive(MOST_MINUTES, minutes=config.minutes)
+        # By its value, because config.yaml holds all defaults.
+        if config.trainer.max_steps != TRAINER_DEFAULTS["max_steps"]:
+            raise TrainError(
+                f"--minutes is {config.minutes:g} and --trainer.max_steps {config.trainer.max_steps}; give one of "
+                "them, on the command line or in a --config file"
+            )
+        if config.data.early_size is None and not self._is_size_given():
+            config.data.early_size = EARLY_SIZE
+        self.keeper = TimeKeeper(config.minutes)
 
     def _choose_validated(self, start_from: str | None) -> str | None:
         """Return the run's checkpoint, or None to validate ``start_from``; random weights are refused."""
@@ -185,7 +234,7 @@ class StyleCLI(TrainingCLI):
         if latest.is_file():
             print(f"validating {latest}")
             return str(latest)
-        if start_from is None:
+        if start_from in {None, RANDOM}:
             raise TrainError(f"'{self.folder.path}' holds no last.ckpt to validate; name a checkpoint with --ckpt_path")
         print(f"validating {start_from}")
         return None
@@ -197,10 +246,12 @@ class StyleCLI(TrainingCLI):
         kwargs["logger"] = RunLogger(self.folder.path, name="", version="tensorboard")
         kwargs["plugins"] = [*(config.trainer.plugins or []), AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
+        if self.keeper is not None:
+            trainer.callbacks.insert(0, self.keeper)  # type: ignore[attr-defined]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LossGuard):
                 callback.path = self.folder.metrics
-                callback.must_fall = config.model.start_from is None
+                callback.must_fall = config.model.start_from == RANDOM
             elif isinstance(callback, Preview):
                 callback.folder = self.folder.previews
             elif isinstance(callback, LatestCheckpoint):
@@ -212,12 +263,16 @@ class StyleCLI(TrainingCLI):
         self.datamodule.setup("fit")
         self.model.prepare()
         trainer, config = self.trainer, self.config[self.subcommand]
+        length = f"{trainer.max_steps} steps of {config.data.batch_size} photos at {config.data.image_size} px"
+        if self.keeper is not None:
+            checkpoint = config.ckpt_path
+            self.keeper.begin(trainer, self.model, self.datamodule, checkpoint and read_time(checkpoint))
+            length = f"{self.keeper.describe(self.datamodule)}, {config.data.batch_size} photos a step"
         if trainer.is_global_zero:
             compiled = ", compiled (the first step takes a minute)"
             print(
-                f"training '{self.folder.path.name}': {trainer.max_steps} steps of {config.data.batch_size} photos at "
-                f"{config.data.image_size} px, {trainer.precision} on {trainer.strategy.root_device}"
-                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}; "
+                f"training '{self.folder.path.name}': {length}, {trainer.precision} on {trainer.strategy.root_device}"
+                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}, {self.origin}; "
                 f"previews in {self.folder.previews}",
                 flush=True,
             )

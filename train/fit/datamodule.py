@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data.images import ImageError, list_images
 from data.photos import (
@@ -27,6 +28,12 @@ from data.samples import SAMPLES, SHOWN, sample_photo
 from data.scenes import MixedStream, SceneStream
 from train.errors import TrainError, require_at_least
 
+LEAST_SIZE = 64
+"""Smallest side of the crops in pixels: smaller ones have no deep features."""
+
+PREFETCHED = 4
+"""Batches that each process decodes ahead."""
+
 
 class PhotoLoader(DataLoader[Sample]):
     """A loader that Lightning may resume in mid-run.
@@ -43,6 +50,33 @@ class PhotoLoader(DataLoader[Sample]):
         """Take nothing; see above."""
 
 
+class _SizedStream(Dataset[Sample]):
+    """Photos in crops of several sizes: an item is named by its size and its number."""
+
+    def __init__(self, streams: dict[int, Dataset[Sample]]) -> None:
+        self._streams = streams
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        size, number = key
+        return self._streams[size][number]
+
+
+class _SizedSampler(Sampler[list[tuple[int, int]]]):
+    """The sizes and numbers of the samples of every step; the step at which the size changes may be moved meanwhile."""
+
+    def __init__(self, steps: StepSampler, photos: PhotoData) -> None:
+        self._steps = steps
+        self._photos = photos
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step, numbers in enumerate(self._steps, self._steps.start_step):
+            size = self._photos.size_of_step(step)
+            yield [(size, number) for number in numbers]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
 class PhotoData(pl.LightningDataModule):
     """A folder of photos, split into those trained on and those held out.
 
@@ -53,6 +87,9 @@ class PhotoData(pl.LightningDataModule):
         val_photos: Folder of photos to validate on; without one, ``held_out`` of ``photos`` are set aside.
         held_out: Number of photos that are never trained on, for validation and previews.
         image_size: Side of the square crops, in pixels.
+        early_size: Side of the crops of the first ``early_steps`` steps, in pixels; they cover as much less of a photo
+            as they are smaller, so that things in it have the same size.
+        early_steps: Steps with crops of ``early_size``.
         batch_size: Photos per step and process.
         workers: Processes that decode photos; by default half of the cores, at most eight.
         crop_scale: Smallest and largest share of a photo's area that a crop covers.
@@ -66,6 +103,8 @@ class PhotoData(pl.LightningDataModule):
         val_photos: str | None = None,
         held_out: int = 16,
         image_size: int = 256,
+        early_size: int | None = None,
+        early_steps: int = 0,
         batch_size: int = 4,
         workers: int | None = None,
         crop_scale: tuple[float, float] = CROP_SCALE,
@@ -73,8 +112,14 @@ class PhotoData(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         require_at_least(1, data__held_out=held_out, data__batch_size=batch_size)
-        require_at_least(64, data__image_size=image_size)
-        require_at_least(0, data__workers=workers or 0)
+        require_at_least(LEAST_SIZE, data__image_size=image_size)
+        require_at_least(0, data__workers=workers or 0, data__early_steps=early_steps)
+        if early_size is not None and not LEAST_SIZE <= early_size <= image_size:
+            raise TrainError(
+                f"--data.early_size is {early_size}; it must be from {LEAST_SIZE} to --data.image_size, {image_size}"
+            )
+        if early_steps and early_size is None:
+            raise TrainError(f"--data.early_steps is {early_steps}; set --data.early_size, too")
         if not 0 < crop_scale[0] <= crop_scale[1] <= 1:
             raise TrainError(
                 f"--data.crop_scale is {list(crop_scale)}; give two shares of the area, 0 < small <= large <= 1"
@@ -89,6 +134,8 @@ class PhotoData(pl.LightningDataModule):
         self.val_photos = Path(val_photos) if val_photos is not None else None
         self.held_out = held_out
         self.image_size = image_size
+        self.early_size = early_size
+        self.early_steps = early_steps
         self.batch_size = batch_size
         self.workers = workers if workers is not None else max(1, min(8, (os.cpu_count() or 1) // 2))
         self.crop_scale = crop_scale
@@ -96,6 +143,8 @@ class PhotoData(pl.LightningDataModule):
         self.training_paths: list[Path] = []
         self.held_out_paths: list[Path] = []
         self.held_out_failures: Failures = ()
+        # Beyond the trainer's length, for a training whose length changes on the way.
+        self.spare_steps = 0
 
     def setup(self, stage: str) -> None:
         """List the photos and set the held-out ones aside.
@@ -122,23 +171,44 @@ class PhotoData(pl.LightningDataModule):
         """Return batches from the step at which the run stands, up to the last."""
         trainer = self._trainer()
         sampler = StepSampler(
-            self.batch_size, trainer.max_steps, trainer.global_step, trainer.global_rank, trainer.world_size
+            self.batch_size,
+            trainer.max_steps + self.spare_steps,
+            trainer.global_step,
+            trainer.global_rank,
+            trainer.world_size,
         )
-        stream: Dataset[Sample] = PhotoStream(
-            self.training_paths, self.image_size, self.seed, crop_scale=self.crop_scale
-        )
-        if self.scene_share > 0:
-            stream = MixedStream(stream, SceneStream(self.image_size, self.seed), self.scene_share, self.seed)
+        stream: Dataset[Sample] = self._make_stream(self.image_size)
+        numbers: Sampler[Any] = sampler
+        if self.early_size is not None:
+            stream = _SizedStream({size: self._make_stream(size) for size in (self.early_size, self.image_size)})
+            numbers = _SizedSampler(sampler, self)
         return PhotoLoader(
             stream,
-            batch_sampler=sampler,
+            batch_sampler=numbers,
             num_workers=self.workers,
             collate_fn=collate,
             pin_memory=trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
             worker_init_fn=_ignore_interrupt,
-            prefetch_factor=4 if self.workers else None,
+            prefetch_factor=PREFETCHED if self.workers else None,
         )
+
+    @property
+    def steps_ahead(self) -> int:
+        """Steps after the present one whose photos may be on their way already."""
+        return PREFETCHED * self.workers + 2
+
+    def size_of_step(self, step: int) -> int:
+        """Return the side of a step's crops, in pixels."""
+        return self.early_size if self.early_size is not None and step < self.early_steps else self.image_size
+
+    def _make_stream(self, size: int) -> Dataset[Sample]:
+        share = (size / self.image_size) ** 2
+        scale = (self.crop_scale[0] * share, self.crop_scale[1] * share)
+        photos = PhotoStream(self.training_paths, size, self.seed, crop_scale=scale)
+        if self.scene_share == 0:
+            return photos
+        return MixedStream(photos, SceneStream(size, self.seed), self.scene_share, self.seed)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Return the held-out photos, the same crops in the same order every time.
@@ -170,6 +240,7 @@ class PhotoData(pl.LightningDataModule):
             "steps": trainer.max_steps,
             "batch": self.batch_size * trainer.world_size,
             "image_size": self.image_size,
+            **({"early_size": self.early_size, "early_steps": self.early_steps} if self.early_size else {}),
             "crop_scale": list(self.crop_scale),
             "scene_share": self.scene_share,
             "seed": self.seed,

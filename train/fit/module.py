@@ -14,13 +14,15 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.losses import LossConfig, PerceptualLoss
+from models.losses import LossConfig, LossTerms, PerceptualLoss
 from models.names import STYLE_SIZE
 from models.network import NetworkConfig, StyleNetwork
+from models.start import is_start_file, load_start, read_start_config
 from models.style_file import load_style
 from models.turned_loss import TurnedLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
+from train.fit.origin import RANDOM, describe_files, find_style
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import choose_orientations, compute_loss
 
@@ -45,7 +47,9 @@ class StyleTraining(pl.LightningModule):
         perceptual: The frozen network, vgg19, vgg16 or vgg_small.
         perceptual_weights: Its weights: ``default`` (torchvision's, downloaded once) or a file in torchvision's layout.
         network: Architecture of the style network.
-        start_from: A trained style (``.safetensors``) to start from in place of random weights.
+        start_from: What to start from: a trained style or a shared start (``.safetensors``), a kept style by its name,
+            or ``none`` for random weights. Unless told, the command starts from ``models/start.safetensors`` where that
+            file is there and fits the network.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -86,8 +90,9 @@ class StyleTraining(pl.LightningModule):
         self.seed = seed
         self._perceptual = (perceptual, perceptual_weights)
         self.network = StyleNetwork(network)
-        if start_from is not None:
-            self._start_from(Path(start_from))
+        self._shared_start: Path | None = None
+        if start_from not in {None, RANDOM}:
+            self._start_from(find_style(str(start_from)))
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: TurnedLoss | None = None
         self.validation_loss: PerceptualLoss | None = None
@@ -96,26 +101,35 @@ class StyleTraining(pl.LightningModule):
         self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
-        start, _ = load_style(path)
-        # Noise is no part of the weights: a style that was trained without it is a start, too.
-        if start.config.without_noise != self.network.config.without_noise:
+        shared = is_start_file(path)
+        start = None if shared else load_style(path)[0]
+        config = read_start_config(path) if start is None else start.config
+        # Noise is no part of the weights: a network that was trained without it is a start, too.
+        if config.without_noise != self.network.config.without_noise:
             raise TrainError(
-                f"'{path}' holds a network of {start.config.to_dict()}, this run trains "
+                f"'{path}' holds a network of {config.to_dict()}, this run trains "
                 f"{self.network.config.to_dict()}; give --model.network the same values"
             )
-        self.network.load_state_dict(start.state_dict())
+        if start is None:
+            # Its norms are those of the paintings, which are read later, before anything is written.
+            self._shared_start = path
+        else:
+            self.network.load_state_dict(start.state_dict())
 
     def prepare(self) -> None:
         """Read the frozen network and the painting, once.
 
         Raises:
             ImageError: If the painting cannot be read.
-            PerceptualWeightsError: If the frozen network's weights are absent or do not fit.
+            ModelFileError: If the shared start, or the frozen network's weights, are absent, damaged or do not fit.
             TrainError: If the frozen network has no layer of a given name.
         """
         if self.loss is not None:
             return
         paintings = [read_style(path, self.style_size) for path in self.paintings]
+        if self._shared_start is not None:
+            start, _ = load_start(self._shared_start)
+            self.network.load_state_dict(start.make_style(describe_files(self.paintings)).state_dict())
         name, weights = self._perceptual
         try:
             features = VGGFeatures(name, self.loss_config.layers, weights)
@@ -139,14 +153,31 @@ class StyleTraining(pl.LightningModule):
         self.prepare()
         self.network.to(memory_format=torch.channels_last)
         if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
-            self._transform = torch.compile(self.network.transform)
+            self.compile_network()
+
+    def compile_network(self) -> None:
+        """Compile the network for training, if it is not yet."""
+        if self._transform == self.network.transform:
+            # Crops have one size or two; code for any size would be slower.
+            self._transform = torch.compile(self.network.transform, dynamic=False)
+
+    def compute_terms(self, photos: Tensor, step: int) -> LossTerms:
+        """Compute what a training step minimizes.
+
+        Args:
+            photos: RGB in [0, 1], shape (B, 3, S, S).
+            step: Number of the step.
+
+        Returns:
+            The terms; ``total`` is differentiable with respect to the network's weights.
+        """
+        if self.loss is None:
+            raise RuntimeError("setup was not called; use a Trainer")
+        return compute_loss(self.network, self._transform, self.loss, photos, step, self.seed)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; the terms stay on the device until they are written down."""
-        if self.loss is None:
-            raise RuntimeError("setup was not called; use a Trainer")
-        photos = to_unit(batch.photos)
-        terms = compute_loss(self.network, self._transform, self.loss, photos, self.global_step, self.seed)
+        terms = self.compute_terms(to_unit(batch.photos), self.global_step)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
             self.log(name, value, prog_bar=True)

@@ -30,3 +30,17 @@ def one_cycle(optimizer: torch.optim.Optimizer, rate: float, steps: int) -> torc
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, total_steps=total, pct_start=rising, cycle_momentum=False
     )
+
+
+def shorten(schedule: torch.optim.lr_scheduler.OneCycleLR, steps: int) -> None:
+    """Let the learning rate of a run reach its end after another number of steps than was planned.
+
+    Args:
+        schedule: What ``one_cycle`` returned; the peak stays where it is, if it comes before the end.
+        steps: Length of the whole run, steps taken included.
+    """
+    schedule.total_steps = steps + 1
+    rise = schedule._schedule_phases[0]
+    rise["end_step"] = min(rise["end_step"], steps - 1)
+    # The last of torch's phases is the fall; its length is where the schedule keeps it.
+    schedule._schedule_phases[-1]["end_step"] = steps

@@ -173,7 +173,7 @@ class StartTraining(pl.LightningModule):
         self.prepare(self.trainer.strategy.root_device)
         self.start.to(memory_format=torch.channels_last)
         if stage == "fit" and should_compile(self.compile_mode, self.trainer.max_steps):
-            self._stylize = torch.compile(self.start.forward)
+            self._stylize = torch.compile(self.start.forward, dynamic=False)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the loss of a batch, photos against the paintings whose turn it is."""

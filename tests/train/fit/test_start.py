@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+import yaml
 
 from models.network import NetworkConfig, StyleNetwork
+from models.start import StartCard, StartNetwork, count_statistics, load_start, save_start
 from models.style_file import StyleCard, load_style, save_style
+from tests import ROOT
 from tests.train.small_run import arguments
 from train.fit.command import main
 from train.fit.datamodule import PhotoData
+from train.fit.origin import describe_files
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,80 @@ def test_former_spelling_of_the_license_is_taken(tmp_path, how):
     assert load_style(run / "style.safetensors")[1].license == "CC0"
     assert "license: CC0" in (run / "config.yaml").read_text()
     assert "licence" not in (run / "config.yaml").read_text()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    torch.manual_seed(5)
+    start = StartNetwork(count_statistics(), NetworkConfig(width=4, residual_blocks=1))
+    torch.nn.init.normal_(start.predictor.output.weight, std=0.1)
+    path = tmp_path_factory.mktemp("shared") / "start.safetensors"
+    save_start(path, start, StartCard())
+    return path
+
+
+def train_one_tiny_step(folder, **options):
+    assert main(arguments(folder, steps=1, model__learning_rate=1e-9, **options)) == 0
+    run = folder / "runs" / "small"
+    return load_style(run / "style.safetensors")[0].state_dict(), yaml.safe_load((run / "config.yaml").read_text())
+
+
+def test_a_run_starts_from_the_shared_start_unless_told(tmp_path, monkeypatch, capsys, shared):
+    monkeypatch.setattr("train.fit.command.START_FILE", shared)
+    found, config = train_one_tiny_step(tmp_path)
+    assert "from the shared start start.safetensors" in capsys.readouterr().out.splitlines()[0]
+    assert config["model"]["start_from"] == str(shared)
+    start, _ = load_start(shared)
+    for name, value in start.make_style(describe_files([tmp_path / "painting.png"])).state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("given", "width", "said"),
+    [
+        ("none", 4, "from random weights;"),
+        (None, 5, "from random weights (the shared start has width 4, this network 5)"),
+        (None, None, "from random weights (the shared start start.safetensors is not there)"),
+    ],
+)
+def test_random_weights_are_announced(tmp_path, monkeypatch, capsys, shared, given, width, said):
+    monkeypatch.setattr("train.fit.command.START_FILE", shared if width else tmp_path / "start.safetensors")
+    options = {"model.start_from": given, "model.network.width": width or 4}
+    found, config = train_one_tiny_step(tmp_path, **options)
+    assert said in capsys.readouterr().out.splitlines()[0]
+    assert config["model"]["start_from"] == "none"
+    assert (found["norm1.weight"] - 1).abs().max() < 1e-6
+
+
+def test_a_start_file_may_be_named(tmp_path, capsys, shared):
+    found, _ = train_one_tiny_step(tmp_path, model__start_from=shared)
+    assert f"from {shared}" in capsys.readouterr().out.splitlines()[0]
+    torch.testing.assert_close(found["conv1.weight"], load_start(shared)[0].network.conv1.weight, rtol=0, atol=1e-6)
+
+
+def test_a_kept_style_may_be_named_without_its_path(tmp_path):
+    options = {"model.network.width": 8, "model.network.residual_blocks": 5, "model.start_from": "wave_nano"}
+    found, _ = train_one_tiny_step(tmp_path, **options)
+    kept, _ = load_style(ROOT / "models" / "pretrained" / "wave_nano.safetensors")
+    torch.testing.assert_close(found["conv1.weight"], kept.conv1.weight, rtol=0, atol=1e-6)
+
+
+def test_a_named_start_of_another_architecture_is_refused(tmp_path, one_error, shared):
+    options = {"model.start_from": shared, "model.network.width": 5}
+    assert main(arguments(tmp_path, steps=1, **options)) == 2
+    assert "--model.network" in one_error()
+
+
+def test_a_damaged_shared_start_is_refused_and_nothing_is_written(tmp_path, monkeypatch, one_error, shared):
+    torn = tmp_path / "start.safetensors"
+    torn.write_bytes(shared.read_bytes()[:-100])
+    monkeypatch.setattr("train.fit.command.START_FILE", torn)
+    assert main(arguments(tmp_path, steps=1)) == 2
+    assert str(torn) in one_error()
+    assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_validation_takes_no_shared_start_unless_named(tmp_path, monkeypatch, one_error, shared):
+    monkeypatch.setattr("train.fit.command.START_FILE", shared)
+    assert main(["validate", *arguments(tmp_path, steps=2)[1:]]) == 2
+    assert "--ckpt_path" in one_error()

@@ -1,0 +1,106 @@
+"""The evaluation trains from each origin, keeps what is finished, and goes on from there."""
+
+import json
+
+import pytest
+import torch
+
+from models.network import NetworkConfig, StyleNetwork
+from models.start import StartCard, StartNetwork, count_statistics, save_start
+from models.style_file import StyleCard, save_style
+from tests.pictures import noise, ramp, write
+from train.start.curves import Curves, Report, tabulate
+from train.start.evaluate import main
+
+SMALL = NetworkConfig(width=4, residual_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation")
+    for index in range(20):
+        write(folder / "photos" / f"{index:02}.png", noise(80, 72, seed=index))
+    for name in ("one", "two"):
+        write(folder / "paintings" / f"{name}.png", ramp(64, 60))
+    torch.manual_seed(0)
+    save_start(
+        folder / "start.safetensors", StartNetwork(count_statistics(), SMALL), StartCard(held_out_paintings=("two",))
+    )
+    save_style(folder / "style.safetensors", StyleNetwork(SMALL), StyleCard("small"))
+    return folder
+
+
+def arguments(folder, output, *more):
+    flags = ["--start", folder / "start.safetensors", "--style", folder / "style.safetensors"]
+    flags += ["--paintings", folder / "paintings", "--photos", folder / "photos", "--perceptual", "vgg_small"]
+    flags += ["--image-size", 64, "--batch-size", 2, "--output", output, "--steps", 0, 2, *more]
+    return [str(flag) for flag in flags]
+
+
+def test_each_origin_is_trained_for_each_length_once(folder, tmp_path, capsys, monkeypatch):
+    measured = Curves.measure
+    seen = []
+
+    def stop_at_the_fourth(curves, *task):
+        seen.append(task)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return measured(curves, *task)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Curves, "measure", stop_at_the_fourth)
+        assert main(arguments(folder, tmp_path)) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    kept = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert [(row["origin"], row["steps"]) for row in kept] == [("start", 0), ("style", 0), ("random", 0)]
+    assert main(arguments(folder, tmp_path)) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["rows"][:3] == kept
+    assert len(report["rows"]) == 6
+    assert {row["painting"] for row in report["rows"]} == {"two"}
+    assert all(row["val_loss"] > 0 for row in report["rows"])
+    by_task = {(row["origin"], row["steps"]): row["val_loss"] for row in report["rows"]}
+    assert by_task["random", 2] != by_task["random", 0]
+    said = capsys.readouterr().out
+    assert "holds 3 of 6 trainings" in said
+    assert (tmp_path / "table.md").read_text().strip() in said
+    assert main(arguments(folder, tmp_path, "--seed", "1")) == 2
+    assert "another seed (0, now 1)" in capsys.readouterr().err
+
+
+def test_the_table_holds_medians_and_when_the_start_is_as_good(tmp_path):
+    report = Report(tmp_path / "report.json", {"style": "wave.safetensors, sha256 0"}, False)
+    losses = {"start": {0: 2.0, 25: 1.1, 50: 0.8}, "style": {0: 3, 50: 1.1}, "random": {0: 5, 50: 0.7}}
+    for painting, extra in (("a", -0.5), ("b", 0.0), ("c", 9.0)):
+        for origin, values in losses.items():
+            for steps, loss in values.items():
+                row = {"painting": painting, "origin": origin, "steps": steps, "val_loss": loss + extra}
+                report.add(row)
+    said = tabulate(report)
+    assert "median over 3 paintings, after steps | 0 | 25 | 50 |" in said
+    assert "| from the shared start | 2.000 | 1.100 | 0.800 |" in said
+    assert "| from `wave` | 3.000 |  | 1.100 |" in said
+    assert "as good as 50 steps from `wave`: after 25 steps" in said
+    assert "as good as 50 steps from random weights: not within the steps measured" in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--start", "missing.safetensors"], "missing.safetensors"),
+        (["--style", "missing"], "--style 'missing'"),
+        (["--held-out", "three"], "--held-out names 'three'"),
+        (["--paintings", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_gets_one_sentence(folder, tmp_path, one_error, wrong, named):
+    assert main(arguments(folder, tmp_path / "output", *wrong)) == 2
+    assert named in one_error()
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_file_that_is_no_report_is_kept(folder, tmp_path, one_error):
+    (tmp_path / "report.json").write_text("precious")
+    assert main(arguments(folder, tmp_path)) == 2
+    assert "choose another --output" in one_error()
+    assert (tmp_path / "report.json").read_text() == "precious"

@@ -23,6 +23,7 @@ class Command:
 COMMANDS = {
     "stylize": Command("export.stylize", "repaint photos"),
     "styles": Command("export.styles", "list the styles that are ready to use"),
+    "gallery": Command("export.gallery", "show all styles on one photo, or one style on many photos"),
     "benchmark": Command("export.benchmark", "measure exported styles: latency, memory, load time"),
     "web": Command("export.web", "build a web page that repaints photos in the browser"),
     "widths": Command("export.widths", "compare folders of variants"),

@@ -15,7 +15,20 @@ from train.fit.command import main
 
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in {"distill", "start"})
 WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
-PAINTINGS = ["composition_vii", "starry_night", "the_scream", "wave"]
+PAINTINGS = [
+    "calavera",
+    "composition_vii",
+    "portrait_of_jean_metzinger",
+    "rose_window",
+    "shipwreck",
+    "starry_night",
+    "the_japanese_footbridge",
+    "the_kiss",
+    "the_revolt",
+    "the_scream",
+    "udnie",
+    "wave",
+]
 
 
 def test_there_is_a_config_for_each_painting():

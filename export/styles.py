@@ -38,6 +38,35 @@ def find_style(name: str, folder: Path = FOLDER) -> Path:
     return folder / f"{name}.onnx"
 
 
+def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
+    """Find the styles that a command line names.
+
+    Args:
+        names: Ready styles by their names, or paths of .onnx files and folders; where both are there, the path is
+            taken. Empty for all ready styles.
+        folder: Where the ready styles are.
+
+    Returns:
+        Their paths, in the order of the names.
+
+    Raises:
+        ExportError: If there is neither a ready style nor a path of a name, or no ready style at all.
+    """
+    ready = list_styles(folder)
+    if not names and not ready:
+        raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
+    return [_choose(name, folder) for name in names or ready]
+
+
+def _choose(name: str, folder: Path) -> Path:
+    path = Path(name)
+    if name and path.exists():
+        return path
+    if path.suffix.lower() == ".onnx" or path.name != name:
+        raise ExportError(f"style '{name}' does not exist; name a file that python -m export wrote, or a ready style")
+    return find_style(name, folder)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the names of the ready styles, one a line.
 

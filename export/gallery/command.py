@@ -17,7 +17,7 @@ from export.contract import FILES
 from export.errors import ExportError
 from export.gallery.sheet import Cell, draw_sheet
 from export.runtime.stylizer import Stylizer
-from export.styles import find_style, list_styles
+from export.styles import choose_styles
 
 Item = TypeVar("Item")
 
@@ -92,12 +92,12 @@ def _write_sheet(options: argparse.Namespace) -> None:
     _check_output(output, photos, options.overwrite)
     shown = [fit_within(decode(photo), options.size) for photo in photos]
     if options.photos is None:
-        styles = [_find(name) for name in options.styles or _list_ready()]
+        styles = choose_styles(options.styles)
         cells = show_styles(shown[0], styles, options.threads)
         sheet = draw_sheet(cells, options.size, options.columns)
         said = f"{len(styles)} {'style' if len(styles) == 1 else 'styles'} on '{options.photo}'"
     else:
-        stylizer = Stylizer(_find(options.style), options.threads)
+        stylizer = Stylizer(choose_styles([options.style])[0], options.threads)
         name = _name_style(stylizer)
         sheet = draw_sheet(show_photos(shown, stylizer), options.size, options.columns, heading=name)
         said = f"'{name}' on {len(photos)} {'photo' if len(photos) == 1 else 'photos'}"
@@ -114,22 +114,6 @@ def _name_style(stylizer: Stylizer) -> str:
     if stylizer.path.name in FILES.values() and stylizer.card is not None:
         return stylizer.card.style
     return stylizer.path.stem
-
-
-def _find(name: str) -> Path:
-    if not name.lower().endswith(".onnx"):
-        return find_style(name)
-    path = Path(name)
-    if not path.is_file():
-        raise ExportError(f"style '{name}' does not exist; name a file that python -m export wrote, or a ready style")
-    return path
-
-
-def _list_ready() -> list[str]:
-    names = list_styles()
-    if not names:
-        raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
-    return names
 
 
 def _list_photos(paths: Sequence[Path]) -> list[Path]:

@@ -6,6 +6,7 @@ onnxruntime-web, the styles, and ``styles.json``, which lists the styles for the
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -22,6 +23,7 @@ from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE
 from export.errors import ExportError
 from export.runtime.layout import Layout
 from export.runtime.stylizer import ModelCard, Stylizer
+from export.styles import choose_styles
 from export.web.onnxruntime_web import NAME, WebRuntime, find_runtime, open_runtime
 
 PAGE = Path(__file__).with_name("static")
@@ -228,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     return run_command(
-        lambda: print(build_site(options.styles, options.output, options.overwrite, options.runtime)),
+        lambda: print(build_site(choose_styles(options.styles), options.output, options.overwrite, options.runtime)),
         f"stopped: '{options.output}' was not written",
     )
 
@@ -236,17 +238,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.web",
-        description="Build a static web page that repaints photos and the camera's picture in the browser, with WebGPU "
-        "or WASM, also offline. Photos stay on the visitor's device.",
-        epilog="example: python -m export.web wave/ starry_night.onnx --output site/",
+        description="Build a static web page that repaints photos and the camera's picture in the browser, with\n"
+        "WebGPU or WASM, also offline. Photos stay on the visitor's device.",
+        epilog="examples:\n  python -m export.web\n  python -m export.web wave my/ other.onnx --output site/",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "styles",
-        nargs="+",
-        type=Path,
+        nargs="*",
         metavar="STYLE",
         help="folder that python -m export --variants wrote (style.onnx, and style.fp16.onnx for WebGPU if it is "
-        "there), or an .onnx file that python -m export wrote",
+        "there), an .onnx file that python -m export wrote, or the name of a ready style (default: all ready styles)",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("site"), metavar="FOLDER", help="the site (default: %(default)s)"

@@ -5,7 +5,7 @@ import pytest
 from export import styles
 from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
-from export.styles import FOLDER, find_style, list_styles, main
+from export.styles import FOLDER, choose_styles, find_style, list_styles, main
 from models.style_file import load_style
 
 KEPT = sorted(FOLDER.parent.glob("*.safetensors"))
@@ -32,6 +32,30 @@ def test_an_unknown_name_is_refused_with_those_that_exist(tmp_path, name):
 def test_a_folder_without_styles_names_the_command_that_writes_them(tmp_path):
     with pytest.raises(ExportError, match="run make styles"):
         find_style("wave", tmp_path)
+
+
+def test_styles_are_chosen_by_name_or_path(tmp_path):
+    ready = tmp_path / "ready"
+    (ready / "folder").mkdir(parents=True)
+    for name in ("brush", "wave"):
+        (ready / f"{name}.onnx").touch()
+    own = tmp_path / "own.onnx"
+    own.touch()
+    assert choose_styles([], ready) == [ready / "brush.onnx", ready / "wave.onnx"]
+    assert choose_styles(["wave", str(own), str(ready / "folder")], ready) == [
+        ready / "wave.onnx",
+        own,
+        ready / "folder",
+    ]
+    with pytest.raises(ExportError, match=r"gone\.onnx' does not exist; name a file"):
+        choose_styles([str(tmp_path / "gone.onnx")], ready)
+    with pytest.raises(ExportError, match="there is no ready style 'chalk'; choose one of brush, wave"):
+        choose_styles(["chalk"], ready)
+
+
+def test_no_ready_style_at_all_names_the_remedy(tmp_path):
+    with pytest.raises(ExportError, match=r"name \.onnx files, or run make styles"):
+        choose_styles([], tmp_path)
 
 
 def test_the_command_lists_one_name_a_line(capsys):

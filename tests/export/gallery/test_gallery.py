@@ -83,20 +83,13 @@ def test_all_ready_styles_are_shown_unless_some_are_named(models, photo, tmp_pat
     (tmp_path / "ready").mkdir()
     for model in models:
         shutil.copy(model, tmp_path / "ready")
-    monkeypatch.setattr(command, "list_styles", lambda: styles.list_styles(tmp_path / "ready"))
-    monkeypatch.setattr(command, "find_style", lambda name: styles.find_style(name, tmp_path / "ready"))
+    monkeypatch.setattr(command, "choose_styles", lambda names: styles.choose_styles(names, tmp_path / "ready"))
     assert run("--photo", photo, "--output", tmp_path / "all.png", "--size", 64) == 0
     assert "2 styles on" in capsys.readouterr().out
     assert run("--photo", photo, "--output", tmp_path / "one.png", "--size", 64, "pencil") == 0
     assert "1 style on" in capsys.readouterr().out
     assert run("--photo", photo, "--output", tmp_path / "none.png", "chalk") == 2
     assert "there is no ready style 'chalk'; choose one of brush, pencil" in one_error()
-
-
-def test_no_ready_style_at_all_names_the_remedy(photo, tmp_path, monkeypatch, one_error):
-    monkeypatch.setattr(command, "list_styles", list)
-    assert run("--photo", photo, "--output", tmp_path / "sheet.png") == 2
-    assert "name .onnx files, or run make styles" in one_error()
 
 
 def test_one_style_is_shown_on_photos_and_on_folders_of_them(models, photo, tmp_path, capsys):

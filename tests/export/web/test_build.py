@@ -9,7 +9,9 @@ import onnx
 import PIL.Image
 import pytest
 
+from export import styles
 from export.errors import ExportError
+from export.web import build
 from export.web.build import PAGE, build_site, main
 from tests.pictures import ramp, write
 
@@ -23,8 +25,8 @@ def test_site_holds_every_file_that_it_names(wave, starry, package, tmp_path):
     index = read_index(tmp_path / "site")
     for path in index["shell"]:
         assert (tmp_path / "site" / path).exists(), path
-    for build in index["runtime"]["builds"].values():
-        for name in (build["script"], build["loader"], build["binary"]["path"]):
+    for kind in index["runtime"]["builds"].values():
+        for name in (kind["script"], kind["loader"], kind["binary"]["path"]):
             assert (tmp_path / "site" / index["runtime"]["folder"] / name).is_file()
     for style, source in zip(index["styles"], (wave, starry), strict=True):
         file = style["files"]["float32"]
@@ -64,11 +66,24 @@ def test_variants_of_two_styles_in_one_folder_are_refused(wave, starry, package,
     assert not (tmp_path / "site").exists()
 
 
+def test_all_ready_styles_are_taken_unless_some_are_named(wave, starry, package, tmp_path, monkeypatch):
+    ready = tmp_path / "ready"
+    ready.mkdir()
+    for style in (wave, starry):
+        shutil.copy(style / "style.onnx", ready / f"{style.name}.onnx")
+    monkeypatch.setattr(build, "choose_styles", lambda names: styles.choose_styles(names, ready))
+    rest = ["--runtime", str(package), "--output"]
+    assert main([*rest, str(tmp_path / "all")]) == 0
+    assert len(read_index(tmp_path / "all")["styles"]) == 2
+    assert main([starry.name, *rest, str(tmp_path / "one")]) == 0
+    assert [style["id"] for style in read_index(tmp_path / "one")["styles"]] == ["starry_night"]
+
+
 def test_styles_of_one_name_are_told_apart(wave, package, tmp_path):
     shutil.copy(wave / "style.onnx", tmp_path / "nano.onnx")
     build_site([wave, tmp_path / "nano.onnx", tmp_path / "nano.onnx"], tmp_path / "site", runtime=package)
-    styles = read_index(tmp_path / "site")["styles"]
-    assert [style["id"] for style in styles] == ["wave-wave", "wave-nano", "wave-nano-no2"]
+    entries = read_index(tmp_path / "site")["styles"]
+    assert [entry["id"] for entry in entries] == ["wave-wave", "wave-nano", "wave-nano-no2"]
 
 
 def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys, one_error):
@@ -96,7 +111,7 @@ def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, one_err
     onnx.save(anonymous, tmp_path / "anonymous.onnx")
     for style, message in (
         (tmp_path / "empty", "holds no style.onnx"),
-        (tmp_path / "none.onnx", "cannot be read"),
+        (tmp_path / "none.onnx", "does not exist"),
         (tmp_path / "anonymous.onnx", "does not name its style"),
     ):
         assert main([str(style), "--output", str(tmp_path / "site"), "--runtime", str(package)]) == 2

@@ -51,7 +51,7 @@ slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
 	$(PY) -m train.distill.evaluate --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/wave.safetensors models/pretrained/starry_night.safetensors \
-	  $(if $(VGG19),--teacher-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
+	  $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
 
 # Dependencies only: the checkout is run in place. The stamp comes last, so whatever is interrupted is done again, and an
 # environment that cannot run pip, because its making was interrupted or its Python is gone, is made anew.

@@ -27,10 +27,11 @@ from data.photos import PhotoStream, collate, to_unit
 from models.losses import LossConfig
 from models.vgg import LAYOUTS, VGGFeatures
 from train.bench.reference import ReferenceNetwork, build_reference_loss, build_reference_step, draw_painting
+from train.compute.device import choose_device
 from train.compute.memory import resident_mb
-from train.compute.precision import best_precision, name_precision
+from train.compute.precision import name_precision
 from train.errors import TrainError
-from train.fit.step import Step, build_step, choose_device
+from train.fit.step import Step, build_step
 
 HELD_OUT = 16
 """Photos on which a comparison of what is learned computes the loss."""
@@ -225,7 +226,7 @@ def read_inputs(options: argparse.Namespace) -> list[Path]:
 def measure(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any]:
     """Measure what the command line asks for, and print each figure as soon as it is there; returns the figures."""
     device = choose_device()
-    precision = name_precision(best_precision(device.type))
+    precision = name_precision("auto", device)
     figures: dict[str, Any] = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -24,7 +24,8 @@ from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
 from models.noise import NOISE_SCALE, NOISE_SIDE, draw_offset, noise_tile
 from models.palette import Palette, find_palette, palette_distance
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
-from train.fit.step import Step, choose_device, make_step
+from train.compute.device import choose_device
+from train.fit.step import Step, make_step
 
 
 class ReferenceNetwork(nn.Module):

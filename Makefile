@@ -4,7 +4,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-# Optional: a file of VGG-19 weights in torchvision's layout, and a folder of photos, for make bench and fidelity.
+# Optional: a file of VGG-19 weights in torchvision's layout, and a folder of photos, for make bench and fidelity. PAINTING
+# names a picture for make bench, and QUALITY=1 lets it compare what is learned in as many steps, too.
 VGG19 ?= $(ONESTROKE_VGG19)
 PHOTOS ?= $(ONESTROKE_PHOTOS)
 
@@ -43,15 +44,16 @@ wheel: $(INSTALLED)  ## build the package into dist/: wheel and source archive
 	rm -rf dist
 	$(PY) -m hatchling build
 
-bench: $(INSTALLED)  ## measure the training step against the reference; QUALITY=1 compares what is learned, too
-	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality)
+bench: $(INSTALLED)  ## measure the training against the reference; with VGG19 and PHOTOS, and PAINTING or a drawn one, also the time to quality
+	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality) \
+	  $(if $(VGG19),$(if $(PHOTOS),--time-to-quality $(if $(PAINTING),--painting "$(PAINTING)")))
 
 slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
 	$(PY) -m train.slow.benchmark --content "$(CONTENT)" --style "$(STYLE)" $(if $(VGG19),--perceptual-weights "$(VGG19)")
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on
 	$(PY) -m train.distill.evaluate --paintings $(PAINTINGS) --photos "$(PHOTOS)" --styles models/pretrained/wave.safetensors models/pretrained/starry_night.safetensors \
-	  $(if $(VGG19),--teacher-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
+	  $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(AGAIN),--overwrite)
 
 # Dependencies only: the checkout is run in place. The stamp comes last, so whatever is interrupted is done again, and an
 # environment that cannot run pip, because its making was interrupted or its Python is gone, is made anew.

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pickle import UnpicklingError
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from models.names import EfficientNetName
 from models.vgg import PerceptualWeightsError
-
-EfficientNetName = Literal["efficientnet_lite0"]
 
 STAGES = {"stage1": (0, 1), "stage2": (1, 3), "stage3": (3, 5), "stage4": (5, 8), "stage5": (8, 11)}
 """First and last block (excluded) of each layer after ``stem`` (Tan and Le 2019, table 1)."""

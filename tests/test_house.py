@@ -245,6 +245,28 @@ def test_make_targets_in_guides_exist(guide):
     assert shown <= targets
 
 
+@pytest.mark.parametrize("target", ["bench", "demo", "fidelity", "slow-bench", "styles"])
+def test_make_targets_type_flags_that_the_help_shows(target, stop_after_parsing, capsys):
+    given = dict.fromkeys(re.findall(r"\$\(if \$\((\w+)\)", MAKEFILE), "given")
+    given |= {"PHOTOS": "photos", "PAINTINGS": "one.jpg", "CONTENT": "photo.jpg", "STYLE": "one.jpg"}
+    done = subprocess.run(
+        ["make", "--dry-run", "--old-file=.venv/.installed", target, *(f"{name}={to}" for name, to in given.items())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.replace("\\\n", " ").splitlines()
+    module, words = next(filter(None, map(find_command, filter(str.strip, lines))))
+    with pytest.raises(Parsed):
+        find_main(module)(words)
+    with pytest.raises(SystemExit):
+        find_main(module)(["--help"])
+    shown = capsys.readouterr().out
+    for flag in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{flag}(?![\w-])", shown), flag
+
+
 def test_the_readme_shows_how_to_start():
     assert {"make demo", "make test"} <= {" ".join(line.split()[:2]) for line in read_commands(ROOT / "README.md")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import OutputError, make_folder, require_absent, write_whole
@@ -11,18 +12,46 @@ from export.cli import CommandParser, positive
 from train.cli import run_command
 from train.errors import require_at_least
 
+HELD_OUT = 16
+"""Photos that are not trained on, on which losses are compared."""
+
 SMALLEST_SIDE = 64
 """Pixels that the frozen network's deepest layer needs, with some to spare."""
+
+
+@dataclass
+class Progress:
+    """What is being measured, for what is said after Ctrl-C.
+
+    Args:
+        measuring: In words; empty before the first measurement.
+    """
+
+    measuring: str = ""
+
+    def begin(self, measuring: str) -> None:
+        """Name what is measured from now on."""
+        self.measuring = measuring
+
+    def describe_stop(self) -> str:
+        """Say what is lost."""
+        if not self.measuring:
+            return "stopped before anything was measured"
+        return (
+            f"stopped while measuring {self.measuring}, which is lost; figures printed before are complete, and none "
+            "were written to --output"
+        )
 
 
 def main(args: list[str] | None = None) -> int:
     """Measure, print, and keep the figures if asked; returns the exit code."""
     options = _parse(args)
-    return run_command(lambda: bench(options), "stopped: no figures were written")
+    progress = Progress()
+    return run_command(lambda: bench(options, progress), progress.describe_stop)
 
 
-def bench(options: argparse.Namespace) -> None:
-    """Measure what the command line asks for.
+def bench(options: argparse.Namespace, progress: Progress) -> None:
+    """Measure what the command line asks for, and keep ``progress`` up to date.
 
     Raises:
         ImageError, ModelFileError, OutputError, TrainError: If something that it names cannot be read or written; then
@@ -37,7 +66,7 @@ def bench(options: argparse.Namespace) -> None:
     # Imported here, so that --help does not wait for torch.
     from train.bench.measure import measure, read_inputs
 
-    figures = measure(options, read_inputs(options))
+    figures = measure(options, read_inputs(options), progress)
     if options.output:
         write_whole(options.output, json.dumps(figures, indent=2) + "\n")
 
@@ -48,7 +77,8 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
         description="Measure the training step against the reference.\n"
         "ONESTROKE_PRECISION=float32 or bfloat16 in the environment chooses the precision of our step\n"
         "(default: bfloat16 where the hardware has it).",
-        epilog="example:\n  python -m train.bench --perceptual-weights vgg19.safetensors --photos folder",
+        epilog="examples:\n  python -m train.bench --perceptual-weights vgg19.safetensors --photos folder\n"
+        "  python -m train.bench --perceptual-weights vgg19.safetensors --photos folder --time-to-quality",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -62,11 +92,19 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
     add("--quality-steps", type=positive, default=200, help="steps of each training (default: 200)")
     add("--quality-size", type=_side, default=128, help="side of its pictures (default: 128)")
     add("--seeds", type=positive, default=3, help="trainings of each kind (default: 3)")
+    add("--time-to-quality", action="store_true", help="also train the reference, then ours until it is as good")
+    add("--painting", type=Path, help="picture that both are then trained towards (default: one that the bench draws)")
+    add("--reference-steps", type=positive, default=300, help="steps of the reference's training (default: 300)")
+    start = "what ours starts from: a kept style's name, a style file or start file, or none for random weights"
+    add("--start-from", help=f"{start} (default: models/start.safetensors where it is there, else wave)")
     add("--output", type=Path, help="JSON file for the figures")
     add("--overwrite", action="store_true", help="replace that file if it exists")
     options = parser.parse_args(args)
-    if options.quality and not (options.perceptual_weights and options.photos):
-        parser.error("--quality needs real photos and weights: give --photos and --perceptual-weights")
+    for flag, asked in (("--quality", options.quality), ("--time-to-quality", options.time_to_quality)):
+        if asked and not (options.perceptual_weights and options.photos):
+            parser.error(f"{flag} needs real photos and weights: give --photos and --perceptual-weights")
+    if (options.painting or options.start_from) and not options.time_to_quality:
+        parser.error("--painting and --start-from are for --time-to-quality; give it, too")
     return options
 
 

@@ -23,17 +23,17 @@ from torchvision.models.vgg import make_layers
 from tqdm import tqdm
 
 from data.images import list_images
-from data.photos import PhotoStream, collate, to_unit
+from data.photos import PhotoStream, collate, read_style, to_unit
 from models.losses import LossConfig
+from models.names import STYLE_SIZE
 from models.vgg import LAYOUTS, VGGFeatures
+from train.bench.command import HELD_OUT, Progress
 from train.bench.reference import ReferenceNetwork, build_reference_loss, build_reference_step, draw_painting
+from train.compute.device import choose_device
 from train.compute.memory import resident_mb
-from train.compute.precision import best_precision, name_precision
+from train.compute.precision import name_precision
 from train.errors import TrainError
-from train.fit.step import Step, build_step, choose_device
-
-HELD_OUT = 16
-"""Photos on which a comparison of what is learned computes the loss."""
+from train.fit.step import Step, build_step
 
 KINDS = ("reference", "ours")
 
@@ -51,9 +51,10 @@ def build(kind: str, weights: str, size: int, steps: int, seed: int = 0) -> tupl
     Returns:
         The step and the network that it trains.
     """
+    painting = draw_painting(size)
     if kind == "reference":
-        return build_reference_step(weights, size, steps, seed)
-    return build_step(weights, draw_painting(size), steps, seed)
+        return build_reference_step(weights, painting, steps, seed)
+    return build_step(weights, painting, steps, seed)
 
 
 def random_weights(path: Path) -> Path:
@@ -196,7 +197,7 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
             step(to_unit(collate(samples).photos).contiguous())
         network = ReferenceNetwork()
         network.load_from(trained.cpu())
-        loss = build_reference_loss(weights, size)
+        loss = build_reference_loss(weights, draw_painting(size))
         with torch.no_grad():
             found = [loss(network(photo[None]), photo[None]).item() for photo in examples]
         losses[kind] = statistics.mean(found)
@@ -207,25 +208,43 @@ def read_inputs(options: argparse.Namespace) -> list[Path]:
     """Read what the command line names before anything is measured; return the photos.
 
     Raises:
-        ImageError: If there are no photos in the folder.
-        PerceptualWeightsError: If the weights are absent or do not fit.
-        TrainError: If there are too few photos.
+        ImageError: If there are no photos in the folder, or the painting cannot be read.
+        ModelFileError: If the weights, or what ours starts from, are absent or do not fit.
+        TrainError: If there are too few photos, or what ours starts from has another architecture.
     """
     photos = list_images(options.photos) if options.photos else []
-    if options.quality and len(photos) <= HELD_OUT:
+    if (options.quality or options.time_to_quality) and len(photos) <= HELD_OUT:
+        flag = "--quality" if options.quality else "--time-to-quality"
         raise TrainError(
-            f"'{options.photos}' holds {len(photos)} photos, of which --quality holds {HELD_OUT} out; name a folder of "
+            f"'{options.photos}' holds {len(photos)} photos, of which {flag} holds {HELD_OUT} out; name a folder of "
             "more with --photos"
         )
+    if options.time_to_quality:
+        # Here and below, so that the processes whose memory is measured do without Lightning.
+        from train.bench.time_to_quality import choose_start
+
+        choose_start(options.start_from)
+        if options.painting:
+            read_style(options.painting, STYLE_SIZE)
     if options.perceptual_weights:
         VGGFeatures("vgg19", LossConfig().layers, options.perceptual_weights)
     return photos
 
 
-def measure(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any]:
-    """Measure what the command line asks for, and print each figure as soon as it is there; returns the figures."""
+def measure(options: argparse.Namespace, photos: list[Path], progress: Progress) -> dict[str, Any]:
+    """Measure what the command line asks for, and print each figure as soon as it is there.
+
+    Args:
+        options: The command line.
+        photos: What ``read_inputs`` returned.
+        progress: Kept up to date.
+
+    Returns:
+        The figures.
+    """
+    progress.begin("the speed")
     device = choose_device()
-    precision = name_precision(best_precision(device.type))
+    precision = name_precision("auto", device)
     figures: dict[str, Any] = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -250,9 +269,24 @@ def measure(options: argparse.Namespace, photos: list[Path]) -> dict[str, Any]:
     if photos:
         figures["decode_ms"] = measure_decoding(photos, options.image_size)
         print(f"decoding: {figures['decode_ms']:.1f} ms per photo in one process")
+    if options.time_to_quality:
+        from train.bench import time_to_quality
+
+        # Before the comparison of what is learned, which makes this process keep its memory, and the reference faster.
+        figures["time_to_quality"] = time_to_quality.run(
+            options.perceptual_weights,
+            options.photos,
+            options.painting,
+            time_to_quality.choose_start(options.start_from),
+            options.image_size,
+            options.batch_size,
+            options.reference_steps,
+            lambda stage: progress.begin(f"the time to quality ({stage})"),
+        )
     if options.quality:
         figures["quality"] = []
         for seed in range(options.seeds):
+            progress.begin(f"what is learned with seed {seed}")
             found = measure_quality(
                 weights, photos, options.quality_steps, options.quality_size, options.batch_size, seed
             )

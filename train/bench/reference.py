@@ -24,7 +24,8 @@ from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
 from models.noise import NOISE_SCALE, NOISE_SIDE, draw_offset, noise_tile
 from models.palette import Palette, find_palette, palette_distance
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
-from train.fit.step import Step, choose_device, make_step
+from train.compute.device import choose_device
+from train.fit.step import Step, make_step
 
 
 class ReferenceNetwork(nn.Module):
@@ -41,7 +42,7 @@ class ReferenceNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
-        config = config or NetworkConfig()
+        self.config = config = config or NetworkConfig()
         tile = torch.from_numpy(noise_tile().copy()) * (config.noise / (255 * NOISE_SCALE))
         self.register_buffer("noise", tile, persistent=False)
         if (config.padding, config.upsampling) != ("reflect", "nearest"):
@@ -76,6 +77,12 @@ class ReferenceNetwork(nn.Module):
         """Copy the weights of a ``StyleNetwork``, whose parameters are in the same order."""
         values = network.state_dict().values()
         self.load_state_dict(dict(zip(self.state_dict(), values, strict=True)))
+
+    def to_style(self) -> StyleNetwork:
+        """Return a ``StyleNetwork`` with these weights, which repaints as this network does."""
+        network = StyleNetwork(self.config)
+        network.load_state_dict(dict(zip(network.state_dict(), self.state_dict().values(), strict=True)))
+        return network
 
     def forward(self, photo: Tensor, offset: tuple[int, int] = (0, 0)) -> Tensor:
         """Map RGB in [0, 1], shape (B, 3, H, W) with H and W multiples of 4, to the same shape; offset of the noise."""
@@ -183,14 +190,14 @@ def draw_painting(size: int) -> Tensor:
     return nn.functional.interpolate(noise, size=(size, size), mode="bicubic").clamp(0, 1)
 
 
-def build_reference_loss(weights: str, size: int) -> ReferenceLoss:
-    """Build the reference's loss towards the drawn painting; weights are ``default`` or a file."""
+def build_reference_loss(weights: str, painting: Tensor) -> ReferenceLoss:
+    """Build the reference's loss towards a painting, shape (1, 3, H, W); weights are ``default`` or a file."""
     state = load_perceptual_weights("vgg19", weights)
-    return ReferenceLoss(state, draw_painting(size), LossConfig())
+    return ReferenceLoss(state, painting, LossConfig())
 
 
-def build_reference_step(weights: str, size: int, steps: int, seed: int = 0) -> tuple[Step, nn.Module]:
-    """Build the reference's whole step; arguments and result are those of ``train.bench.measure.build``."""
+def build_reference_step(weights: str, painting: Tensor, steps: int, seed: int = 0) -> tuple[Step, ReferenceNetwork]:
+    """Build the reference's whole step; arguments and result are those of ``train.fit.step.build_step``."""
     device = choose_device()
     torch.manual_seed(seed)
     # First, so that its weights are those that our step starts from.
@@ -198,7 +205,7 @@ def build_reference_step(weights: str, size: int, steps: int, seed: int = 0) -> 
     network = ReferenceNetwork()
     network.load_from(start)
     network.to(device)
-    loss = build_reference_loss(weights, size).to(device)
+    loss = build_reference_loss(weights, painting).to(device)
 
     def compute(photos: Tensor, number: int) -> Tensor:
         return loss(network(photos, draw_offset(seed, number)), photos)  # type: ignore[no-any-return]

@@ -36,7 +36,7 @@ from train.compare.objective import describe_distillation, is_same_network, read
 from train.compare.report import Setting, arrange_pictures, build_page, tabulate, to_json
 from train.compute.device import choose_device, describe_device
 from train.compute.memory import keep_freed_memory
-from train.compute.precision import BFLOAT16, PrecisionName, best_precision
+from train.compute.precision import PrecisionName, name_precision
 from train.errors import TrainError
 from train.slow.optimizer import make_noise
 
@@ -101,13 +101,6 @@ def compare(
             fast = compare_photo(stylizers, photo, loss, reference, distance, curves, device)
             results.append(PhotoResult(name, photo, curves, fast, slow))
     return results
-
-
-def name_precision(precision: PrecisionName, device: torch.device) -> str:
-    """Return what ``auto`` means on the device of the slow optimization; other names as they are."""
-    if precision != "auto":
-        return precision
-    return "bfloat16" if best_precision(device.type) == BFLOAT16 else "float32"
 
 
 def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = None) -> int:

@@ -52,9 +52,11 @@ def best_precision(accelerator: str = "auto") -> str:
     return BFLOAT16 if supported else FLOAT32
 
 
-def name_precision(precision: str) -> str:
-    """Return ``float32`` or ``bfloat16`` for Lightning's name of a precision."""
-    return "bfloat16" if precision == BFLOAT16 else "float32"
+def name_precision(precision: PrecisionName, device: torch.device) -> str:
+    """Return ``float32`` or ``bfloat16``: what ``auto`` means on a device; other names as they are."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if best_precision(device.type) == BFLOAT16 else "float32"
 
 
 def lower_precision(precision: PrecisionName, device: torch.device) -> torch.autocast:

@@ -281,6 +281,7 @@ class StyleCLI(TrainingCLI):
         """Write the weights, export them, and print where everything is."""
         if not self.trainer.is_global_zero:
             return
+        self._begin_finished()
         config = self.config[self.subcommand]
         source = config.model.perceptual_weights
         card = StyleCard(
@@ -298,6 +299,19 @@ class StyleCLI(TrainingCLI):
         self.written = (self.folder.weights, self.folder.onnx)
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
+
+    def _begin_finished(self) -> None:
+        """Write configuration and checkpoint of a run that was finished before: Lightning does not begin it again."""
+        pending = [
+            callback
+            for callback in self.trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(callback, RunConfigCallback) and not callback.begun
+        ]
+        for callback in pending:
+            callback.on_train_start(self.trainer, self.model)
+        given = self.config[self.subcommand].ckpt_path
+        if pending and given is not None and Path(given).resolve() != self.folder.checkpoint.resolve():
+            write_whole(self.folder.checkpoint, Path(given).read_bytes())
 
     def describe_stop(self) -> str:
         """Say after Ctrl-C what was written and how to go on."""

@@ -12,6 +12,7 @@ from models.network import StyleNetwork
 from models.noise import draw_offset
 from models.turned_loss import ORIENTATIONS, TurnedLoss
 from models.vgg import PerceptualName, VGGFeatures
+from train.compute.device import choose_device
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import autocast, best_precision
 from train.fit.schedule import LEARNING_RATE, one_cycle
@@ -49,11 +50,6 @@ def compute_loss(
 def choose_orientations(turned: str, perceptual: str) -> int:
     """Return in how many orientations pictures are seen: with ``auto`` in all by the small network, else in one."""
     return ORIENTATIONS if turned == "on" or (turned == "auto" and perceptual == "vgg_small") else 1
-
-
-def choose_device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_step(

@@ -2,8 +2,10 @@
 
 import pytest
 
+from export.contract import FILES
 from export.errors import ExportError
-from export.package.ready import write_ready_styles
+from export.package import ready
+from export.package.ready import VARIANT, main, write_ready_styles
 from export.runtime.stylizer import Stylizer
 from export.styles import list_styles
 from models.style_file import StyleCard, save_style
@@ -28,3 +30,41 @@ def test_no_style_file_is_refused_and_nothing_is_removed(tmp_path):
     with pytest.raises(ExportError, match=r"no \.safetensors style file"):
         write_ready_styles([], tmp_path)
     assert list_styles(tmp_path) == ["wave"]
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A folder of two kept styles, which are named by their content alone, and earlier ready ones of three."""
+    (tmp_path / "onnx").mkdir()
+    for name in ("brush", "wave"):
+        (tmp_path / f"{name}.safetensors").write_text(f"new {name}")
+    for name in ("brush", "gone", "wave"):
+        (tmp_path / "onnx" / f"{name}.onnx").write_text(f"old {name}")
+    monkeypatch.setattr(ready, "FOLDER", tmp_path / "onnx")
+    return tmp_path / "onnx"
+
+
+def read_all(folder):
+    return {path.stem: path.read_text() for path in folder.iterdir()}
+
+
+def test_the_command_writes_all_kept_styles_with_8_bit_weights_and_removes_stale_ones(kept, monkeypatch, capsys):
+    def export(source, folder, request, say):
+        assert request.variants == (VARIANT,)
+        folder.mkdir()
+        (folder / FILES[VARIANT]).write_text(source.read_text())
+
+    monkeypatch.setattr("export.variants.export.export_variants", export)
+    assert main([]) == 0
+    assert read_all(kept) == {"brush": "new brush", "wave": "new wave"}
+    assert capsys.readouterr().out == f"wrote 2 styles to '{kept}', 17 bytes\n"
+
+
+def test_a_style_that_fails_its_check_keeps_its_earlier_file_and_stale_ones(kept, monkeypatch, one_error):
+    def export(source, *_):
+        raise ExportError(f"{source.stem} differs from torch")
+
+    monkeypatch.setattr("export.variants.export.export_variants", export)
+    assert main([]) == 2
+    assert "brush differs from torch" in one_error()
+    assert read_all(kept) == {name: f"old {name}" for name in ("brush", "gone", "wave")}

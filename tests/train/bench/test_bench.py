@@ -1,14 +1,18 @@
 """What the bench compares is the same training, computed in two ways."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from data.images import list_images
 from tests.pictures import write_photos
 from train.bench import measure
 from train.bench.command import main
 from train.bench.measure import count_gflop, measure_ceiling, measure_decoding, random_weights
 from train.bench.reference import build_reference_step, draw_painting
 from train.compute.precision import BFLOAT16, FLOAT32
+from train.errors import TrainError
 from train.fit.step import build_step
 
 
@@ -21,7 +25,7 @@ def weights(tmp_path_factory):
 def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False)
-    reference, _ = build_reference_step(weights, 64, 10_000)
+    reference, _ = build_reference_step(weights, draw_painting(64), 10_000)
     losses = {
         kind: [step(photos).item() for _ in range(4)] for kind, step in (("ours", ours), ("reference", reference))
     }
@@ -33,7 +37,7 @@ def test_reference_and_our_step_learn_the_same_in_float32(weights):
 def test_low_precision_starts_at_the_same_loss(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     ours, _ = build_step(weights, draw_painting(64), 10, precision=BFLOAT16, compiled=False)
-    reference, _ = build_reference_step(weights, 64, 10)
+    reference, _ = build_reference_step(weights, draw_painting(64), 10)
     assert ours(photos).item() == pytest.approx(reference(photos).item(), rel=0.02)
 
 
@@ -45,6 +49,20 @@ def test_operations_are_counted(weights):
     assert 150 < 4 * large < 250
 
 
+@pytest.mark.slow
+def test_what_is_learned_is_the_same_in_the_same_precision(inputs, monkeypatch):
+    monkeypatch.setattr(measure, "build_step", partial(build_step, precision=FLOAT32, compiled=False))
+    photos = list_images(inputs / "photos")
+    found = measure.measure_quality(str(inputs / "vgg.safetensors"), photos, steps=2, size=64, batch=1, seed=0)
+    assert found["ratio"] == found["ours"] / found["reference"] == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_bench_with_one_sentence(tmp_path):
+    with pytest.raises(TrainError, match="takes reference steps died; try a smaller --batch-size"):
+        measure.measure_speed(str(tmp_path / "absent.pth"), 64, batch=1, rounds=1, endurance=0)
+
+
 def test_the_machine_has_a_ceiling():
     assert all(value > 0 for value in measure_ceiling(["float32"], 256).values())
 
@@ -53,11 +71,23 @@ def test_decoding_is_measured(tmp_path):
     assert measure_decoding(write_photos(tmp_path, 3), 64, count=6) > 0
 
 
-def test_quality_needs_real_input(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--quality"], "--photos"),
+        (["--time-to-quality", "--photos", "photos"], "--perceptual-weights"),
+        (["--painting", "wave.jpg"], "--time-to-quality"),
+        (["--start-from", "wave"], "--time-to-quality"),
+    ],
+)
+def test_what_a_measurement_needs_is_asked_for(capsys, arguments, needed):
     with pytest.raises(SystemExit) as stop:
-        main(["--quality"])
+        main(arguments)
     assert stop.value.code == 2
-    assert "--photos" in capsys.readouterr().err
+    assert needed in capsys.readouterr().err
+
+
+REAL = ["--time-to-quality", "--photos", "photos", "--perceptual-weights", "x.pth"]
 
 
 @pytest.mark.parametrize(
@@ -69,13 +99,19 @@ def test_quality_needs_real_input(capsys):
         (["--output", "figures.json/new.json"], "choose another --output"),
         (["--output", "photos", "--overwrite"], "is a folder"),
         (["--endurance", "-1"], "--endurance is -1"),
-        (["--quality", "--photos", "photos", "--perceptual-weights", "x.pth"], "holds 3 photos"),
+        (["--quality", "--photos", "few", "--perceptual-weights", "x.pth"], "3 photos, of which --quality holds 16"),
+        ([*REAL, "--photos", "few"], "holds 3 photos, of which --time-to-quality holds 16"),
+        ([*REAL, "--start-from", "wave_nano"], "--start-from"),
+        ([*REAL, "--start-from", "nowhere.safetensors"], "'nowhere.safetensors' does not exist"),
+        ([*REAL, "--painting", "nowhere.jpg"], "'nowhere.jpg' does not exist"),
+        ([*REAL, "--perceptual-weights", "nowhere.pth"], "'nowhere.pth' do not exist"),
     ],
 )
 def test_mistake_gets_one_sentence_before_anything_is_measured(tmp_path, monkeypatch, one_error, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "measure_ceiling", None)
-    write_photos(tmp_path / "photos", 3)
+    write_photos(tmp_path / "few", 3)
+    write_photos(tmp_path / "photos", 17)
     (tmp_path / "figures.json").write_text("mine")
     assert main(arguments) == 2
     assert sentence in one_error()

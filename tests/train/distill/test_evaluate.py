@@ -11,7 +11,7 @@ from models.vgg import SMALL_WEIGHTS
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
 from train.distill.evaluate import main, parse
-from train.distill.fidelity import measure_cost, rank_correlation
+from train.distill.fidelity import Cost, PupilResult, RankCorrelation, Report, describe, measure_cost, rank_correlation
 from train.distill.pupils import Pupils
 
 
@@ -61,6 +61,26 @@ def test_report_answers_the_three_questions(pictures, monkeypatch, capsys):
     assert all(-1 <= found["style"] <= 1 for found in report["rank_correlation"].values())
     assert (pictures / "out" / "pupils.png").is_file()
     assert "times the loss of the large one's after the same time" in capsys.readouterr().out
+
+
+def test_pupils_are_compared_after_the_same_time_and_after_as_many_steps():
+    report = Report(256, 4, "CPU", Cost(large=2.0, small=0.5, ratio=0.25))
+    report.rank_correlation["wave"] = RankCorrelation(28, style=0.9, content=0.8, loss=0.7)
+    report.pupils["large"] = PupilResult(10, 60.0, loss=2.0, content=1.0, style=1.0)
+    report.pupils["small"] = PupilResult(20, 60.0, loss=3.0, content=1.0, style=2.0)
+    report.pupils["small, as many steps"] = PupilResult(10, 30.0, loss=5.0, content=2.0, style=3.0)
+    text = describe(report)
+    assert "1.500 times the loss of the large one's after the same time, and 2.500 times after as many steps" in text
+    assert "wave (28 pictures)" in text
+    assert "0.25 of the large network's" in text
+
+
+def test_two_paintings_of_one_name_are_refused(pictures, monkeypatch, one_error):
+    monkeypatch.chdir(pictures)
+    write(pictures / "other" / "one.png", ramp(90, 80))
+    assert main(["--photos", "photos", "--paintings", "one.png", "other/one.png", "--output", "out"]) == 2
+    assert "two of --paintings have the same name" in one_error()
+    assert not (pictures / "out").exists()
 
 
 def test_evaluating_a_network_against_itself_finds_no_difference(pictures):

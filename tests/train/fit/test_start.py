@@ -33,6 +33,18 @@ def test_last_means_the_checkpoint_of_the_run_folder(finished):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_a_finished_checkpoint_is_exported_into_a_new_folder(finished, tmp_path):
+    checkpoint = finished / "runs" / "small" / "last.ckpt"
+    assert main(arguments(finished, steps=2, ckpt_path=checkpoint, runs=tmp_path / "new")) == 0
+    run = tmp_path / "new" / "small"
+    expected = load_style(finished / "runs" / "small" / "style.safetensors")[0].state_dict()
+    found = load_style(run / "style.safetensors")[0].state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert (run / "style.onnx").is_file()
+    assert (run / "last.ckpt").read_bytes() == checkpoint.read_bytes()
+    assert yaml.safe_load((run / "config.yaml").read_text())["runs"] == str(tmp_path / "new")
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [

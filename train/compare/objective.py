@@ -144,7 +144,7 @@ def describe_distillation(networks: dict[str, str]) -> str | None:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
     # A file without the header is taken to be distilled from the same network as the kept one.
-    teacher = header.get("teacher", "vgg19").split()[0]
+    teacher = (header.get("teacher", "").split() or ["vgg19"])[0]
     if teacher not in networks:
         return None
     return f"vgg_small was distilled from {teacher}, so the reference network is not independent."

@@ -287,8 +287,9 @@ def _read(path: Path, weights: bool = True) -> tuple[NetworkConfig, StartCard, d
             return read_config(header["network"], shapes, "network."), read_card(StartCard, told), tensors
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
+    found = str(header.get("format"))[:40]
     raise ModelFileError(
-        f"'{path}' is a .safetensors file but not a start file (format {header.get('format')!r}, needed {FORMAT!r}); "
+        f"'{path}' is a .safetensors file but not a start file (format {found!r}, needed {FORMAT!r}); "
         "name the file that python -m train.start wrote"
     )
 

@@ -100,7 +100,7 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
             header = file.metadata() or {}
             if header.get("format") not in {FORMAT, FORMAT_8_BIT}:
                 raise ModelFileError(
-                    f"'{path}' is a .safetensors file but not a style file (format {header.get('format')!r}, "
+                    f"'{path}' is a .safetensors file but not a style file (format {str(header.get('format'))[:40]!r}, "
                     f"needed {FORMAT!r} or {FORMAT_8_BIT!r}); name the file that training wrote"
                 )
             config = read_config(header["network"], {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118

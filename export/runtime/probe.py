@@ -11,13 +11,17 @@ import contextlib
 import functools
 import math
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+from google.protobuf.message import DecodeError
 
 from export.errors import ModelError
 from export.runtime.memory import bytes_per_pixel
+from export.runtime.onnx_messages import ModelProto
 from export.runtime.session import CPU, create_session, first_line
 
 MAX_BYTES = 1_600_000_000
@@ -28,6 +32,9 @@ MAX_SECONDS = 5.0
 
 SIDE = 64
 """Height and width of the picture, in pixels, where the model does not fix them."""
+
+MAX_NODES = 10_000
+"""Nodes that a model may have, its functions written out as ONNX Runtime does while loading; exports have about 150."""
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
@@ -44,8 +51,13 @@ def open_probe(
         threads: CPU threads; None for one per core.
 
     Raises:
-        ModelError: If the bytes are not a model that runs here.
+        ModelError: If the bytes are not a model that runs here, or it has more than ``MAX_NODES`` nodes.
     """
+    if _count_nodes(content) > MAX_NODES:
+        raise ModelError(
+            f"model '{path}' has more than {MAX_NODES:,} nodes, its functions written out; use a file that python -m "
+            "export wrote"
+        )
     _limit_memory()
     try:
         return create_session(content, provider, threads, bounded=True)
@@ -100,6 +112,36 @@ def probe(path: Path, session: onnxruntime.InferenceSession) -> None:
             ) from error
     finally:
         watch.cancel()
+
+
+def _count_nodes(content: bytes) -> int:
+    """Count a model's nodes, those of its functions as often as they are called; 0 if the bytes are not ONNX's."""
+    model: Any = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        return 0
+    functions = {(function.domain, function.name): function.node for function in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Iterable[Any]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in functions:
+                if key not in counts:
+                    # What calls itself has no end.
+                    counts[key] = MAX_NODES + 1
+                    counts[key] = count(functions[key])
+                total += counts[key]
+            else:
+                graphs = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+                total += 1 + sum(count(graph.node) for graph in graphs)
+            if total > MAX_NODES:
+                break
+        return total
+
+    return count(model.graph.node)
 
 
 @functools.cache

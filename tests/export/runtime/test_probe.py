@@ -112,6 +112,31 @@ def test_a_loop_without_end_is_stopped(tmp_path: Path, monkeypatch: pytest.Monke
             work(path)
 
 
+def write_functions(path: Path, depth: int) -> Path:
+    """Write a model of functions, each of which calls the one before it twice."""
+    versions = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+    nodes = [helper.make_node("Relu", ["a"], ["b"])]
+    functions = []
+    for index in range(depth):
+        functions.append(helper.make_function("own", f"f{index}", ["a"], ["b"], nodes, versions))
+        nodes = [
+            helper.make_node(f"f{index}", ["a"], ["c"], domain="own"),
+            helper.make_node(f"f{index}", ["c"], ["b"], domain="own"),
+        ]
+    model = onnx.load(write_graph(path, [helper.make_node(f"f{depth - 1}", ["image"], ["stylized"], domain="own")]))
+    model.functions.extend(functions)
+    model.opset_import.append(versions[1])
+    onnx.save(model, path)
+    return path
+
+
+def test_functions_are_counted_as_often_as_they_are_called(tmp_path: Path):
+    picture = draw(20, 30)
+    np.testing.assert_array_equal(Stylizer(write_functions(tmp_path / "few.onnx", 5))(picture), picture)
+    with pytest.raises(ModelError, match=r"many\.onnx' has more than 10,000 nodes, its functions written out"):
+        Stylizer(write_functions(tmp_path / "many.onnx", 60))
+
+
 def test_a_loop_that_ends_runs(tmp_path: Path):
     picture = draw(20, 30)
     np.testing.assert_array_equal(Stylizer(write_loop(tmp_path / "loop.onnx", 3))(picture), picture)

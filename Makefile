@@ -36,8 +36,9 @@ lint: $(INSTALLED)  ## style, types and layers alone
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-fuzz: $(INSTALLED)  ## attack every command with mutated files and lines; COUNT=, SEED=, KIND=pictures
-	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seed $(or $(SEED),0) $(if $(COUNT),--count $(COUNT)) $(addprefix --kind ,$(KIND))
+fuzz: $(INSTALLED)  ## attack every command with mutated files and lines; KIND=, COUNT=, SEED=, FIRST=, KEEP=
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seed $(or $(SEED),0) --first $(or $(FIRST),0) $(addprefix --kind ,$(KIND)) \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(KEEP),--keep "$(KEEP)")
 
 styles: $(INSTALLED)  ## export the kept styles with 8-bit weights into models/pretrained/onnx/, for the wheel
 	$(PY) -m export.package.ready

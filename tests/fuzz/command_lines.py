@@ -24,6 +24,25 @@ FIT = (
     "--trainer.devices --model.start_from --minutes --overwrite --trainer.val_check_interval --guard.every_n_steps"
 )
 
+USUAL = (
+    "0",
+    "1",
+    "2",
+    "0.5",
+    "32",
+    "64",
+    "true",
+    "false",
+    "cpu",
+    "8",
+    "zero",
+    "adam",
+    "layers",
+    "out.jpg",
+    "vgg_small",
+)
+"""Values that some flag takes."""
+
 # Each command: a line that works, or nearly, and flags that are added to it. Flags whose large numbers are meant, such
 # as the number of steps, are left out.
 LINES: dict[str, tuple[list[str], str]] = {
@@ -85,7 +104,7 @@ def read_inputs(sandbox: Path) -> Callable[[Random], Case]:
         module = random.choice(sorted(LINES))
         words, flags = LINES[module]
         words = list(fit if module == "train.fit.command" else words)
-        for _ in range(random.choice((1, 1, 2, 3))):
+        for _ in range(random.choice((1, 1, 1, 2, 3))):
             words = change_line(random, words, flags.split())
         # No word may replace what is not in the sandbox.
         return Case(module, words, None)
@@ -95,7 +114,7 @@ def read_inputs(sandbox: Path) -> Callable[[Random], Case]:
 
 def change_line(random: Random, words: list[str], flags: list[str]) -> list[str]:
     """Change one thing of a line."""
-    value = random.choice((*WORDS, "binary.yaml", "mine.json"))
+    value = random.choice(USUAL if random.random() < 0.4 else (*WORDS, "binary.yaml", "mine.json"))
     kind = random.randrange(6)
     if kind <= 2 and flags:
         flag = random.choice(flags)

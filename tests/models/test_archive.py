@@ -45,7 +45,9 @@ def test_a_compressed_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
 
 def test_no_message_advises_to_read_a_file_without_protection(tmp_path):
     torch.save({"a": Other()}, tmp_path / "object.pth")
-    torch.jit.script(torch.nn.ReLU()).save(tmp_path / "script.pth")
+    torch.save({}, tmp_path / "script.pth")
+    with zipfile.ZipFile(tmp_path / "script.pth", "a") as archive:
+        archive.writestr("script/constants.pkl", b"\x80\x02).")
     for name, reason in (("object.pth", "more than tensors and plain values"), ("script.pth", "TorchScript archive")):
         with pytest.raises(PerceptualWeightsError, match=reason) as caught:
             load_perceptual_weights("vgg19", str(tmp_path / name))

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.errors import ModelFileError
+from models.errors import ModelFileError, first_line
 from models.header import read_card, read_config, read_object
 from models.layers import InstanceNorm
 from models.network import NetworkConfig, StyleNetwork
@@ -295,5 +295,5 @@ def _read(path: Path, weights: bool = True) -> tuple[NetworkConfig, StartCard, d
 
 
 def _unreadable(path: Path, error: Exception) -> ModelFileError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return ModelFileError(f"start file '{path}' cannot be read ({reason}); copy it again or train one anew")

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from models.errors import ModelFileError
+from models.errors import ModelFileError, first_line
 from models.header import read_card, read_config, read_object
 from models.network import StyleNetwork
 from models.quantization import quantize_weights
@@ -114,7 +114,7 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
     except ModelFileError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelFileError(f"style file '{path}' cannot be read ({reason}); copy it again or train anew") from error
     return network.eval(), card
 

@@ -22,7 +22,7 @@ from torchvision.models import VGG16_Weights, VGG19_Weights
 from torchvision.models.vgg import cfgs as vgg_layouts
 
 from models.archive import load_archive
-from models.errors import ModelFileError
+from models.errors import ModelFileError, first_line
 from models.names import PerceptualName as PerceptualName  # noqa: PLC0414  (exported from here, too)
 from models.names import PoolingName as PoolingName  # noqa: PLC0414
 
@@ -252,7 +252,7 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
             return dequantize(load_file(path))
         loaded = load_archive(path)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise PerceptualWeightsError(
             f"perceptual weights '{weights}' cannot be read ({reason}); download them again"
         ) from error

@@ -156,5 +156,9 @@ def open_session(
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, or its type if there is none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of an exception's message, or its type if there is none.
+
+    What it repeats of a file is cut at 300 characters, with control characters escaped.
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line[:300])

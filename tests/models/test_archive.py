@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.archive import load_archive
+from models.errors import first_line
 from models.vgg import PerceptualWeightsError, load_perceptual_weights
 
 
@@ -41,6 +42,12 @@ def test_a_compressed_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
         load_archive(path)
     with pytest.raises(PerceptualWeightsError, match=r"bomb\.pth' cannot be read \(it holds 40,"):
         load_perceptual_weights("vgg19", str(path))
+
+
+def test_what_a_message_repeats_of_a_file_is_printable_and_short():
+    assert first_line(ValueError("a\x1b[31m\x00b\nc")) == "a\\x1b[31m\\x00b"
+    assert first_line(ValueError("x" * 10_000)) == "x" * 300
+    assert first_line(KeyError()) == "KeyError"
 
 
 def test_no_message_advises_to_read_a_file_without_protection(tmp_path):

@@ -142,7 +142,7 @@ def rewrite(path, tensors=None, **entries):
     [
         ({"width": 4000}, "says width 4000 and 5 residual blocks, its weights have width 4 and 5"),
         ({"residual_blocks": 2_000_000}, "says width 4 and 2000000 residual blocks"),
-        ({"width": 10**400}, "its weights have width 4 and 5"),
+        ({"width": 10**400}, "says width 100000"),
         ({"width": "4"}, "not supported"),
         ({"noise": [6]}, "not supported"),
         ({"depth": 3}, "depth"),

@@ -137,6 +137,13 @@ def test_functions_are_counted_as_often_as_they_are_called(tmp_path: Path):
         Stylizer(write_functions(tmp_path / "many.onnx", 60))
 
 
+def test_a_name_of_control_characters_is_not_repeated_raw(tmp_path: Path):
+    path = write_graph(tmp_path / "x.onnx", [helper.make_node("Identity", ["\x1b[31mred"], ["stylized"])])
+    with pytest.raises(ModelError, match=r"\\x1b\[31mred") as caught:
+        Stylizer(path)
+    assert str(caught.value).isprintable()
+
+
 def test_a_loop_that_ends_runs(tmp_path: Path):
     picture = draw(20, 30)
     np.testing.assert_array_equal(Stylizer(write_loop(tmp_path / "loop.onnx", 3))(picture), picture)

@@ -43,8 +43,10 @@ USUAL = (
 )
 """Values that some flag takes."""
 
-# Each command: a line that works, or nearly, and flags that are added to it. Flags whose large numbers are meant, such
-# as the number of steps, are left out.
+LENGTHS = ("--trainer.max_steps", "--iterations", "--runs")
+"""Flags that stay as they are: with another number, or the default one, the work is meant to take long."""
+
+# Each command: a line that works, or nearly, and flags that are added to it.
 LINES: dict[str, tuple[list[str], str]] = {
     "export.stylize.command": (
         ["wave.onnx", "photo.png", "--output", "out.png", "--threads", "1"],
@@ -122,6 +124,8 @@ def change_line(random: Random, words: list[str], flags: list[str]) -> list[str]
     if not words:
         return [value]
     place = random.randrange(len(words))
+    if any(word.partition("=")[0] in LENGTHS for word in words[max(0, place - 1) : place + 1]):
+        return words
     if kind == 3:
         return words[:place] + words[place + 1 :]
     if kind == 4:

@@ -13,7 +13,7 @@ PHOTOS ?= $(ONESTROKE_PHOTOS)
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help demo check test lint styles wheel bench slow-bench fidelity clean
+.PHONY: help demo check test lint fuzz styles wheel bench slow-bench fidelity clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -36,6 +36,10 @@ lint: $(INSTALLED)  ## style, types and layers alone
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+fuzz: $(INSTALLED)  ## attack every command with mutated files and lines; KIND=, COUNT=, SEED=, FIRST=, KEEP=
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --seed $(or $(SEED),0) --first $(or $(FIRST),0) $(addprefix --kind ,$(KIND)) \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(KEEP),--keep "$(KEEP)")
 
 styles: $(INSTALLED)  ## export the kept styles with 8-bit weights into models/pretrained/onnx/, for the wheel
 	$(PY) -m export.package.ready

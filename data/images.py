@@ -8,12 +8,14 @@ dropped.
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import os
+import re
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from io import BufferedReader
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from PIL import ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling
 
 from data.files import OutputError, stage_file
@@ -35,10 +37,34 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif"
 MAX_PIXELS = 200_000_000
 """Largest picture that is decoded unless told otherwise: 600 MB as RGB, above any camera's."""
 
+MAX_SIDE = 1_000_000
+"""Longest side that is decoded, in pixels: each row takes memory of its own, however short it is."""
+
+MAX_BYTES = 8 * MAX_PIXELS
+"""Memory that decoding may take, in bytes: that of an RGB picture of ``MAX_PIXELS``, decoded and copied."""
+
+MAX_SCANS = 100
+"""Scans that a JPEG may have. Each is computed on the whole picture; encoders write about ten."""
+
+MAX_READS = 2_000_000
+"""Parts that a file may be read in, such as the chunks of a PNG or the runs of a BMP: some seconds' worth."""
+
+MAX_SLOW_PIXELS = 2_000_000
+"""Largest picture of the encodings that Pillow decodes in Python, at up to a second per million pixels."""
+
 # Pillow's other readers are left out: some run programs (EPS runs Ghostscript), none is needed for photos.
 _READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
+_SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}
+# Bytes per pixel that Pillow keeps, and at most while a picture is turned into RGB; 4 and 8 for the modes not listed.
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_CONVERTED = {"1": 5, "L": 5, "I": 10, "F": 10}
+_TRANSPARENT = 13
+_WEBP = 8  # More for WebP, whose decoder keeps its own picture.
+_ROWS = 256  # Rows of deep gray that are converted at a time.
+# What may follow 0xFF, but not inside the data of a scan: a marker (ITU T.81, B.1.1).
+_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 _pillow_limit = threading.Lock()
 
 
@@ -100,7 +126,8 @@ def decode(
         keep_alpha: Keep transparency in place of laying the picture on white.
         at_least: Short side in pixels that suffices; larger pictures are reduced by an integer factor, which decodes
             JPEGs in a fraction of the time.
-        max_pixels: Files whose headers state more are refused before decoding.
+        max_pixels: Files whose headers state more are refused before decoding, as are those that would take more memory
+            or time than ``MAX_SIDE``, ``MAX_BYTES``, ``MAX_SCANS``, ``MAX_READS`` and ``MAX_SLOW_PIXELS`` allow.
 
     Returns:
         An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent.
@@ -111,7 +138,7 @@ def decode(
     try:
         kind = "" if path.is_file() else "is a folder or a pipe" if path.exists() else "does not exist"
         if not kind:
-            with path.open("rb") as file:
+            with _CountedFile(io.FileIO(path)) as file:
                 return _load(file, keep_alpha, at_least, max_pixels)
     # Pillow's readers raise whatever a broken file makes their parsing raise.
     except Exception as error:
@@ -261,40 +288,148 @@ def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
             PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
-def _load(file: BufferedReader, keep_alpha: bool, at_least: int | None, max_pixels: int) -> PIL.Image.Image:
-    # The GIF reader allocates a frame before its size can be asked for, so it keeps a limit of Pillow's.
-    with _without_pillow_limit(max_pixels if file.peek(3)[:3] == b"GIF" else None):
-        image = PIL.Image.open(file, formats=_READABLE)
+class _CountedFile(io.BufferedReader):
+    """A file that counts what is asked of it, because Pillow reads files of many parts one by one in Python."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise ValueError(f"it is made of too many parts, read in more than the {MAX_READS:,} steps accepted")
+        return super().read(size)
+
+
+def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels: int) -> PIL.Image.Image:
+    # The readers of GIF and WebP allocate a frame before its size can be asked for, so they keep a limit of Pillow's.
+    with _without_pillow_limit(max_pixels if file.peek(4)[:4] in {b"GIF8", b"RIFF"} else None):
+        image: PIL.Image.Image = PIL.Image.open(file, formats=_READABLE)
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise ValueError(
             f"{image.width} x {image.height} pixels, {pixels:,} in all, and at most {max_pixels:,} accepted"
         )
-    if at_least is not None:
-        image.draft(None, (at_least, at_least))
+    _check_cost(image, file, at_least)
     with _without_pillow_limit() if pixels > _LARGE else contextlib.nullcontext():
-        image.load()
+        if _codec(image) == "ppm":
+            image = _load_ppm(image, file)
+        else:
+            image.load()
     # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     picture = as_rgb(image, keep_alpha)
     factor = 1 if at_least is None else min(picture.size) // at_least
-    picture = picture.reduce(factor) if factor > 1 else picture.copy()
+    if factor > 1:
+        picture = picture.reduce(factor)
+    elif picture is image:
+        # The reader's own object would keep its file and its decoder.
+        picture = picture.copy()
     picture.info = {}
     return picture
 
 
+def _check_cost(image: PIL.Image.Image, file: _CountedFile, at_least: int | None) -> None:
+    """Refuse a picture that is open but not decoded if its decoding would take too much memory or time."""
+    width, height = image.size
+    pixels = width * height
+    if max(width, height) > MAX_SIDE:
+        raise ValueError(f"{width} x {height} pixels, and sides of at most {MAX_SIDE:,} accepted")
+    codec = _codec(image)
+    if codec in _SLOW and pixels > MAX_SLOW_PIXELS:
+        raise ValueError(
+            f"{width} x {height} pixels, {pixels:,} in all, and at most {MAX_SLOW_PIXELS:,} accepted as {_SLOW[codec]}"
+        )
+    kept = buffer = 0
+    if image.format == "WEBP":
+        kept = _WEBP * pixels
+    elif image.format == "TIFF":
+        buffer = _tiff_buffer(image)
+    elif codec == "jpeg":
+        _check_scans(file)
+        if "progressive" in image.info:
+            buffer = 2 * len(image.getbands()) * pixels
+    if at_least is not None:
+        image.draft(None, (at_least, at_least))
+        pixels = image.width * image.height
+    converted = _TRANSPARENT if image.has_transparency_data else _CONVERTED.get(image.mode, 8)
+    needed = kept + max(_STORED.get(image.mode, 4) * pixels + buffer, converted * pixels)
+    if needed > MAX_BYTES:
+        raise ValueError(
+            f"{width} x {height} pixels of mode {image.mode} take {needed / 1e9:.1f} GB to decode, and at most "
+            f"{MAX_BYTES / 1e9:.1f} GB accepted"
+        )
+
+
+def _codec(image: PIL.Image.Image) -> str:
+    # WebP has no tile before it is decoded.
+    tiles: list[Any] = getattr(image, "tile", [])
+    return str(tiles[0][0]) if tiles else ""
+
+
+def _tiff_buffer(image: PIL.Image.Image) -> int:
+    """Return the bytes of one strip or tile of a TIFF, which may be as large as the picture, or larger."""
+    tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
+    rows = min(tags.get(TiffImagePlugin.ROWSPERSTRIP, image.height), image.height)
+    area = tags.get(TiffImagePlugin.TILEWIDTH, image.width) * tags.get(TiffImagePlugin.TILELENGTH, rows)
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    return int(area * max(sum(bits), bits[0] * tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)) // 8)
+
+
+def _check_scans(file: _CountedFile) -> None:
+    position = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(position)
+    # What looks like a scan may be part of metadata, so it is followed up only if there is much of it.
+    if content.count(b"\xff\xda") <= MAX_SCANS:
+        return
+    start = scans = 0
+    while found := _MARKER.search(content, start):
+        start = found.end()
+        scans += found[1] == b"\xda"
+        if found[1] == b"\xd9":
+            return
+        if scans > MAX_SCANS:
+            raise ValueError(f"more than {MAX_SCANS} scans, and at most that many accepted")
+        if found[1] != b"\xd8":
+            start += int.from_bytes(content[start : start + 2])
+
+
+def _load_ppm(image: PIL.Image.Image, file: _CountedFile) -> PIL.Image.Image:
+    """Decode a binary PPM whose white is not 255, which takes Pillow seconds per million pixels."""
+    _, _, offset, (_, white) = image.tile[0]  # type: ignore[attr-defined]
+    kind, bands = np.dtype(">u2" if white > 255 else "u1"), len(image.getbands())
+    decoded = PIL.Image.new("L" if bands == 1 else "RGB", image.size)
+    file.seek(offset)
+    for top in range(0, image.height, _ROWS):
+        shape = (min(_ROWS, image.height - top), image.width, bands)
+        content = file.read(math.prod(shape) * kind.itemsize)
+        if len(content) < math.prod(shape) * kind.itemsize:
+            raise ValueError("the file is truncated")
+        values = np.frombuffer(content, kind).reshape(shape).astype(np.float32)
+        rounded = round_to_bytes(values * np.float32(255 / white))
+        decoded.paste(PIL.Image.fromarray(rounded[..., 0] if bands == 1 else rounded), (0, top))
+    return decoded
+
+
 def _shallow_gray(image: PIL.Image.Image) -> PIL.Image.Image:
-    values = np.asarray(image)
     whites = (1, 255, 65535) if image.mode == "F" else (65535,)
-    white = next((white for white in whites if values.max() <= white), None)
+    # In strips, because the arrays of a whole picture would take several times its memory.
+    strips = [(0, top, image.width, min(top + _ROWS, image.height)) for top in range(0, image.height, _ROWS)]
+    most = np.max([np.asarray(image.crop(strip)).max() for strip in strips])
+    white = next((white for white in whites if most <= white), None)
     if white is None:
-        raise ValueError(f"gray values up to {values.max():g}, where at most 65535 is known to be white")
-    gray = PIL.Image.fromarray(round_to_bytes(values.astype(np.float32) * np.float32(255 / white)))
+        raise ValueError(f"gray values up to {most:g}, where at most 65535 is known to be white")
     key = image.info.get("transparency")
-    if not isinstance(key, int):
-        return gray
-    return PIL.Image.merge("LA", (gray, PIL.Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+    gray = PIL.Image.new("LA" if isinstance(key, int) else "L", image.size)
+    for strip in strips:
+        values = np.asarray(image.crop(strip))
+        part = PIL.Image.fromarray(round_to_bytes(values.astype(np.float32) * np.float32(255 / white)))
+        if isinstance(key, int):
+            part = PIL.Image.merge("LA", (part, PIL.Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+        gray.paste(part, strip[:2])
+    return gray
 
 
 def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:

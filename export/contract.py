@@ -100,7 +100,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a folder of variants; None if the folder holds no manifest of this program."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) and manifest.get("format") == MANIFEST_FORMAT else None
 

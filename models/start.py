@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from models.errors import ModelFileError
+from models.errors import ModelFileError, first_line
+from models.header import read_card, read_config, read_object
 from models.layers import InstanceNorm
 from models.network import NetworkConfig, StyleNetwork
 from models.vgg import LAYOUTS, VGGFeatures, dequantize, name_layers, quantize
@@ -277,21 +278,22 @@ def _read(path: Path, weights: bool = True) -> tuple[NetworkConfig, StartCard, d
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if weights else {}  # noqa: SIM118
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in shapes} if weights else {}
         if header.get("format") == FORMAT:
-            known = {field.name for field in fields(StartCard)}
-            told = {key: value for key, value in json.loads(header["card"]).items() if key in known}
+            told = read_object(header["card"])
             for name in ("paintings", "held_out_paintings"):
                 told[name] = tuple(told.get(name, ()))
-            return NetworkConfig.from_dict(json.loads(header["network"])), StartCard(**told), tensors
+            return read_config(header["network"], shapes, "network."), read_card(StartCard, told), tensors
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
+    found = str(header.get("format"))[:40]
     raise ModelFileError(
-        f"'{path}' is a .safetensors file but not a start file (format {header.get('format')!r}, needed {FORMAT!r}); "
+        f"'{path}' is a .safetensors file but not a start file (format {found!r}, needed {FORMAT!r}); "
         "name the file that python -m train.start wrote"
     )
 
 
 def _unreadable(path: Path, error: Exception) -> ModelFileError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return ModelFileError(f"start file '{path}' cannot be read ({reason}); copy it again or train one anew")

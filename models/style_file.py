@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from models.errors import ModelFileError
-from models.network import NetworkConfig, StyleNetwork
+from models.errors import ModelFileError, first_line
+from models.header import read_card, read_config, read_object
+from models.network import StyleNetwork
 from models.quantization import quantize_weights
 
 FORMAT = "onestroke-style-1"
@@ -99,21 +100,21 @@ def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:
             header = file.metadata() or {}
             if header.get("format") not in {FORMAT, FORMAT_8_BIT}:
                 raise ModelFileError(
-                    f"'{path}' is a .safetensors file but not a style file (format {header.get('format')!r}, "
+                    f"'{path}' is a .safetensors file but not a style file (format {str(header.get('format'))[:40]!r}, "
                     f"needed {FORMAT!r} or {FORMAT_8_BIT!r}); name the file that training wrote"
                 )
+            config = read_config(header["network"], {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118
             tensors = _dequantize({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        network = StyleNetwork(NetworkConfig.from_dict(json.loads(header["network"])))
-        known = {field.name for field in fields(StyleCard)}
-        told = json.loads(header["card"])
+        told = read_object(header["card"])
         # The spelling of versions before 0.2.
         told.setdefault("license", told.get("licence", ""))
-        card = StyleCard(**{key: value for key, value in told.items() if key in known})
+        card = read_card(StyleCard, told)
+        network = StyleNetwork(config)
         network.load_state_dict(tensors)
     except ModelFileError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelFileError(f"style file '{path}' cannot be read ({reason}); copy it again or train anew") from error
     return network.eval(), card
 
@@ -132,6 +133,10 @@ def _quantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _dequantize(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return every tensor in float32; KeyError for an int8 tensor without its scale."""
+    """Return every tensor in float32; KeyError for an int8 tensor without its scale, ValueError for one of its own."""
     scales = {name: stored.pop(f"{name}.scale") for name, tensor in list(stored.items()) if tensor.dtype == torch.int8}
+    for name, scale in scales.items():
+        # A scale of another shape could make a tensor of any size of a small kernel.
+        if scale.shape != (len(stored[name]), 1, 1, 1):
+            raise ValueError(f"{name}.scale has shape {tuple(scale.shape)}, needed {(len(stored[name]), 1, 1, 1)}")
     return {name: tensor.float() * scales.get(name, 1) for name, tensor in stored.items()}

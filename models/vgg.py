@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, VGG19_Weights
 from torchvision.models.vgg import cfgs as vgg_layouts
 
-from models.errors import ModelFileError
+from models.archive import load_archive
+from models.errors import ModelFileError, first_line
 from models.names import PerceptualName as PerceptualName  # noqa: PLC0414  (exported from here, too)
 from models.names import PoolingName as PoolingName  # noqa: PLC0414
 
@@ -202,8 +203,12 @@ def quantize(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def dequantize(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Undo ``quantize``; what was not quantized stays as it is."""
+    """Undo ``quantize``; what was not quantized stays as it is. ValueError for a scale that is not one per channel."""
     scales = {name.removesuffix("scale") + "weight": value for name, value in state.items() if name.endswith(".scale")}
+    for name, scale in scales.items():
+        # A scale of another shape could make a tensor of any size of a small kernel.
+        if name in state and scale.shape != (len(state[name]), 1, 1, 1):
+            raise ValueError(f"the scale of {name} has shape {tuple(scale.shape)}, needed one per output channel")
     return {
         name: value * scales[name] if name in scales else value
         for name, value in state.items()
@@ -245,10 +250,12 @@ def load_perceptual_weights(network: str, weights: str) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dequantize(load_file(path))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = load_archive(path)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise PerceptualWeightsError(f"perceptual weights '{weights}' cannot be read ({reason})") from error
+        reason = first_line(error)
+        raise PerceptualWeightsError(
+            f"perceptual weights '{weights}' cannot be read ({reason}); download them again"
+        ) from error
     except Exception as error:  # torch.load raises pickle.UnpicklingError, and others for files that are not archives
         raise PerceptualWeightsError(
             f"perceptual weights '{weights}' are not a PyTorch weight file; download them again"

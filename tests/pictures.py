@@ -59,13 +59,19 @@ def write_photos(folder: Path, count: int, width: int = 48, height: int = 32) ->
     return [write(folder / f"{i:03}.png", flat((i, i, i), width, height)) for i in range(count)]
 
 
-def announce_png(path: Path, width: int, height: int) -> Path:
-    """Write a PNG file of a few bytes whose header announces a picture of any size."""
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk of a PNG file."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+def announce_png(path: Path, width: int, height: int, color: int = 2) -> Path:
+    """Write a PNG file of a few bytes whose header announces a picture of any size and, by its number, color type."""
+    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0)
+    body = (
+        png_chunk(b"IHDR", header)
+        + (png_chunk(b"PLTE", bytes(768)) if color == 3 else b"")
+        + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + png_chunk(b"IEND", b"")
+    )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path

@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from train.yaml_bound import find_unbounded
+
 Config = TypeVar("Config")
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off")
@@ -71,7 +73,11 @@ def parse_config(
     parser.add_class_arguments(config_class, None)
     _show_dashes(parser)
     switches = {field.name for field in dataclasses.fields(config_class) if field.type in {"bool", bool}}  # type: ignore[arg-type]
-    parsed = parser.parse_args(spell_flags(list(sys.argv[1:] if args is None else args), switches))
+    typed = list(sys.argv[1:] if args is None else args)
+    unbounded = find_unbounded(typed)
+    if unbounded is not None:
+        parser.error(unbounded)
+    parsed = parser.parse_args(spell_flags(typed, switches))
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
     return config_class(**values)
 

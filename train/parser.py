@@ -6,13 +6,23 @@ import logging
 import os
 import sys
 import warnings
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pytorch_lightning.cli import LightningArgumentParser
+
+from train.yaml_bound import find_unbounded
 
 
 class StyleArgumentParser(LightningArgumentParser):
     """Lightning's parser, whose complaint is one sentence in place of a page of usage."""
+
+    def parse_args(self, args: Sequence[str] | None = None, *further: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Parse a command line as the base class does, if its values are of bounded size."""
+        unbounded = find_unbounded(sys.argv[1:] if args is None else args)
+        if unbounded is not None:
+            self.error(unbounded)
+        return super().parse_args(args, *further, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""

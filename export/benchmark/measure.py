@@ -25,6 +25,8 @@ from data.files import OutputError, make_folder, require_absent, write_whole
 from export.cli import CommandParser, positive, run_command
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
+from export.runtime.probe import open_probe, probe
+from export.runtime.session import read_model
 
 DEFAULT_SIZES = (256, 512, 1024)
 """Sides, in pixels, of the square pictures that are measured unless told otherwise."""
@@ -80,6 +82,8 @@ def measure_model(
         raise ValueError(f"sides are {list(sides)}; give at least one, each of {SMALLEST_SIDE} pixels or more")
     if runs < 1 or (threads is not None and threads < 1):
         raise ValueError(f"runs are {runs} and threads {threads}; each must be at least 1")
+    # Here, so that the measuring processes have done nothing else; one of them could hang.
+    probe(path, open_probe(path, read_model(path), threads=threads))
     measurements = []
     for side in sides:
         found = _try_in_process(path, side, threads or count_cores(), runs)

@@ -1,4 +1,4 @@
-"""The messages of a serialized ONNX model, as many fields as the rewriting for tiles touches; needs protobuf only.
+"""The messages of a serialized ONNX model, as many fields as the runtime reads or changes; needs protobuf only.
 
 Numbers and types are those of ``onnx.proto3`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3). Protobuf keeps
 the fields that it does not know, so that a model that is read and written again loses nothing.
@@ -20,6 +20,7 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str | list[str]]]] = {
         "graph": (7, "GraphProto"),
         "opset_import": (8, ["OperatorSetIdProto"]),
         "metadata_props": (14, ["StringStringEntryProto"]),
+        "functions": (25, ["FunctionProto"]),
     },
     "OperatorSetIdProto": {"domain": (1, "string"), "version": (2, "int64")},
     "StringStringEntryProto": {"key": (1, "string"), "value": (2, "string")},
@@ -29,14 +30,22 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str | list[str]]]] = {
         "input": (11, ["ValueInfoProto"]),
         "output": (12, ["ValueInfoProto"]),
     },
+    "FunctionProto": {"name": (1, "string"), "node": (7, ["NodeProto"]), "domain": (10, "string")},
     "NodeProto": {
         "input": (1, ["string"]),
         "output": (2, ["string"]),
         "name": (3, "string"),
         "op_type": (4, "string"),
         "attribute": (5, ["AttributeProto"]),
+        "domain": (7, "string"),
     },
-    "AttributeProto": {"name": (1, "string"), "i": (3, "int64"), "type": (20, "int32")},
+    "AttributeProto": {
+        "name": (1, "string"),
+        "i": (3, "int64"),
+        "g": (6, "GraphProto"),
+        "graphs": (11, ["GraphProto"]),
+        "type": (20, "int32"),
+    },
     "TensorProto": {
         "dims": (1, ["int64"]),
         "data_type": (2, "int32"),

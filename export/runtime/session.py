@@ -103,13 +103,16 @@ def read_model(path: Path) -> bytes:
     return content
 
 
-def create_session(content: bytes, provider: str = CPU, threads: int | None = None) -> onnxruntime.InferenceSession:
+def create_session(
+    content: bytes, provider: str = CPU, threads: int | None = None, bounded: bool = False
+) -> onnxruntime.InferenceSession:
     """Start ONNX Runtime on a model, set to take little memory and to print nothing.
 
     Args:
         content: The model.
         provider: ONNX Runtime's full name of it; the CPU takes what it cannot compute.
         threads: CPU threads; None for one per core.
+        bounded: Compute nothing while loading, and take memory from the allocator that ``probe`` registers.
 
     Raises:
         Exception: Whatever ONNX Runtime raises; its exceptions have no base class of their own.
@@ -119,6 +122,9 @@ def create_session(content: bytes, provider: str = CPU, threads: int | None = No
     options.intra_op_num_threads = threads or 0
     # The pattern would be planned anew for every size, which takes a quarter more memory and saves no time.
     options.enable_mem_pattern = False
+    if bounded:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.use_env_allocators", "1")
     cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
     providers = [cpu] if provider == CPU else [provider, cpu]
     return onnxruntime.InferenceSession(content, options, providers=providers)
@@ -150,5 +156,9 @@ def open_session(
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, or its type if there is none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of an exception's message, or its type if there is none.
+
+    What it repeats of a file is cut at 300 characters, with control characters escaped.
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line[:300])

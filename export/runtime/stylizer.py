@@ -16,11 +16,19 @@ from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALL
 from export.errors import ModelError
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
-from export.runtime.session import CPU, SessionRunner, find_provider, read_model
+from export.runtime.probe import open_probe, probe
+from export.runtime.session import CPU, SessionRunner, find_provider, first_line, read_model
 from export.runtime.tile_graph import TileGraphError
 from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, TilePainter, TilePlan, Watch
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
+
+
+MAX_BLOCKS = 1000
+"""Residual blocks that a model's metadata may state; 5 are usual."""
+
+MAX_BYTES_PER_PIXEL = 1_000_000
+"""Memory per pixel that a model's metadata may state; 672 are usual."""
 
 
 class MemoryBudgetError(ModelError):
@@ -68,8 +76,8 @@ class Stylizer:
             from 64 up. None cuts only what does not fit, into tiles of a side that does.
 
     Raises:
-        ModelError: If the file is absent, broken, changed since its export, or of another contract, or the provider is
-            not available.
+        ModelError: If the file is absent, broken, changed since its export, or of another contract, takes too much
+            memory or time for a small picture, or the provider is not available.
         ValueError: If there is less than one thread, or the tile is not such a side.
 
     Attributes:
@@ -95,9 +103,15 @@ class Stylizer:
         self.tile = tile
         self._content = read_model(self.path)
         self._runner = SessionRunner(self.path, self.provider, threads)
-        self._session = self._runner.open(self._content)
-        self.card = _read_card(self.path, self._content, self._session.get_modelmeta())
-        self.layout = read_layout(self.path, self._session)
+        trial = open_probe(self.path, self._content, self.provider, threads)
+        try:
+            self.card = _read_card(self.path, self._content, trial.get_modelmeta())
+            probe(self.path, trial)
+            del trial
+            self._session = self._runner.open(self._content)
+            self.layout = read_layout(self.path, self._session)
+        except UnicodeDecodeError as error:
+            raise ModelError(f"model '{path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(self, picture: Picture, watch: Watch | None = None) -> Picture:
@@ -230,12 +244,30 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
         return ModelCard(
             **{key: entries[PREFIX + key] for key in texts},
             steps=int(entries[PREFIX + "steps"]),
-            network=json.loads(entries[PREFIX + "network"]),
-            bytes_per_pixel=int(entries[PREFIX + "bytes_per_pixel"]),
+            network=_read_network(entries[PREFIX + "network"]),
+            bytes_per_pixel=_read_bytes(entries[PREFIX + "bytes_per_pixel"]),
             held_out_loss=float(loss) if (loss := entries.get(PREFIX + "held_out_loss")) else None,
         )
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"model '{path}' has broken metadata ({error}); export it again") from error
+    # JSON that is nested very deep raises RecursionError.
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelError(f"model '{path}' has broken metadata ({first_line(error)}); export it again") from error
+
+
+def _read_network(text: str) -> dict[str, Any]:
+    network = json.loads(text)
+    if not isinstance(network, dict):
+        raise ValueError("its network is not a JSON object")  # noqa: TRY004  (the file's fault, not the caller's)
+    blocks = network.get("residual_blocks", 0)
+    if not isinstance(blocks, int) or not 0 <= blocks <= MAX_BLOCKS:
+        raise ValueError(f"its network has residual_blocks {str(blocks)[:20]}, where 0 to {MAX_BLOCKS} are possible")
+    return network
+
+
+def _read_bytes(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_BYTES_PER_PIXEL:
+        raise ValueError(f"its bytes_per_pixel are {str(number)[:20]}, where 1 to {MAX_BYTES_PER_PIXEL:,} are possible")
+    return number
 
 
 def _check_picture(picture: Picture) -> None:

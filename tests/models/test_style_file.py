@@ -129,6 +129,75 @@ def test_unusable_style_file_is_named_in_one_sentence(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def rewrite(path, tensors=None, **entries):
+    """Write a style file anew with other entries of its header, or with other tensors beside its own."""
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    save_file(load_file(path) | (tensors or {}), path, header | entries)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ({"width": 4000}, "says width 4000 and 5 residual blocks, its weights have width 4 and 5"),
+        ({"residual_blocks": 2_000_000}, "says width 4 and 2000000 residual blocks"),
+        ({"width": 10**400}, "says width 100000"),
+        ({"width": "4"}, "not supported"),
+        ({"noise": [6]}, "not supported"),
+        ({"depth": 3}, "depth"),
+    ],
+)
+def test_a_network_of_another_size_than_the_weights_is_not_built(tmp_path, network, reason):
+    path = tmp_path / "style.safetensors"
+    save_style(path, StyleNetwork(NetworkConfig(width=4)), CARD)
+    rewrite(path, network=json.dumps(NetworkConfig(width=4).to_dict() | network))
+    with pytest.raises(ModelFileError, match=reason):
+        load_style(path)
+
+
+def test_a_wide_first_layer_does_not_stand_for_a_wide_network(tmp_path):
+    path = tmp_path / "style.safetensors"
+    save_style(path, StyleNetwork(NetworkConfig(width=4)), CARD, torch.int8)
+    wide = {
+        "conv1.weight": torch.zeros(4000, 3, 9, 9, dtype=torch.int8),
+        "conv1.weight.scale": torch.ones(4000, 1, 1, 1),
+    }
+    rewrite(path, wide, network=json.dumps(NetworkConfig(width=4000).to_dict()))
+    with pytest.raises(ModelFileError, match=r"its conv1\.bias has shape \[4\], needed \[4000\]"):
+        load_style(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"card": "[1]"}, "a list where a JSON object is needed"),
+        ({"network": "null"}, "a NoneType where a JSON object is needed"),
+        ({"card": '{"name": 7}'}, "card's name is a int, needed str"),
+        ({"card": '{"name": "wave", "steps": "many"}'}, "card's steps is a str, needed int"),
+        ({"card": '{"name": "wave", "held_out_loss": {}}'}, "held_out_loss is a dict"),
+        ({"card": '{"name": "\\ud800"}'}, "surrogates not allowed"),
+        ({"card": "{}"}, "name"),
+        ({"card": "[" * 100_000}, "nested too deep"),
+        ({"network": '{"a":' * 100_000}, "nested too deep"),
+        ({"card": '{"name": "wave", "steps": ' + "9" * 5000 + "}"}, "digits"),
+    ],
+)
+def test_a_header_of_other_types_is_refused_in_one_sentence(tmp_path, entry, reason):
+    path = tmp_path / "style.safetensors"
+    save_style(path, StyleNetwork(NetworkConfig(width=4)), CARD)
+    with pytest.raises(ModelFileError, match=reason) as caught:
+        load_style(rewrite(path, **entry))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scale_of_another_shape_is_not_multiplied(tmp_path):
+    path = tmp_path / "style.safetensors"
+    save_style(path, StyleNetwork(NetworkConfig(width=4)), CARD, torch.int8)
+    with pytest.raises(ModelFileError, match=r"conv2\.weight\.scale has shape \(100000, 1, 1, 1, 1\)"):
+        load_style(rewrite(path, {"conv2.weight.scale": torch.ones(100_000, 1, 1, 1, 1)}))
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "wave.safetensors"
     network = StyleNetwork(NetworkConfig(width=4))

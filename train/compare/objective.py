@@ -11,12 +11,16 @@ import torch
 import yaml
 from safetensors import safe_open
 
+from data.images import MAX_SIDE
 from data.photos import read_style
+from export.errors import ModelError
+from export.runtime.session import first_line
 from export.runtime.stylizer import Stylizer
 from models.efficientnet import EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_LAYERS, EfficientNetFeatures
 from models.losses import LossConfig, PerceptualLoss
 from models.names import FORMER_LOSS, STYLE_SIZE, EfficientNetName
-from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures
+from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures, name_layers
+from train.yaml_bound import load_bounded
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,49 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
 
     Returns:
         Its objective, and where that was found; a file without a training configuration gets the defaults.
+
+    Raises:
+        ModelError: If the file's training configuration is not one of this program.
     """
-    model: dict[str, Any] = {}
-    if stylizer.card is not None:
-        loaded = yaml.safe_load(stylizer.card.training_config) or {}
-        model = loaded.get("model", {}) if isinstance(loaded, dict) else {}
-    if model and "style_norm" not in model:
-        model = {**FORMER_LOSS, **model}
-    given = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
-    # The grid term belongs to trainings: the slow optimization has none.
-    config = replace(LossConfig(**given), grid_weight=0)
+    configuration = stylizer.card.training_config if stylizer.card is not None else ""
+    try:
+        model = _read_model(configuration)
+        objective = _choose_objective(model)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"model '{stylizer.path}' holds a training configuration that cannot be used ({first_line(error)}); export "
+            "it again, from the run that trained it"
+        ) from error
     found = (
         f"as '{stylizer.path.name}' was trained"
         if model
         else "the defaults, because the file holds no training configuration"
     )
-    return Objective(config, model.get("style_size", STYLE_SIZE), model.get("perceptual", "vgg19")), found
+    return objective, found
+
+
+def _read_model(configuration: str) -> dict[str, Any]:
+    """Return the part of a training configuration that describes network and loss."""
+    loaded = load_bounded(configuration) or {}
+    model = loaded.get("model", {}) if isinstance(loaded, dict) else loaded
+    if not isinstance(model, dict):
+        raise TypeError(f"it holds {type(model).__name__} where the settings of --model are expected")
+    return model
+
+
+def _choose_objective(model: dict[str, Any]) -> Objective:
+    if model and "style_norm" not in model:
+        model = {**FORMER_LOSS, **model}
+    given = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
+    # The grid term belongs to trainings: the slow optimization has none.
+    config = replace(LossConfig(**given), grid_weight=0)
+    style_size, perceptual = model.get("style_size", STYLE_SIZE), model.get("perceptual", "vgg19")
+    if style_size is not None and not (isinstance(style_size, int) and 0 < style_size < MAX_SIDE):
+        raise ValueError(f"style_size is {style_size!r}; it must be a positive number of pixels")
+    unknown = sorted(set(config.layers) - set(name_layers(perceptual)))
+    if unknown:
+        raise ValueError(f"{perceptual} has no layer {unknown[0]!r}")
+    return Objective(config, style_size, perceptual)
 
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:
@@ -113,7 +144,7 @@ def describe_distillation(networks: dict[str, str]) -> str | None:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
     # A file without the header is taken to be distilled from the same network as the kept one.
-    teacher = header.get("teacher", "vgg19").split()[0]
+    teacher = (header.get("teacher", "").split() or ["vgg19"])[0]
     if teacher not in networks:
         return None
     return f"vgg_small was distilled from {teacher}, so the reference network is not independent."

@@ -291,3 +291,47 @@ def test_contract_of_the_graph_is_what_the_runtime_asks_for(tmp_path):
     model.ClearField("producer_name")
     onnx.save(model, tmp_path / "plain.onnx")
     assert Stylizer(tmp_path / "plain.onnx").card is None
+
+
+def reseal(model, path, **entries):
+    """Write a copy of a model with other metadata and a seal that is valid; bytes need not be text."""
+    edited = onnx.load(model)
+    for key, value in entries.items():
+        found = next(entry for entry in edited.metadata_props if entry.key == PREFIX + key)
+        found.value = "PLACEHOLDER" if isinstance(value, bytes) else value
+    content = edited.SerializeToString()
+    for value in entries.values():
+        if isinstance(value, bytes):
+            content = content.replace(b"PLACEHOLDER", value)
+    path.write_bytes(seal(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"style": b"\xff" * 11}, "holds text that is not UTF-8"),
+        ({"network": "[" * 100_000 + "]" * 100_000}, "broken metadata"),
+        ({"network": '{"a":' * 100_000 + "1" + "}" * 100_000}, "broken metadata"),
+        ({"network": "[1, 2]"}, "not a JSON object"),
+        ({"network": '{"residual_blocks": 1' + "0" * 400 + "}"}, r"residual_blocks 1000"),
+        ({"network": '{"residual_blocks": 1e400}'}, "residual_blocks inf"),
+        ({"network": '{"residual_blocks": "five"}'}, "residual_blocks five"),
+        ({"bytes_per_pixel": "9" * 400}, "bytes_per_pixel are 9999"),
+        ({"bytes_per_pixel": "9" * 5000}, "broken metadata"),
+        ({"bytes_per_pixel": "0"}, "bytes_per_pixel are 0"),
+        ({"bytes_per_pixel": "-7"}, "bytes_per_pixel are -7"),
+        ({"steps": "1" * 5000}, "broken metadata"),
+        ({"held_out_loss": "much"}, "broken metadata"),
+    ],
+)
+def test_metadata_that_cannot_be_meant_is_refused_though_its_seal_is_valid(tmp_path, entry, reason):
+    measured = StyleCard("wave", held_out_loss=0.5)
+    whole = export_style(tmp_path / "whole" / "wave.onnx", make_network(), measured)
+    with pytest.raises(ModelError, match=reason) as caught:
+        Stylizer(reseal(whole, tmp_path / "wave.onnx", **entry))
+    assert len(one_sentence(caught)) < 400
+
+
+def test_metadata_of_other_value_is_read(model, tmp_path):
+    assert Stylizer(reseal(model, tmp_path / "wave.onnx", steps="8")).card.steps == 8

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from data.images import encode, from_array
+from export.errors import ModelError
 from export.runtime.stylizer import Stylizer
 from models.losses import LossConfig
 from models.style_file import StyleCard
@@ -80,6 +81,36 @@ def test_other_styles_are_judged_by_the_loss_of_today(tmp_path, model):
     objective, _ = read_objective(export_configured(tmp_path, model))
     assert objective.config == LossConfig(grid_weight=0)
     assert objective.style_size == 512
+
+
+BOMB = "model: [&a [1, 2, 3, 4, 5, 6, 7, 8, 9]" + "".join(
+    f", &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "reason"),
+    [
+        ("model: {style_norm: other}", "style_norm is 'other'"),
+        ("model: {style_layers: 7}", "has no attribute"),
+        ("model: {style_weight: heavy}", "not supported between"),
+        ("model: {style_layers: {relu9_9: 1}}", "vgg19 has no layer 'relu9_9'"),
+        ("model: {perceptual: vgg11}", "perceptual network is .vgg11"),
+        ("model: {perceptual: [vgg19]}", "unhashable type"),
+        ("model: {style_size: 1.5}", "style_size is 1.5"),
+        ("model: [wave]", "list where the settings"),
+        ("wave", "str where the settings"),
+        ("model: {", "while parsing"),
+        (BOMB + "]", "more than the 10,000 values"),
+    ],
+)
+def test_a_training_configuration_that_cannot_be_used_is_refused_by_name(tmp_path, configuration, reason):
+    card = StyleCard("wave", training_config=configuration)
+    stylizer = Stylizer(export_style(tmp_path / "wave.onnx", make_network(), card))
+    with pytest.raises(
+        ModelError, match=rf"wave\.onnx' holds a training configuration that cannot be used \(.*{reason}"
+    ):
+        read_objective(stylizer)
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from export.graph.convert import convert
 from export.runtime.stylizer import Stylizer
 from models.style_file import load_style
 from tests import ROOT
+from tests.configs.test_configs import PAINTINGS
 
 STYLES = sorted((ROOT / "models" / "pretrained").glob("*.safetensors"))
 
 
-def test_two_styles_are_kept_and_one_of_them_in_three_widths():
+def test_every_configured_painting_is_kept_and_one_of_them_in_three_widths():
     widths = {path.stem: load_style(path)[0].config.width for path in STYLES}
-    assert widths == {"wave": 32, "wave_half": 16, "wave_nano": 8, "starry_night": 32}
+    assert widths == {"wave_half": 16, "wave_nano": 8} | dict.fromkeys(PAINTINGS, 32)
 
 
 @pytest.mark.parametrize("path", STYLES, ids=lambda path: path.stem)

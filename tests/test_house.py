@@ -110,6 +110,8 @@ def stop_after_parsing(monkeypatch):
     """Let every parser of a command end the command once its arguments are accepted."""
     for parser in (argparse.ArgumentParser, jsonargparse.ArgumentParser):
         monkeypatch.setattr(parser, "parse_args", stop_after(parser.parse_args))
+    intermixed = argparse.ArgumentParser.parse_intermixed_args
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_intermixed_args", stop_after(intermixed))
 
 
 def stop_after(parse):

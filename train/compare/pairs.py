@@ -22,10 +22,11 @@ from PIL import Image
 
 from data.files import make_folder, require_absent, write_whole
 from data.images import Picture, contact_sheet, decode, encode, from_array, list_images, to_array
-from export.cli import CommandParser, positive
+from export.cli import CommandParser, integer, positive
 from train.cli import run_command
 from train.errors import TrainError
 from train.flags import add_overwrite
+from train.limits import SEEDS
 
 SIDES = ("left", "right")
 
@@ -105,7 +106,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--height", type=positive, help="height of the pictures in pixels (default: that of the lower one of each pair)"
     )
-    add("--seed", type=int, help="of the order and the sides (default: a random one, which the key tells)")
+    add("--seed", type=integer(*SEEDS), help="of the order and the sides (default: a random one, which the key tells)")
     add("--key", type=Path, help="the key (default: key.json in --output)")
     add("--score", type=Path, nargs="+", metavar="ANSWERS", help="score these answers, one file for each judge")
     add_overwrite(parser, "earlier pairs")

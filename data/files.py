@@ -34,10 +34,9 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
     except OutputError:
         raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            for path in made:
-                if path.exists():
-                    path.rmdir()
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
         raise OutputError(
             f"folder '{folder}' cannot be written to ({error.strerror or error}); choose another {flag}"
         ) from error

@@ -53,7 +53,7 @@ class SentenceParser(ArgumentParser):
         unusable = find_unusable(parsed)
         if unusable is not None:
             name, value = unusable
-            self.error(f"{self.spell(name)} is {value}; it must be a finite number of at most 20 digits")
+            self.error(f"{self.spell(name)} is {value}; it must be a finite number of at most 19 digits")
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -95,8 +95,8 @@ def check_ranges(config: Mapping[str, Any]) -> None:
         least, most = RANGES.get(name, (-math.inf, math.inf))
         if name.startswith("model.") and name.endswith("_weight"):
             least, most = 0, MOST_WEIGHT
-        if isinstance(value, int | float):
-            require_between(least, most, **{name.replace(".", "__"): value})
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise TrainError(f"--{name} is {value}; it must be between {least:.10g} and {most:.10g}")
 
 
 def find_unusable(config: Any, name: str = "") -> tuple[str, int | float] | None:

@@ -235,11 +235,12 @@ class StyleCLI(TrainingCLI):
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
             if not (resuming or config.overwrite):
                 self.folder.require_free()
-            if self.folder.path.exists() and not self.folder.path.is_dir():
-                raise TrainError(f"'{self.folder.path}' is a file, and a folder is needed; choose another --name")
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
+            # After that: in a folder that is absent, no name is too long.
+            if self.folder.path.exists() and not self.folder.path.is_dir():
+                raise TrainError(f"'{self.folder.path}' is a file, and a folder is needed; choose another --name")
             if config.minutes is not None:
                 self._plan_for_time(config)
             # Into config.yaml goes what was chosen, so that it trains the same again whatever start is there by then.

@@ -7,6 +7,7 @@ which nobody reads. Standard library only.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -88,23 +89,36 @@ class PrintError(Exception):
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Print no warnings, nor what libraries log; whoever asks for them, with -W or PYTHONWARNINGS, gets them."""
+    if sys.warnoptions:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Where nobody handles a library's log, Python prints it on standard error.
+        last, logging.lastResort = logging.lastResort, logging.NullHandler()
+        try:
+            yield
+        finally:
+            logging.lastResort = last
+
+
+@contextlib.contextmanager
 def guard_output() -> Iterator[None]:
-    """Print what a block prints as far as standard output takes it, and no warnings of Python's.
+    """Print what a block prints as far as standard output takes it, and no warnings of libraries.
 
     Raises:
         PrintError: After a block that ended well, with what could not be printed.
     """
     stream = sys.stdout
-    with warnings.catch_warnings():
-        # Whoever asks for warnings, with -W or PYTHONWARNINGS, gets them.
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
+    with _quiet():
         if stream is None or isinstance(stream, _Output):
             # Python has none where it is closed, and prints nothing; within another command, that one takes care.
             yield
             return
         output = _Output(stream)
-        sys.stdout = output  # type: ignore[assignment]
+        sys.stdout = output
         try:
             yield
         finally:

@@ -21,7 +21,7 @@ from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style
 from export.stylize.jobs import Job, plan
-from export.terminal import print_error
+from export.terminal import make_printable, print_error
 
 
 def stylize_photo(
@@ -145,11 +145,11 @@ class _TileBar:
     def show(self, plan: TilePlan, done: int) -> None:
         if self._bar is None:
             if self._announce:
-                tqdm.write(
+                said = (
                     f"photo '{self._photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one "
-                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels",
-                    file=sys.stderr,
+                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels"
                 )
+                tqdm.write(make_printable(said), file=sys.stderr)
             self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
         else:
             self._bar.update()

@@ -100,6 +100,16 @@ def test_warnings_of_libraries_are_not_printed(recwarn):
     assert not recwarn.list
 
 
+def test_what_libraries_log_is_not_printed():
+    code = (
+        "import logging; from export.cli import run_command; "
+        "run_command(lambda: logging.getLogger('library').error('advice')); logging.error('ours')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "advice" not in done.stderr
+    assert "ours" in done.stderr
+
+
 def test_more_memory_than_there_is_is_one_sentence(one_error):
     assert run_command(lambda: bytearray(2**62) and 0) == 2
     assert "not enough memory" in one_error()

@@ -23,6 +23,7 @@ from PIL import Image
 from data.files import make_folder, require_absent, write_whole
 from data.images import Picture, contact_sheet, decode, encode, from_array, list_images, to_array
 from export.cli import CommandParser, integer, positive
+from export.terminal import make_printable
 from train.cli import run_command
 from train.errors import TrainError
 from train.flags import add_overwrite
@@ -212,10 +213,8 @@ def match_names(ours: Path, theirs: Path, photos: Path | None, style: str = "") 
         )
     for folder, alone in ((ours, mine.keys() - others.keys()), (theirs, others.keys() - mine.keys())):
         if alone:
-            print(
-                f"left out, because the other folder has none: {', '.join(sorted(alone))} of '{folder}'",
-                file=sys.stderr,
-            )
+            left_out = f"left out, because the other folder has none: {', '.join(sorted(alone))} of '{folder}'"
+            print(make_printable(left_out), file=sys.stderr)
     shown = {} if photos is None else _index(photos)
     pairs = []
     for name in shared:

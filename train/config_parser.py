@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from export.cli import FAILED
 from export.terminal import print_error
+from train.errors import TrainError
 from train.limits import find_unusable
 from train.yaml_bound import find_unbounded
 
@@ -36,7 +37,11 @@ class SentenceParser(ArgumentParser):
     example: str = ""
 
     def parse_args(self, args: Sequence[str] | None = None, *further: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Parse a command line as the base class does, if its values are of bounded size."""
+        """Parse a command line as the base class does, if its values are of bounded size.
+
+        Raises:
+            TrainError: Naming a flag whose number is not finite or does not fit into 64 bits.
+        """
         typed = list(sys.argv[1:] if args is None else args)
         unbounded = find_unbounded(typed)
         if unbounded is not None:
@@ -53,7 +58,7 @@ class SentenceParser(ArgumentParser):
         unusable = find_unusable(parsed)
         if unusable is not None:
             name, value = unusable
-            self.error(f"{self.spell(name)} is {value}; it must be a finite number of at most 19 digits")
+            raise TrainError(f"{self.spell(name)} is {value}; it must be a finite number of at most 19 digits")
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

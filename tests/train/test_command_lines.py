@@ -90,8 +90,8 @@ OTHERS = [
     (KEEP, ["afile", f"{LONG}.safetensors"], "File name too long"),
     (("train.bench.command", []), ["--endurance", "-1"], "must be an integer between 0 and"),
     (("train.bench.command", []), ["--rounds", DIGITS], "positive integer"),
-    (("train.slow.benchmark", []), ["--content=c", "--style=s", "--seconds=nan"], "must be a number above 0"),
-    (("train.slow.benchmark", []), ["--content=c", "--style=s", f"--size={DIGITS}"], "must be an integer"),
+    (("train.slow.benchmark", []), ["--content=c", "--style=s", "--seconds=0"], "--seconds is 0.0; it must be"),
+    (("train.slow.benchmark", []), ["--content=c", "--style=s", f"--size={DIGITS}"], "invalid int value"),
     (("train.compare.pairs", []), ["--seed", DIGITS], "must be an integer"),
     (("train.__main__", []), [HOSTILE], "is not a command of python -m train"),
 ]

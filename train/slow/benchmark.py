@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data.files import make_folder, require_absent, write_whole
-from export.cli import CommandParser, number
+from export.cli import CommandParser
 from models.names import PerceptualName
 from train.cli import run_command
 from train.errors import TrainError
-from train.flags import add_overwrite, add_perceptual_weights, side
+from train.flags import add_overwrite, add_perceptual_weights
 from train.limits import require_positive
-from train.slow.config import LEAST_SIZE, SlowConfig
+from train.slow.config import SlowConfig
 
 COARSE_TO_FINE = Path(__file__).resolve().parents[2] / "configs" / "slow" / "large.yaml"
 
@@ -96,8 +96,8 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--content", required=True, help="the photo")
     parser.add_argument("--style", required=True, help="the painting")
-    parser.add_argument("--size", type=side(LEAST_SIZE), default=512, help="longer side in pixels (default: 512)")
-    parser.add_argument("--seconds", type=number(0, MOST_SECONDS), default=240, help="time for each (default: 240)")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels (default: 512)")
+    parser.add_argument("--seconds", type=float, default=240, help="time for each (default: 240)")
     parser.add_argument(
         "--perceptual", choices=get_args(PerceptualName), default="vgg19", help="the frozen network (default: vgg19)"
     )

@@ -90,7 +90,7 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
     add("--rounds", type=positive, default=5, help="measured steps of each (default: 5)")
     add(
         "--endurance",
-        type=integer(0, MOST_COUNT),
+        type=integer(-MOST_COUNT, MOST_COUNT),
         default=0,
         help="further steps of ours, to see whether memory grows (default: 0)",
     )

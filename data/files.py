@@ -23,13 +23,20 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
     Raises:
         OutputError: If there is a file of that name, or the folder cannot be created or written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"'{folder}' is a file, and a folder is needed; choose another {flag}")
     probe = _temporary(folder / "probe")
+    made: list[Path] = []
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"'{folder}' is a file, and a folder is needed; choose another {flag}")
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
+    except OutputError:
+        raise
     except OSError as error:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
         raise OutputError(
             f"folder '{folder}' cannot be written to ({error.strerror or error}); choose another {flag}"
         ) from error
@@ -92,6 +99,9 @@ def stage_folder(output: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the system refuses to write or to rename.
     """
+    here = Path.cwd()
+    if output.resolve() in {here, *here.parents}:
+        raise OutputError(f"'{output}' is the folder that you are in, or holds it; go elsewhere, or choose another")
     partial = _temporary(output)
     try:
         partial.mkdir()

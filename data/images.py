@@ -66,6 +66,7 @@ _ROWS = 256  # Rows of deep gray that are converted at a time.
 # What may follow 0xFF, but not inside the data of a scan: a marker (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 _pillow_limit = threading.Lock()
+_standard_error = threading.Lock()
 
 
 class ImageError(ValueError):
@@ -288,6 +289,26 @@ def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
             PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
+@contextlib.contextmanager
+def _without_libtiff_lines() -> Iterator[None]:
+    # libtiff prints what is wrong with a file, beside what Pillow raises and where Python's own streams do not reach.
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:
+            # It is closed, and nothing is printed.
+            yield
+            return
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 class _CountedFile(io.BufferedReader):
     """A file that counts what is asked of it, because Pillow reads files of many parts one by one in Python."""
 
@@ -314,7 +335,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         if _codec(image) == "ppm":
             image = _load_ppm(image, file)
         else:
-            image.load()
+            with _without_libtiff_lines() if image.format == "TIFF" else contextlib.nullcontext():
+                image.load()
     # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)

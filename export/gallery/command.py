@@ -11,8 +11,8 @@ import PIL.Image
 from tqdm import tqdm
 
 from data.files import make_folder, require_absent
-from data.images import check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
-from export.cli import CommandParser, positive, run_command
+from data.images import MAX_SIDE, check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
+from export.cli import CommandParser, integer, positive, run_command, threads
 from export.contract import FILES
 from export.errors import ExportError
 from export.gallery.sheet import Cell, draw_sheet
@@ -168,18 +168,11 @@ def _parser() -> CommandParser:
     parser.add_argument("--columns", type=positive, metavar="N", help="pictures in a row (default: by the shape)")
     parser.add_argument(
         "--size",
-        type=_size,
+        type=integer(SMALLEST_SIZE, MAX_SIDE),
         default=360,
         metavar="PIXELS",
         help="long side of each picture, to which photos are scaled down first (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument("--overwrite", action="store_true", help="replace the sheet if it exists; never a photo")
     return parser
-
-
-def _size(text: str) -> int:
-    size = positive(text)
-    if size < SMALLEST_SIZE:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least {SMALLEST_SIZE}")
-    return size

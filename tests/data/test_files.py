@@ -99,3 +99,19 @@ def test_what_exists_is_named_unless_it_may_be_replaced(tmp_path):
     require_absent([tmp_path / "b"], overwrite=True)
     with pytest.raises(OutputError, match=r"b' exists.*--overwrite"):
         require_absent([tmp_path / "a", tmp_path / "b"], overwrite=False)
+
+
+def test_the_folder_that_one_is_in_is_not_replaced(tmp_path, monkeypatch):
+    inside = tmp_path / "site" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    for output in (Path(), Path(".."), inside):
+        with pytest.raises(OutputError, match="is the folder that you are in, or holds it"), stage_folder(output):
+            pass
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["inside"]
+
+
+def test_a_folder_that_cannot_be_made_leaves_none_of_its_parents(tmp_path):
+    with pytest.raises(OutputError, match="File name too long"):
+        make_folder(tmp_path / "new" / ("x" * 300))
+    assert not list(tmp_path.iterdir())

@@ -252,3 +252,20 @@ def test_a_contact_sheet_pads_with_white():
 def test_pictures_come_in_without_torch():
     script = "import sys, data.images; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).resolve().parents[2])
+
+
+def test_what_libtiff_prints_of_a_broken_file_is_not_shown(tmp_path, capfd):
+    path = tmp_path / "broken.tif"
+    PIL.Image.fromarray(noise(64, 48)).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    content[100:2000] = bytes(1900)
+    path.write_bytes(content)
+    # Pillow alone, to know that there is something to be kept from being shown.
+    with pytest.raises(OSError, match="decoder error"), PIL.Image.open(path) as picture:
+        picture.load()
+    assert "LZW" in capfd.readouterr().err
+    with pytest.raises(ImageError, match="cannot be read"):
+        decode(path)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"after it\n")
+    assert capfd.readouterr().err == "after it\n"

@@ -102,6 +102,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         parser_kwargs={
             "prog": "python -m train.distill",
             "description": "Distill a small perceptual network from VGG.",
+            "example": "python -m train.distill --config configs/distill.yaml",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
         save_config_callback=None,

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.images import contact_sheet, encode, from_array
 from data.photos import Failures, PhotoBatch, to_uint8, to_unit
+from export.terminal import make_printable
 from train.compute.precision import FLOAT32
 from train.errors import TrainError, require_at_least
 from train.fit.datamodule import PhotoData
@@ -172,7 +173,7 @@ class PhotoHealth(Callback):
             if path not in known:
                 known.add(path)
                 count = len(self.corrupt) + len(self.held_out)
-                print(f"\nskipped ({count} so far): {reason}", file=sys.stderr, flush=True)
+                print(f"\nskipped ({count} so far): {make_printable(reason)}", file=sys.stderr, flush=True)
 
 
 class Preview(Callback):

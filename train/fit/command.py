@@ -29,7 +29,7 @@ from train.fit.module import StyleTraining, should_compile
 from train.fit.origin import RANDOM, choose_origin
 from train.fit.run_folder import RunFolder, describe_file
 from train.fit.timing import EARLY_SIZE, TimeKeeper, read_time
-from train.limits import require_positive
+from train.limits import MOST_STEPS, check_ranges, require_positive
 from train.parser import StyleArgumentParser, quiet_libraries
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -99,8 +99,41 @@ def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     return str(parser.dump(config, skip_none=False, skip_link_targets=True))
 
 
+PRECISIONS = {None, "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16}
+"""Precisions of a training: networks and targets stay in float32, whatever is computed in between."""
+
+
 class TrainingCLI(LightningCLI):
     """Lightning's command line, which reports a value that a class refuses as the user's mistake."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line, and refuse what cannot work before anything is read or written.
+
+        Raises:
+            TrainError: Naming the flag.
+        """
+        super().parse_arguments(parser, args)
+        # Lightning notes the subcommand only after this.
+        subcommand = self.config.get("subcommand")
+        config = self.config[subcommand] if subcommand else self.config
+        check_ranges(dict(config.items()))
+        trainer = config.trainer
+        if trainer.precision not in PRECISIONS:
+            raise TrainError(
+                f"--trainer.precision is {trainer.precision}, in which no style can be trained; say 32-true or "
+                "bf16-mixed, or leave it out"
+            )
+        if trainer.fast_dev_run:
+            raise TrainError(
+                "--trainer.fast_dev_run keeps neither a checkpoint nor a style; try a run with a small "
+                "--trainer.max_steps"
+            )
+        if trainer.val_check_interval is not None and not _is_interval(trainer.val_check_interval):
+            raise TrainError(
+                f"--trainer.val_check_interval is {trainer.val_check_interval}; give a number of steps from 1 up"
+            )
+        if config.ckpt_path == "":
+            raise TrainError("--ckpt_path is empty; say --ckpt_path last, name a file, or leave it out")
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer."""
@@ -114,13 +147,27 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; it may need hardware that this machine does not have."""
         try:
-            return super().instantiate_trainer(**kwargs)
-        except MisconfigurationException as error:
+            trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
+        # What a flag of Lightning's makes its parts raise: a device of another kind, a package that is not installed.
+        except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, USER_ERRORS):
+                raise
             reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
             raise TrainError(
                 f"the --trainer flags do not fit this machine ({reason}); leave out --trainer.accelerator and "
                 "--trainer.devices to use what it has"
             ) from error
+        asked = (self.config[self.subcommand] if self.subcommand else self.config).trainer.precision
+        if asked in {"16-mixed", "16", 16} and trainer.precision != "16-mixed":
+            raise TrainError(
+                f"--trainer.precision is {asked}, which needs a GPU; say 32-true or bf16-mixed, or leave it out"
+            )
+        return trainer
+
+
+def _is_interval(value: Any) -> bool:
+    """Tell whether a value is a number of steps, or one of Lightning's durations."""
+    return not isinstance(value, bool | float) and (not isinstance(value, int) or 1 <= value <= MOST_STEPS)
 
 
 class StyleCLI(TrainingCLI):
@@ -191,6 +238,9 @@ class StyleCLI(TrainingCLI):
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
+            # After that: in a folder that is absent, no name is too long.
+            if self.folder.path.exists() and not self.folder.path.is_dir():
+                raise TrainError(f"'{self.folder.path}' is a file, and a folder is needed; choose another --name")
             if config.minutes is not None:
                 self._plan_for_time(config)
             # Into config.yaml goes what was chosen, so that it trains the same again whatever start is there by then.
@@ -371,7 +421,11 @@ def main(args: list[str] | None = None) -> int:
                     PhotoData,
                     args=args,
                     parser_class=StyleArgumentParser,
-                    parser_kwargs={"prog": "python -m train", "description": "Train one style, and export it."},
+                    parser_kwargs={
+                        "prog": "python -m train",
+                        "description": "Train one style, and export it.",
+                        "example": "python -m train fit --config configs/wave.yaml --data.photos folder",
+                    },
                     trainer_defaults={**TRAINER_DEFAULTS, "callbacks": callbacks},
                     save_config_callback=RunConfigCallback,
                     save_config_kwargs={"save_to_log_dir": False},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from data.images import MAX_PIXELS
+from data.images import MAX_PIXELS, check_writable_format
 from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least
@@ -120,6 +120,7 @@ class SlowConfig:
             TrainError: Naming the flag, or the file that cannot or may not be written.
             ImageError: If the output's ending is not a format that can be written.
         """
+        check_writable_format(Path(self.output))
         if self.content is None and not self.paintings:
             raise TrainError("neither --content nor --style was given; name a photo, a painting, or both")
         require_between(1, sys.maxsize, iterations=self.iterations)

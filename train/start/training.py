@@ -169,6 +169,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         parser_kwargs={
             "prog": "python -m train.start",
             "description": "Train one network on many paintings, from which each new style starts.",
+            "example": "python -m train.start --config configs/start.yaml --model.paintings folder",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
         save_config_callback=StartConfigCallback,

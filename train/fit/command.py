@@ -186,8 +186,7 @@ class StyleCLI(TrainingCLI):
         checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
-            if not (resuming or config.overwrite):
-                self.folder.require_free()
+            self.folder.require_free(overwrite=resuming or config.overwrite)
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
@@ -330,7 +329,7 @@ class StyleCLI(TrainingCLI):
         if step is None:
             return (
                 f"stopped before the first checkpoint; '{self.folder.path}' holds the configuration and the losses so "
-                "far, but nothing to go on from; start anew with the same command"
+                "far, but nothing to go on from; start anew with the same command and --overwrite true"
             )
         return f"stopped; '{path}' holds step {step} of {total}; go on with the same command and --ckpt_path {path}"
 

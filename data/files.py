@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -104,8 +106,8 @@ def stage_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file under a temporary name beside it and rename it.
+def write_whole(path: Path, content: bytes | memoryview | str) -> None:
+    """Write a file under a temporary name beside it, make sure that all of it is on the disk, and rename it.
 
     Args:
         path: The file to write; an existing one is replaced, and kept if anything fails.
@@ -115,7 +117,15 @@ def write_whole(path: Path, content: bytes | str) -> None:
         OutputError: If it cannot be written.
     """
     with stage_file(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        data = content.encode() if isinstance(content, str) else content
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            # Some file systems find out only here that there is no room.
+            os.fsync(file.fileno())
+        written = partial.stat().st_size
+        if written != len(data):
+            raise OSError(errno.ENOSPC, f"{written:,} of {len(data):,} bytes were written", str(partial))
 
 
 def _replace_folder(finished: Path, output: Path) -> None:

@@ -1,5 +1,6 @@
 """What is finished takes its place in one step, and what fails leaves the former one there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,12 @@ def test_what_exists_is_named_unless_it_may_be_replaced(tmp_path):
     require_absent([tmp_path / "b"], overwrite=True)
     with pytest.raises(OutputError, match=r"b' exists.*--overwrite"):
         require_absent([tmp_path / "a", tmp_path / "b"], overwrite=False)
+
+
+def test_a_file_that_the_system_cut_short_does_not_take_the_path(tmp_path, monkeypatch):
+    write_whole(tmp_path / "style.onnx", b"former")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.ftruncate(descriptor, 2))
+    with pytest.raises(OutputError, match=r"style\.onnx' cannot be written \(2 of 4 bytes were written\); make room"):
+        write_whole(tmp_path / "style.onnx", b"next")
+    assert [path.name for path in tmp_path.iterdir()] == ["style.onnx"]
+    assert (tmp_path / "style.onnx").read_bytes() == b"former"

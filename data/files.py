@@ -40,20 +40,54 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
             probe.unlink()
 
 
-def require_absent(paths: Iterable[Path], overwrite: bool, flag: str = "--output") -> None:
+def require_absent(
+    paths: Iterable[Path], overwrite: bool, flag: str = "--output", inputs: Iterable[Path | str | None] = ()
+) -> None:
     """Refuse to overwrite existing files.
 
     Args:
         paths: The files that will be written.
         overwrite: Whether they may be replaced.
         flag: The flag that names them, or their folder, on the command line.
+        inputs: Files that are read, which are never replaced; those that are None or absent do not count.
 
     Raises:
-        OutputError: Naming the first that exists.
+        OutputError: Naming the first that exists, or that is read.
     """
-    found = next((path for path in paths if path.exists()), None)
+    existing = [path for path in paths if path.exists()]
+    read = [Path(path) for path in inputs if path and Path(path).exists()]
+    for path in existing:
+        if any(path.samefile(other) for other in read):
+            raise OutputError(f"'{path}' is also an input; choose another {flag}")
+    found = next(iter(existing), None)
     if found is not None and not overwrite:
         raise OutputError(f"'{found}' exists; choose another {flag}, or pass --overwrite")
+
+
+def require_only(folder: Path, written: Iterable[str], flag: str = "--output") -> None:
+    """Make sure that nothing but what this program wrote is lost when a folder is replaced.
+
+    Args:
+        folder: The folder; symbolic links in it are not followed.
+        written: Paths, relative to the folder, of all files that this program wrote there.
+        flag: The flag that names the folder on the command line.
+
+    Raises:
+        OutputError: Naming a file of somebody else's, or a folder that cannot be listed.
+    """
+    known = {os.path.normpath(name) for name in written}
+
+    def refuse(error: OSError) -> None:
+        raise OutputError(f"'{error.filename}' cannot be listed ({error.strerror}); choose another {flag}") from error
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for path in (Path(place, name) for name in sorted([*files, *links])):
+            if os.path.relpath(path, folder) not in known:
+                raise OutputError(
+                    f"'{path}' was not written by this program, and '{folder}' would be replaced with all that is in "
+                    f"it; move it away, or choose another {flag}"
+                )
 
 
 @contextlib.contextmanager
@@ -86,7 +120,8 @@ def stage_folder(output: Path) -> Iterator[Path]:
     """Create an empty folder beside a path; with what the block wrote into it, it takes the path when the block ends.
 
     Args:
-        output: The folder to write; an existing one is replaced, and kept if anything fails.
+        output: The folder to write; an existing one is replaced, and kept if anything fails. Of a symbolic link it
+            is the folder that the link points to.
 
     Yields:
         The folder; it is removed if anything fails.
@@ -94,11 +129,12 @@ def stage_folder(output: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the system refuses to write or to rename.
     """
-    partial = _temporary(output)
+    target = Path(os.path.realpath(output))
+    partial = _temporary(target)
     try:
         partial.mkdir()
         yield partial
-        _replace_folder(partial, output)
+        _replace_folder(partial, target)
     except OSError as error:
         _explain(error, partial, output)
         raise
@@ -118,10 +154,9 @@ def write_whole(path: Path, content: bytes | memoryview | str) -> None:
     """
     with stage_file(path) as partial:
         data = content.encode() if isinstance(content, str) else content
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            # Some file systems find out only here that there is no room.
+        partial.write_bytes(data)
+        # Some file systems find out only here that there is no room.
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         written = partial.stat().st_size
         if written != len(data):

@@ -106,7 +106,8 @@ class SlowConfig:
     def inputs(self) -> list[Path]:
         """The files that are read."""
         start = [] if self.start in {"content", "noise", "mixture", "style"} else [self.start]
-        return [Path(path) for path in ([self.content] if self.content else []) + self.paintings + start]
+        named = [self.content, *self.paintings, *start, self.perceptual_weights]
+        return [Path(path) for path in named if path]
 
     @property
     def files(self) -> SlowFiles:

@@ -91,11 +91,13 @@ def require_only(folder: Path, written: Iterable[str], flag: str = "--output") -
 
 
 @contextlib.contextmanager
-def stage_file(path: Path) -> Iterator[Path]:
+def stage_file(path: Path, partial: Path | None = None) -> Iterator[Path]:
     """Offer a temporary name beside a path; what the block wrote there takes the path when it ends.
 
     Args:
         path: The file to write; an existing one is replaced, and kept if anything fails.
+        partial: The temporary name, where it is to be the same every time: what a killed process leaves is then
+            written over. None for one that nobody else has.
 
     Yields:
         The temporary name; nothing of that name is left, whatever happens.
@@ -103,7 +105,7 @@ def stage_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the system refuses to write or to rename.
     """
-    partial = _temporary(path)
+    partial = partial or _temporary(path)
     try:
         yield partial
         partial.replace(path)
@@ -142,25 +144,26 @@ def stage_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes | memoryview | str) -> None:
+def write_whole(path: Path, content: bytes | memoryview | str, partial: Path | None = None) -> None:
     """Write a file under a temporary name beside it, make sure that all of it is on the disk, and rename it.
 
     Args:
         path: The file to write; an existing one is replaced, and kept if anything fails.
         content: Its content; text becomes UTF-8.
+        partial: The temporary name, as in ``stage_file``.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    with stage_file(path) as partial:
+    with stage_file(path, partial) as staged:
         data = content.encode() if isinstance(content, str) else content
-        partial.write_bytes(data)
+        staged.write_bytes(data)
         # Some file systems find out only here that there is no room.
-        with partial.open("rb+") as file:
+        with staged.open("rb+") as file:
             os.fsync(file.fileno())
-        written = partial.stat().st_size
+        written = staged.stat().st_size
         if written != len(data):
-            raise OSError(errno.ENOSPC, f"{written:,} of {len(data):,} bytes were written", str(partial))
+            raise OSError(errno.ENOSPC, f"{written:,} of {len(data):,} bytes were written", str(staged))
 
 
 def _replace_folder(finished: Path, output: Path) -> None:

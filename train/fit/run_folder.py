@@ -104,8 +104,8 @@ class RunFolder:
     def clear(self) -> None:
         """Remove the files of an earlier run that this one will write again."""
         for file in self.list_written():
-            # The configuration is replaced in one step: without room for the new one, it is all that is left of a run.
-            if file != self.config:
+            # Configuration and table are replaced where they are written anew.
+            if file not in {self.config, self.metrics}:
                 file.unlink(missing_ok=True)
 
 

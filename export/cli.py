@@ -9,7 +9,8 @@ import argparse
 import errno
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from data.files import OutputError
 from data.images import ImageError
@@ -26,7 +27,11 @@ USER_ERRORS: tuple[type[Exception], ...] = (ImageError, OutputError, ExportError
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse's parser, whose complaint is one sentence in place of a page of usage."""
+    """argparse's parser, whose complaint is one sentence in place of a page of usage; no path may be empty."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, read_path)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""
@@ -68,6 +73,19 @@ def describe_os_error(error: OSError) -> str:
     place = f"'{error.filename}' cannot be read or written" if error.filename else "a file cannot be read or written"
     remedy = "make room, or choose a folder with room" if error.errno == errno.ENOSPC else "choose another place"
     return f"{place} ({reason}); {remedy}"
+
+
+def read_path(text: str) -> Path:
+    """Read a path; an empty string, which would mean the current folder, becomes argparse's error."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty string is not a path; name a file or a folder, '.' for this folder")
+    return Path(text)
+
+
+def read_path_text(text: str) -> str:
+    """Read a path whose slash at the end tells that it is a folder."""
+    read_path(text)
+    return text
 
 
 def positive(text: str) -> int:

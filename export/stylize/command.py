@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data.files import make_folder
 from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import CommandParser, positive, run_command
+from export.cli import CommandParser, positive, read_path_text, run_command
 from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.stylizer import Stylizer
@@ -185,6 +185,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--output",
+        type=read_path_text,
         metavar="PATH",
         help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
         "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",

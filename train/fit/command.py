@@ -21,7 +21,7 @@ from models.vgg import SMALL_WEIGHTS
 from train.cli import USER_ERRORS, run_command
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
-from train.errors import TrainError
+from train.errors import TrainError, require_named
 from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.datamodule import PhotoData
@@ -92,6 +92,24 @@ class RunConfigCallback(SaveConfigCallback):
         if trainer.ckpt_path is None:
             folder.clear()
         write_whole(folder.config, dump_config(self.parser, self.config))
+
+
+def require_training(config: Any) -> None:
+    """Refuse settings with which not one step would train anything, before the work.
+
+    Raises:
+        TrainError: Naming the flag.
+    """
+    trainer = config.trainer
+    if trainer.limit_train_batches is not None and trainer.limit_train_batches == 0:
+        raise TrainError("--trainer.limit_train_batches is 0, which trains nothing; leave it out")
+    spent = trainer.max_time
+    if spent is not None and not any(char in "123456789" for char in str(spent)):
+        raise TrainError(f"--trainer.max_time is {spent}, which trains nothing; leave it out, or give --minutes")
+    weights = ("content_weight", "style_weight", "palette_weight")
+    if all(config.model.get(name) == 0 for name in weights):
+        flags = ", ".join(f"--model.{name}" for name in weights)
+        raise TrainError(f"{flags} are all 0, which trains nothing; leave one of them out")
 
 
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
@@ -181,6 +199,17 @@ class StyleCLI(TrainingCLI):
                 "--trainer.max_epochs"
             )
         paintings = config.model.style
+        require_named(
+            runs=config.runs,
+            ckpt_path=config.ckpt_path,
+            data__photos=config.data.photos,
+            data__val_photos=config.data.val_photos,
+            model__style=paintings,
+            model__start_from=config.model.start_from,
+            model__perceptual_weights=config.model.perceptual_weights,
+        )
+        if self.subcommand == "fit":
+            require_training(config)
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
         checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
@@ -283,6 +312,8 @@ class StyleCLI(TrainingCLI):
         """Write the weights, export them, and print where everything is."""
         if not self.trainer.is_global_zero:
             return
+        if self.trainer.global_step == 0:
+            raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
         self._begin_finished()
         config = self.config[self.subcommand]
         source = config.model.perceptual_weights

@@ -11,7 +11,7 @@ from typing import Literal
 from data.images import MAX_PIXELS
 from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
-from train.errors import TrainError, require_at_least
+from train.errors import TrainError, require_at_least, require_named
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
 
@@ -121,6 +121,9 @@ class SlowConfig:
             TrainError: Naming the flag, or the file that cannot or may not be written.
             ImageError: If the output's ending is not a format that can be written.
         """
+        require_named(
+            content=self.content, style=self.paintings, output=self.output, perceptual_weights=self.perceptual_weights
+        )
         if self.content is None and not self.paintings:
             raise TrainError("neither --content nor --style was given; name a photo, a painting, or both")
         require_between(1, sys.maxsize, iterations=self.iterations)

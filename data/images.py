@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling
 
-from data.files import OutputError, stage_file
+from data.files import OutputError, write_whole
 
 Picture = NDArray[np.uint8]
 """A decoded picture as an array: RGB, values of 0 to 255, shape (H, W, 3)."""
@@ -149,7 +149,7 @@ def decode(
 
 
 def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
-    """Write a picture file under a temporary name and rename it.
+    """Encode a picture in memory, write the file whole under a temporary name and rename it.
 
     Args:
         image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
@@ -164,8 +164,10 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
         raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
     options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
     try:
-        with stage_file(path) as partial:
-            as_rgb(image, keep_alpha=kind != "JPEG").save(partial, kind, **options.get(kind, {}))
+        # Pillow's encoders of JPEG and TIFF write to a file's descriptor, and miss that a full disk cut the file short.
+        content = io.BytesIO()
+        as_rgb(image, keep_alpha=kind != "JPEG").save(content, kind, **options.get(kind, {}))
+        write_whole(path, content.getbuffer())
     except OutputError as error:
         raise ImageError(f"picture {error}") from error
     # Pillow's writers raise whatever comes up in them.

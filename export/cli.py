@@ -11,7 +11,8 @@ import errno
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from data.files import OutputError
 from data.images import ImageError
@@ -35,7 +36,11 @@ USER_ERRORS: tuple[type[Exception], ...] = (ImageError, OutputError, ExportError
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse's parser, whose complaint is one sentence in place of a page of usage."""
+    """argparse's parser, whose complaint is one sentence in place of a page of usage; no path may be empty."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, read_path)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""
@@ -132,6 +137,19 @@ def number(above: float, most: float) -> Callable[[str], float]:
         return found
 
     return read_number
+
+
+def read_path(text: str) -> Path:
+    """Read a path; an empty string, which would mean the current folder, becomes argparse's error."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty string is not a path; name a file or a folder, '.' for this folder")
+    return Path(text)
+
+
+def read_path_text(text: str) -> str:
+    """Read a path whose slash at the end tells that it is a folder."""
+    read_path(text)
+    return text
 
 
 def positive(text: str) -> int:

@@ -138,7 +138,7 @@ def _measure_models(options: argparse.Namespace) -> None:
     threads = options.threads or count_cores()
     models = find_models(options.models)
     if options.json:
-        _check_report(options.json, options.overwrite)
+        _check_report(options.json, options.overwrite, models)
     results: dict[Path, list[Measurement]] = {}
     # disable=None shows the bar on a terminal and not in a log.
     total = len(models) * len(options.sizes)
@@ -209,13 +209,13 @@ def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str,
     return found
 
 
-def _check_report(path: Path, overwrite: bool) -> None:
+def _check_report(path: Path, overwrite: bool, models: Sequence[Path]) -> None:
     """Raise OutputError, before any work, if the report may not be written there."""
     if not path.parent.is_dir():
         raise OutputError(f"folder '{path.parent}' does not exist; create it or choose another --json")
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; name a file in it with --json")
-    require_absent([path], overwrite, "--json")
+    require_absent([path], overwrite, "--json", models)
     make_folder(path.parent, "--json")
 
 

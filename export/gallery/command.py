@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_sheet(options: argparse.Namespace) -> None:
     output: Path = options.output
     photos = [options.photo] if options.photos is None else _list_photos(options.photos)
-    _check_output(output, photos, options.overwrite)
+    named = options.styles if options.photos is None else [options.style]
+    _check_output(output, photos, options.overwrite, named)
     shown = [fit_within(decode(photo), options.size) for photo in photos]
     if options.photos is None:
         styles = choose_styles(options.styles)
@@ -120,7 +121,7 @@ def _list_photos(paths: Sequence[Path]) -> list[Path]:
     return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
 
 
-def _check_output(output: Path, photos: Iterable[Path], overwrite: bool) -> None:
+def _check_output(output: Path, photos: Iterable[Path], overwrite: bool, styles: Iterable[str | Path]) -> None:
     """Raise, before any work, if the sheet may not be written there."""
     check_writable_format(output)
     if output.is_dir():
@@ -130,7 +131,7 @@ def _check_output(output: Path, photos: Iterable[Path], overwrite: bool) -> None
     make_folder(output.parent)
     if output.exists() and any(photo.exists() and photo.samefile(output) for photo in photos):
         raise ExportError(f"output '{output}' is a photo that is read; choose another --output")
-    require_absent([output], overwrite)
+    require_absent([output], overwrite, inputs=styles)
 
 
 def _watch(items: Sequence[Item]) -> Iterable[Item]:

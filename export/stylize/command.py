@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data.files import make_folder
 from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import CommandParser, integer, positive, run_command, threads
+from export.cli import CommandParser, integer, positive, read_path_text, run_command, threads
 from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.stylizer import Stylizer
@@ -186,6 +186,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--output",
+        type=read_path_text,
         metavar="PATH",
         help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
         "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",

@@ -60,7 +60,8 @@ def bench(options: argparse.Namespace, progress: Progress) -> None:
     """
     require_at_least(0, endurance=options.endurance)
     if options.output:
-        require_absent([options.output], options.overwrite)
+        read = [options.painting, options.perceptual_weights, options.start_from]
+        require_absent([options.output], options.overwrite, inputs=read)
         if options.output.is_dir():
             raise OutputError(f"'{options.output}' is a folder; name a file in it with --output")
         make_folder(options.output.parent)

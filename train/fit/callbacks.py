@@ -72,10 +72,11 @@ class LossGuard(Callback):
         rows: list[dict[str, str]] = []
         if self.path.exists():
             with self.path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= trainer.global_step]
+                rows = [row for row in csv.DictReader(file) if _is_until(row, trainer.global_step)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("w", newline="") as file:
-            table = csv.DictWriter(file, self.FIELDS)
+            # Columns that an older version wrote are dropped, and those that it did not write are empty.
+            table = csv.DictWriter(file, self.FIELDS, extrasaction="ignore")
             table.writeheader()
             table.writerows(rows)
 
@@ -241,6 +242,12 @@ class StyleProgressBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+def _is_until(row: dict[str, str], step: int) -> bool:
+    """Tell whether a row of ``metrics.csv`` is of this step or an earlier one; a kill may have cut the last row."""
+    written = row["step"] or ""
+    return written.isdecimal() and len(written) < 20 and int(written) <= step
 
 
 def _photo_data(trainer: pl.Trainer) -> PhotoData:

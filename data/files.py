@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -23,13 +25,20 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
     Raises:
         OutputError: If there is a file of that name, or the folder cannot be created or written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"'{folder}' is a file, and a folder is needed; choose another {flag}")
     probe = _temporary(folder / "probe")
+    made: list[Path] = []
     try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"'{folder}' is a file, and a folder is needed; choose another {flag}")
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
+    except OutputError:
+        raise
     except OSError as error:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
         raise OutputError(
             f"folder '{folder}' cannot be written to ({error.strerror or error}); choose another {flag}"
         ) from error
@@ -38,28 +47,64 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
             probe.unlink()
 
 
-def require_absent(paths: Iterable[Path], overwrite: bool, flag: str = "--output") -> None:
+def require_absent(
+    paths: Iterable[Path], overwrite: bool, flag: str = "--output", inputs: Iterable[Path | str | None] = ()
+) -> None:
     """Refuse to overwrite existing files.
 
     Args:
         paths: The files that will be written.
         overwrite: Whether they may be replaced.
         flag: The flag that names them, or their folder, on the command line.
+        inputs: Files that are read, which are never replaced; those that are None or absent do not count.
 
     Raises:
-        OutputError: Naming the first that exists.
+        OutputError: Naming the first that exists, or that is read.
     """
-    found = next((path for path in paths if path.exists()), None)
+    existing = [path for path in paths if path.exists()]
+    read = [Path(path) for path in inputs if path and Path(path).exists()]
+    for path in existing:
+        if any(path.samefile(other) for other in read):
+            raise OutputError(f"'{path}' is also an input; choose another {flag}")
+    found = next(iter(existing), None)
     if found is not None and not overwrite:
         raise OutputError(f"'{found}' exists; choose another {flag}, or pass --overwrite")
 
 
+def require_only(folder: Path, written: Iterable[str], flag: str = "--output") -> None:
+    """Make sure that nothing but what this program wrote is lost when a folder is replaced.
+
+    Args:
+        folder: The folder; symbolic links in it are not followed.
+        written: Paths, relative to the folder, of all files that this program wrote there.
+        flag: The flag that names the folder on the command line.
+
+    Raises:
+        OutputError: Naming a file of somebody else's, or a folder that cannot be listed.
+    """
+    known = {os.path.normpath(name) for name in written}
+
+    def refuse(error: OSError) -> None:
+        raise OutputError(f"'{error.filename}' cannot be listed ({error.strerror}); choose another {flag}") from error
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for path in (Path(place, name) for name in sorted([*files, *links])):
+            if os.path.relpath(path, folder) not in known:
+                raise OutputError(
+                    f"'{path}' was not written by this program, and '{folder}' would be replaced with all that is in "
+                    f"it; move it away, or choose another {flag}"
+                )
+
+
 @contextlib.contextmanager
-def stage_file(path: Path) -> Iterator[Path]:
+def stage_file(path: Path, partial: Path | None = None) -> Iterator[Path]:
     """Offer a temporary name beside a path; what the block wrote there takes the path when it ends.
 
     Args:
         path: The file to write; an existing one is replaced, and kept if anything fails.
+        partial: The temporary name, where it is to be the same every time: what a killed process leaves is then
+            written over. None for one that nobody else has.
 
     Yields:
         The temporary name; nothing of that name is left, whatever happens.
@@ -67,7 +112,7 @@ def stage_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the system refuses to write or to rename.
     """
-    partial = _temporary(path)
+    partial = partial or _temporary(path)
     try:
         yield partial
         partial.replace(path)
@@ -84,7 +129,8 @@ def stage_folder(output: Path) -> Iterator[Path]:
     """Create an empty folder beside a path; with what the block wrote into it, it takes the path when the block ends.
 
     Args:
-        output: The folder to write; an existing one is replaced, and kept if anything fails.
+        output: The folder to write; an existing one is replaced, and kept if anything fails. Of a symbolic link it
+            is the folder that the link points to.
 
     Yields:
         The folder; it is removed if anything fails.
@@ -92,11 +138,15 @@ def stage_folder(output: Path) -> Iterator[Path]:
     Raises:
         OutputError: If the system refuses to write or to rename.
     """
-    partial = _temporary(output)
+    target = Path(os.path.realpath(output))
+    here = Path.cwd()
+    if target in {here, *here.parents}:
+        raise OutputError(f"'{output}' is the folder that you are in, or holds it; go elsewhere, or choose another")
+    partial = _temporary(target)
     try:
         partial.mkdir()
         yield partial
-        _replace_folder(partial, output)
+        _replace_folder(partial, target)
     except OSError as error:
         _explain(error, partial, output)
         raise
@@ -104,18 +154,26 @@ def stage_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file under a temporary name beside it and rename it.
+def write_whole(path: Path, content: bytes | memoryview | str, partial: Path | None = None) -> None:
+    """Write a file under a temporary name beside it, make sure that all of it is on the disk, and rename it.
 
     Args:
         path: The file to write; an existing one is replaced, and kept if anything fails.
         content: Its content; text becomes UTF-8.
+        partial: The temporary name, as in ``stage_file``.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    with stage_file(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    with stage_file(path, partial) as staged:
+        data = content.encode() if isinstance(content, str) else content
+        staged.write_bytes(data)
+        # Some file systems find out only here that there is no room.
+        with staged.open("rb+") as file:
+            os.fsync(file.fileno())
+        written = staged.stat().st_size
+        if written != len(data):
+            raise OSError(errno.ENOSPC, f"{written:,} of {len(data):,} bytes were written", str(staged))
 
 
 def _replace_folder(finished: Path, output: Path) -> None:

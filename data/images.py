@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling
 
-from data.files import OutputError, stage_file
+from data.files import OutputError, write_whole
 
 Picture = NDArray[np.uint8]
 """A decoded picture as an array: RGB, values of 0 to 255, shape (H, W, 3)."""
@@ -66,6 +66,7 @@ _ROWS = 256  # Rows of deep gray that are converted at a time.
 # What may follow 0xFF, but not inside the data of a scan: a marker (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 _pillow_limit = threading.Lock()
+_standard_error = threading.Lock()
 
 
 class ImageError(ValueError):
@@ -148,7 +149,7 @@ def decode(
 
 
 def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
-    """Write a picture file under a temporary name and rename it.
+    """Encode a picture in memory, write the file whole under a temporary name and rename it.
 
     Args:
         image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
@@ -163,8 +164,10 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
         raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
     options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
     try:
-        with stage_file(path) as partial:
-            as_rgb(image, keep_alpha=kind != "JPEG").save(partial, kind, **options.get(kind, {}))
+        # Pillow's encoders of JPEG and TIFF write to a file's descriptor, and miss that a full disk cut the file short.
+        content = io.BytesIO()
+        as_rgb(image, keep_alpha=kind != "JPEG").save(content, kind, **options.get(kind, {}))
+        write_whole(path, content.getbuffer())
     except OutputError as error:
         raise ImageError(f"picture {error}") from error
     # Pillow's writers raise whatever comes up in them.
@@ -288,6 +291,26 @@ def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
             PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
+@contextlib.contextmanager
+def _without_libtiff_lines() -> Iterator[None]:
+    # libtiff prints what is wrong with a file, beside what Pillow raises and where Python's own streams do not reach.
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:
+            # It is closed, and nothing is printed.
+            yield
+            return
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 class _CountedFile(io.BufferedReader):
     """A file that counts what is asked of it, because Pillow reads files of many parts one by one in Python."""
 
@@ -314,7 +337,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         if _codec(image) == "ppm":
             image = _load_ppm(image, file)
         else:
-            image.load()
+            with _without_libtiff_lines() if image.format == "TIFF" else contextlib.nullcontext():
+                image.load()
     # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)

@@ -122,7 +122,7 @@ def _variants(text: str) -> tuple[str, ...]:
 
 
 def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    found = re.fullmatch("([0-9]{1,6})x([0-9]{1,6})", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} must be width and height in pixels, as in 512x512")
     return int(found[2]), int(found[1])

@@ -6,6 +6,7 @@ import importlib
 import sys
 
 from export.cli import FAILED
+from export.terminal import print_error
 from train.cli import run_command
 
 COMMANDS = {
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     module = ".fit.command" if name.startswith("-") else COMMANDS.get(name, ("", ""))[0]
     if not module:
         names = ", ".join(COMMANDS)
-        print(f"error: '{name}' is not a command of python -m train; choose one of {names}", file=sys.stderr)
+        print_error(f"'{name}' is not a command of python -m train; choose one of {names}")
         return FAILED
     whole = name in OWN_NAMES or name.startswith("-")
 

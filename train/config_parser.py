@@ -12,6 +12,10 @@ from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from export.cli import FAILED
+from export.terminal import print_error
+from train.errors import TrainError
+from train.limits import find_unusable
 from train.yaml_bound import find_unbounded
 
 Config = TypeVar("Config")
@@ -23,8 +27,8 @@ class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatt
     """jsonargparse's help, with the lines of examples left whole, to be copied."""
 
 
-class ConfigParser(ArgumentParser):
-    """jsonargparse's parser, whose errors are one sentence in place of a page of usage.
+class SentenceParser(ArgumentParser):
+    """jsonargparse's parser, whose errors are one sentence in place of a page of usage, and whose numbers are bounded.
 
     Attributes:
         example: A whole command, told where a required flag is missing.
@@ -32,18 +36,54 @@ class ConfigParser(ArgumentParser):
 
     example: str = ""
 
+    def parse_args(self, args: Sequence[str] | None = None, *further: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Parse a command line as the base class does, if its values are of bounded size.
+
+        Raises:
+            TrainError: Naming a flag whose number is not finite or does not fit into 64 bits.
+        """
+        typed = list(sys.argv[1:] if args is None else args)
+        unbounded = find_unbounded(typed)
+        if unbounded is not None:
+            self.error(unbounded)
+        try:
+            parsed = super().parse_args(typed, *further, **options)
+        except UnicodeDecodeError as error:
+            self.error(
+                f"a --config file is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start}); save it "
+                "as UTF-8, or name a YAML file"
+            )
+        except RecursionError:
+            self.error("a --config file or a value names itself, or is nested too deep; write it out")
+        unusable = find_unusable(parsed)
+        if unusable is not None:
+            name, value = unusable
+            raise TrainError(f"{self.spell(name)} is {value}; it must be a finite number of at most 19 digits")
+        return parsed
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""
         if os.environ.get("JSONARGPARSE_DEBUG"):
             super().error(message, ex)
         sentence = " ".join(message.split())
         missing = re.fullmatch(r"the following arguments are required: (.*)", sentence)
-        if missing:
-            flags = " and ".join(_spell(name) for name in missing[1].split(", "))
+        if missing and self.example:
+            flags = " and ".join(self.spell(name) for name in missing[1].split(", "))
             sentence = f"{flags} must be given; for example: {self.example}"
-        sentence = re.sub(r'Parser key "([^"]+)"', lambda key: _spell(key[1]), sentence)
-        print(f"error: {sentence}", file=sys.stderr)
-        sys.exit(2)
+        print_error(re.sub(r'Parser key "([^"]+)"', lambda key: self.spell(key[1]), sentence))
+        sys.exit(FAILED)
+
+    def spell(self, name: str) -> str:
+        """Return the flag of a setting, such as ``trainer.max_steps``."""
+        return f"--{name}"
+
+
+class ConfigParser(SentenceParser):
+    """The parser of a dataclass's flags, which have dashes."""
+
+    def spell(self, name: str) -> str:
+        """Return the flag of a setting, such as ``save_every``."""
+        return f"--{name.replace('_', '-')}"
 
 
 def parse_config(
@@ -74,9 +114,6 @@ def parse_config(
     _show_dashes(parser)
     switches = {field.name for field in dataclasses.fields(config_class) if field.type in {"bool", bool}}  # type: ignore[arg-type]
     typed = list(sys.argv[1:] if args is None else args)
-    unbounded = find_unbounded(typed)
-    if unbounded is not None:
-        parser.error(unbounded)
     parsed = parser.parse_args(spell_flags(typed, switches))
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
     return config_class(**values)
@@ -108,7 +145,3 @@ def _show_dashes(parser: ArgumentParser) -> None:
     # The parser looks flags up by the names that it was given, and shows those that the actions hold.
     for action in parser._actions:
         action.option_strings = [flag.replace("_", "-") for flag in action.option_strings]
-
-
-def _spell(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from export.cli import positive
+from export.cli import integer, positive
 from train.limits import MOST_SIDE
 
 
@@ -48,10 +48,4 @@ def add_aliases(parser: argparse.ArgumentParser, name: str, *flags: str, **optio
 
 def side(least: int) -> Callable[[str], int]:
     """Return an argparse type for the side of a picture in pixels, from ``least`` up."""
-
-    def read_side(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= MOST_SIDE:
-            raise argparse.ArgumentTypeError(f"{text!r} must be an integer between {least} and {MOST_SIDE}")
-        return int(text)
-
-    return read_side
+    return integer(least, MOST_SIDE)

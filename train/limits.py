@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from train.errors import TrainError, spell_flag
 
@@ -11,6 +13,9 @@ SEEDS = (-(2**63), 2**64 - 1)
 
 MOST_SIDE = 100_000
 """Largest side in pixels that a flag may ask for: larger than every picture that can be read."""
+
+MOST_STEPS = 1_000_000_000
+"""Most steps that are counted."""
 
 MOST_WEIGHT = 1e6
 """Largest weight or share of a loss term: its square times a picture's activations is still finite in float32."""
@@ -46,3 +51,75 @@ def require_positive(most: float, **flags: float) -> None:
         if not (0 < value <= most and math.isfinite(value)):
             limit = f" and at most {most:g}" if math.isfinite(most) else ""
             raise TrainError(f"{spell_flag(name)} is {value}; it must be above 0{limit}")
+
+
+MOST_RATE = 1e30
+"""Largest learning rate of the trainer: its product with a step of Adam's is still finite in float32."""
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    # What NumPy takes as a seed.
+    "seed_everything": (0, 2**32 - 1),
+    "trainer.accumulate_grad_batches": (1, 10_000),
+    "trainer.check_val_every_n_epoch": (1, MOST_STEPS),
+    "trainer.gradient_clip_val": (0, MOST_RATE),
+    "trainer.log_every_n_steps": (0, MOST_STEPS),
+    "trainer.max_steps": (1, MOST_STEPS),
+    "trainer.num_sanity_val_steps": (-1, MOST_STEPS),
+    "data.batch_size": (1, 4096),
+    "data.early_steps": (0, MOST_STEPS),
+    "data.held_out": (1, 1_000_000),
+    "data.image_size": (64, 4096),
+    "data.workers": (0, 1024),
+    "model.learning_rate": (0, MOST_RATE),
+    "model.network.residual_blocks": (0, 100),
+    "model.network.width": (1, 1024),
+    "model.style_size": (32, MOST_SIDE),
+    "preview.count": (1, 1000),
+}
+"""Smallest and largest value of the trainer's settings that stand for time or memory, or that Lightning does not check.
+
+Each bound is beyond what is of use on the machines of today; the classes that take the values may refuse more.
+"""
+
+
+def check_ranges(config: Mapping[str, Any]) -> None:
+    """Refuse numbers of the trainer's settings that cannot work, before anything is read or written.
+
+    Args:
+        config: Settings by their dotted names.
+
+    Raises:
+        TrainError: Naming the first flag whose value is outside of ``RANGES``, or a weight above ``MOST_WEIGHT``.
+    """
+    for name, value in config.items():
+        least, most = RANGES.get(name, (-math.inf, math.inf))
+        if name.startswith("model.") and name.endswith("_weight"):
+            least, most = 0, MOST_WEIGHT
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise TrainError(f"--{name} is {value}; it must be between {least:.10g} and {most:.10g}")
+
+
+def find_unusable(config: Any, name: str = "") -> tuple[str, int | float] | None:
+    """Find a number that is not finite, or larger than 64 bits, in settings of any depth.
+
+    Args:
+        config: Settings, from a mapping to a number.
+        name: Their dotted name.
+
+    Returns:
+        The number's dotted name and the number; None if there is none.
+    """
+    if isinstance(config, float) and not math.isfinite(config):
+        return name, config
+    if isinstance(config, int) and not SEEDS[0] <= config <= SEEDS[1]:
+        return name, config
+    inside: Sequence[tuple[Any, Any]] = ()
+    if isinstance(config, Mapping) or hasattr(config, "as_dict"):
+        inside = list((config if isinstance(config, Mapping) else config.as_dict()).items())
+    elif isinstance(config, list | tuple):
+        inside = [("", value) for value in config]
+    for key, value in inside:
+        found = find_unusable(value, f"{name}.{key}".strip(".") if key != "" else name)
+        if found is not None:
+            return found
+    return None

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import re
 import warnings
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from pytorch_lightning.cli import LightningArgumentParser
 
-from train.yaml_bound import find_unbounded
+from train.config_parser import SentenceParser
 
 
-class StyleArgumentParser(LightningArgumentParser):
-    """Lightning's parser, whose complaint is one sentence in place of a page of usage."""
+class StyleArgumentParser(SentenceParser, LightningArgumentParser):
+    """Lightning's parser, whose complaint is one sentence in place of a page of usage.
 
-    def parse_args(self, args: Sequence[str] | None = None, *further: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Parse a command line as the base class does, if its values are of bounded size."""
-        unbounded = find_unbounded(sys.argv[1:] if args is None else args)
-        if unbounded is not None:
-            self.error(unbounded)
-        return super().parse_args(args, *further, **options)
+    Args:
+        args: Those of the base class.
+        example: A whole command, told where a required flag is missing.
+        options: Those of the base class.
+    """
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong and leave with exit code 2."""
-        if os.environ.get("JSONARGPARSE_DEBUG"):
-            super().error(message, ex)
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
+    def __init__(self, *args: Any, example: str = "", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.example = example
+
+    def spell(self, name: str) -> str:
+        """Return the flag of a setting, such as ``fit.trainer.max_steps``: without the subcommand."""
+        return f"--{re.sub('^(fit|validate)[.]', '', name)}"
 
 
 def quiet_libraries() -> None:

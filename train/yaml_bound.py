@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,11 @@ MAX_VALUES = 10_000
 
 MAX_DEPTH = 50
 """Lists and mappings within one another."""
+
+MAX_DIGITS = 400
+"""Digits of a number, more than any that is of use: the largest float has 309."""
+
+_MANY_DIGITS = re.compile(rf"[0-9]{{{MAX_DIGITS + 1},}}")
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -49,6 +55,7 @@ def require_bounded(text: str) -> None:
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, size = opened.pop()
         elif isinstance(event, yaml.ScalarEvent):
+            require_few_digits(event.value)
             anchor, size = event.anchor, 1
         elif isinstance(event, yaml.AliasEvent):
             anchor, found = None, sizes.get(event.anchor, 0)
@@ -67,6 +74,17 @@ def require_bounded(text: str) -> None:
             )
 
 
+def require_few_digits(text: str) -> None:
+    """Refuse a number that Python would not read.
+
+    Raises:
+        YAMLBoundError: If there are more than ``MAX_DIGITS`` digits in a row.
+    """
+    found = _MANY_DIGITS.search(text)
+    if found:
+        raise YAMLBoundError(f"a number of {len(found[0])} digits; give at most {MAX_DIGITS}")
+
+
 def load_bounded(text: str) -> Any:
     """Return what a text stands for; raises what ``require_bounded`` does, and ``yaml.YAMLError`` as PyYAML."""
     require_bounded(text)
@@ -76,6 +94,10 @@ def load_bounded(text: str) -> Any:
 def find_unbounded(args: Iterable[str]) -> str | None:
     """Say in a sentence which argument of a command line stands for too many values; None if none does."""
     for arg in args:
+        try:
+            require_few_digits(arg)
+        except YAMLBoundError as error:
+            return f"an argument of {len(arg)} characters holds {error}"
         flag, equals, value = arg.partition("=")
         # Without an alias, a value is as large as it was typed.
         if "*" not in arg or "&" not in arg:

@@ -22,7 +22,8 @@ import onnxruntime
 from tqdm import tqdm
 
 from data.files import OutputError, make_folder, require_absent, write_whole
-from export.cli import CommandParser, positive, run_command
+from data.images import MAX_SIDE
+from export.cli import CommandParser, integer, positive, run_command, threads
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 from export.runtime.probe import open_probe, probe
@@ -137,7 +138,7 @@ def _measure_models(options: argparse.Namespace) -> None:
     threads = options.threads or count_cores()
     models = find_models(options.models)
     if options.json:
-        _check_report(options.json, options.overwrite)
+        _check_report(options.json, options.overwrite, models)
     results: dict[Path, list[Measurement]] = {}
     # disable=None shows the bar on a terminal and not in a log.
     total = len(models) * len(options.sizes)
@@ -208,13 +209,13 @@ def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str,
     return found
 
 
-def _check_report(path: Path, overwrite: bool) -> None:
+def _check_report(path: Path, overwrite: bool, models: Sequence[Path]) -> None:
     """Raise OutputError, before any work, if the report may not be written there."""
     if not path.parent.is_dir():
         raise OutputError(f"folder '{path.parent}' does not exist; create it or choose another --json")
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; name a file in it with --json")
-    require_absent([path], overwrite, "--json")
+    require_absent([path], overwrite, "--json", models)
     make_folder(path.parent, "--json")
 
 
@@ -229,19 +230,13 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--sizes",
         nargs="+",
-        type=_side,
+        type=integer(SMALLEST_SIDE, MAX_SIDE),
         default=list(DEFAULT_SIZES),
         metavar="PIXELS",
         help="sides of the square pictures; a file of a fixed size is measured at that one (default: 256 512 1024)",
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument("--runs", type=positive, default=RUNS, metavar="N", help="timed runs (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--overwrite", action="store_true", help="replace the JSON file if it exists")
     return parser
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or int(text) < SMALLEST_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least {SMALLEST_SIDE}")
-    return int(text)

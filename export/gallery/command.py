@@ -11,8 +11,8 @@ import PIL.Image
 from tqdm import tqdm
 
 from data.files import make_folder, require_absent
-from data.images import check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
-from export.cli import CommandParser, positive, run_command
+from data.images import MAX_SIDE, check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
+from export.cli import CommandParser, integer, positive, run_command, threads
 from export.contract import FILES
 from export.errors import ExportError
 from export.gallery.sheet import Cell, draw_sheet
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write_sheet(options: argparse.Namespace) -> None:
     output: Path = options.output
     photos = [options.photo] if options.photos is None else _list_photos(options.photos)
-    _check_output(output, photos, options.overwrite)
+    named = options.styles if options.photos is None else [options.style]
+    _check_output(output, photos, options.overwrite, named)
     shown = [fit_within(decode(photo), options.size) for photo in photos]
     if options.photos is None:
         styles = choose_styles(options.styles)
@@ -120,7 +121,7 @@ def _list_photos(paths: Sequence[Path]) -> list[Path]:
     return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
 
 
-def _check_output(output: Path, photos: Iterable[Path], overwrite: bool) -> None:
+def _check_output(output: Path, photos: Iterable[Path], overwrite: bool, styles: Iterable[str | Path]) -> None:
     """Raise, before any work, if the sheet may not be written there."""
     check_writable_format(output)
     if output.is_dir():
@@ -130,7 +131,7 @@ def _check_output(output: Path, photos: Iterable[Path], overwrite: bool) -> None
     make_folder(output.parent)
     if output.exists() and any(photo.exists() and photo.samefile(output) for photo in photos):
         raise ExportError(f"output '{output}' is a photo that is read; choose another --output")
-    require_absent([output], overwrite)
+    require_absent([output], overwrite, inputs=styles)
 
 
 def _watch(items: Sequence[Item]) -> Iterable[Item]:
@@ -168,18 +169,11 @@ def _parser() -> CommandParser:
     parser.add_argument("--columns", type=positive, metavar="N", help="pictures in a row (default: by the shape)")
     parser.add_argument(
         "--size",
-        type=_size,
+        type=integer(SMALLEST_SIZE, MAX_SIDE),
         default=360,
         metavar="PIXELS",
         help="long side of each picture, to which photos are scaled down first (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument("--overwrite", action="store_true", help="replace the sheet if it exists; never a photo")
     return parser
-
-
-def _size(text: str) -> int:
-    size = positive(text)
-    if size < SMALLEST_SIZE:
-        raise argparse.ArgumentTypeError(f"{text!r} must be at least {SMALLEST_SIZE}")
-    return size

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
-from data.files import write_whole
+from data.files import require_absent, write_whole
 from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
 from export.errors import ExportError
 from export.graph.network import build_graph
@@ -83,7 +83,9 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
         OutputError: If the output cannot be written.
     """
     check_output(output, overwrite)
-    network, card = load_style(find_style(style))
+    trained = find_style(style)
+    require_absent([output], overwrite, "output", [trained])
+    network, card = load_style(trained)
     content = seal(serialize(network, card, form))
     shapes = CHECKED_SHAPES if form.size is None else ((1, *form.size),)
     difference = compare(content, network, shapes)

@@ -6,11 +6,15 @@ and norms that are written in operators which more delegates support.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from export.contract import CELL, SMALLEST_SIDE
 from export.errors import ExportError
+
+MOST_PIXELS = 4096 * 4096
+"""Largest fixed shape: beyond the cameras of phones, and still compared with torch in a few gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = 
     if size is not None and (min(size) < SMALLEST_SIDE or any(side % CELL for side in size)):
         raise ExportError(
             f"size {size[1]}x{size[0]} cannot be fixed; give multiples of {CELL} from {SMALLEST_SIDE} up, as in 512x512"
+        )
+    if size is not None and math.prod(size) > MOST_PIXELS:
+        raise ExportError(
+            f"size {size[1]}x{size[0]} cannot be fixed; give at most {MOST_PIXELS:,} pixels, as in 512x512"
         )
     found = TARGETS[target or "cpu"]
     if plain and target is not None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from export.cli import FAILED, CommandParser
+from export.terminal import print_error
 from export.version import project_version
 
 from .commands import COMMANDS, Command
@@ -36,10 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A module of our own, or one that a plain installation brings, is missing by a fault that needs its traceback.
         if not command.extra or missing in _OWN:
             raise
-        print(
-            f"error: 'onestroke {name}' needs {missing}, which is not installed; run pip install "
-            f'"onestroke[{command.extra}]"',
-            file=sys.stderr,
+        print_error(
+            f"'onestroke {name}' needs {missing}, which is not installed; run pip install "
+            f'"onestroke[{command.extra}]"'
         )
         return FAILED
     return code

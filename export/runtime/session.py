@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +129,11 @@ def create_session(
         options.add_session_config_entry("session.use_env_allocators", "1")
     cpu = (CPU, {"arena_extend_strategy": "kSameAsRequested"})
     providers = [cpu] if provider == CPU else [provider, cpu]
-    return onnxruntime.InferenceSession(content, options, providers=providers)
+    # It would announce in print that it falls back to the CPU, which open_session refuses.
+    with contextlib.redirect_stdout(io.StringIO()):
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
+    session.disable_fallback()
+    return session
 
 
 def open_session(

@@ -13,14 +13,15 @@ from typing import Any
 from tqdm import tqdm
 
 from data.files import make_folder
-from data.images import ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import CommandParser, positive, run_command
+from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from export.cli import CommandParser, integer, positive, read_path_text, run_command, threads
 from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style
 from export.stylize.jobs import Job, plan
+from export.terminal import make_printable, print_error
 
 
 def stylize_photo(
@@ -128,7 +129,7 @@ def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.
             except ModelError as error:
                 failures.append(f"photo '{job.photo}': {error}")
     for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
+        print_error(failure)
     print(f"wrote {len(written)} of {len(jobs)} pictures to '{options.output}'")
     return 1 if failures else 0
 
@@ -144,11 +145,11 @@ class _TileBar:
     def show(self, plan: TilePlan, done: int) -> None:
         if self._bar is None:
             if self._announce:
-                tqdm.write(
+                said = (
                     f"photo '{self._photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one "
-                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels",
-                    file=sys.stderr,
+                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels"
                 )
+                tqdm.write(make_printable(said), file=sys.stderr)
             self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
         else:
             self._bar.update()
@@ -185,6 +186,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--output",
+        type=read_path_text,
         metavar="PATH",
         help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
         "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",
@@ -208,31 +210,29 @@ def _parser() -> CommandParser:
         metavar="SIZE",
         help="memory that one photo may take, such as 900MB or 2GB (default: nine tenths of what is free)",
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument(
         "--provider", metavar="NAME", help="where to compute, of those that ONNX Runtime lists (default: cpu)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace pictures that exist; never a photo itself")
     parser.add_argument(
-        "--quality", type=_quality, default=95, metavar="1-100", help="quality of JPEG and WebP (default: %(default)s)"
+        "--quality",
+        type=integer(1, 100),
+        default=95,
+        metavar="1-100",
+        help="quality of JPEG and WebP (default: %(default)s)",
     )
     return parser
 
 
 def _tile(text: str) -> int:
-    if not text.isdecimal() or int(text) < SMALLEST_TILE or int(text) % CELL:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a multiple of {CELL} from {SMALLEST_TILE} up")
+    if not re.fullmatch("[0-9]{1,7}", text) or not SMALLEST_TILE <= int(text) <= MAX_SIDE or int(text) % CELL:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a multiple of {CELL} from {SMALLEST_TILE} up to {MAX_SIDE}")
     return int(text)
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MG])B?", text, re.IGNORECASE)
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([MG])B?", text, re.IGNORECASE)
     if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r} must be an amount of memory, as in 900MB or 2GB")
     return round(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2].upper()])
-
-
-def _quality(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer from 1 to 100")
-    return int(text)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.files import require_absent
 from data.images import ImageError, check_writable_format, list_images
 from export.errors import ExportError
 
@@ -37,6 +38,7 @@ def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: boo
 
     Raises:
         ExportError: If a photo is absent, an output is missing, exists, or would be written twice or over a photo.
+        OutputError: If an output is the model.
         ImageError: If a folder holds no photo, or the output's ending is not a format that can be written.
     """
     for photo in photos:
@@ -53,6 +55,7 @@ def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: boo
     else:
         jobs = [Job(photos[0], Path(output))]
         _check_file(jobs[0].output)
+    require_absent([job.output for job in jobs], True, inputs=[model])
     _check_outputs(jobs, overwrite)
     return jobs, several
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data.files import make_folder, stage_folder
+from data.files import make_folder, require_only, stage_folder
 from data.images import Picture, to_planes
 from export.benchmark.measure import DEFAULT_SIZES, measure_model
 from export.contract import FILES, MANIFEST, read_manifest, seal
@@ -110,10 +110,13 @@ def check_folder(output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ExportError(f"folder '{output}' exists; pass --overwrite to replace it or choose another --output")
-    if read_manifest(output) is None:
+    manifest = read_manifest(output)
+    if manifest is None:
         raise ExportError(
             f"folder '{output}' holds no {MANIFEST} of this program and is not replaced; choose another --output"
         )
+    entries = [entry for key in ("files", "ort") for entry in manifest.get(key) or () if isinstance(entry, dict)]
+    require_only(output, [MANIFEST, "README.md", *(str(entry.get("file")) for entry in entries)])
 
 
 @dataclass

@@ -13,10 +13,10 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data.files import stage_folder
+from data.files import require_only, stage_folder
 from data.images import decode, encode, fit_within, from_array, to_array
 from export.cli import CommandParser, run_command
 from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE
@@ -91,7 +91,7 @@ def build_site(
         sources: Folders that ``python -m export --variants`` wrote, or .onnx files that ``python -m export`` wrote, in
             the order in which the page lists them.
         output: The site's folder.
-        overwrite: Replace a site that exists; no other folder is ever replaced.
+        overwrite: Replace a site that exists; no other folder, and no site with files of somebody else's, ever is.
         runtime: Folder of the npm package onnxruntime-web; None for the pinned version, fetched with npm if need be.
 
     Returns:
@@ -101,7 +101,7 @@ def build_site(
         ExportError: If a source is not a style, the output may not be written, or onnxruntime-web is absent and cannot
             be fetched.
         ModelError: If a style's file cannot be used.
-        OutputError: If the site cannot be written.
+        OutputError: If the site cannot be written, or a file of somebody else's would be lost.
     """
     check_output(output, overwrite)
     styles = [read_style(source) for source in sources]
@@ -113,7 +113,7 @@ def build_site(
 
 
 def check_output(output: Path, overwrite: bool = False) -> None:
-    """Raise ExportError, before any work, if a site may not be written there."""
+    """Raise ExportError or OutputError, before any work, if a site may not be written there."""
     if not output.resolve().parent.is_dir():
         raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another --output")
     if not output.exists():
@@ -121,10 +121,29 @@ def check_output(output: Path, overwrite: bool = False) -> None:
     if not output.is_dir():
         raise ExportError(f"output '{output}' is a file; name a folder")
     # A mistyped --output must not cost anyone a folder of photos.
-    if not (output / INDEX).is_file():
+    written = _list_written(output)
+    if written is None:
         raise ExportError(f"folder '{output}' exists and is not a site of this program; choose another --output")
     if not overwrite:
         raise ExportError(f"site '{output}' exists; pass --overwrite to replace it or choose another --output")
+    require_only(output, written)
+
+
+def _list_written(site: Path) -> set[str] | None:
+    """List the files that a site's index names, and those that come with them; None if there is no index of ours."""
+    try:
+        index = json.loads((site / INDEX).read_text(encoding="utf-8"))
+        runtime, styles = index["runtime"], index["styles"]
+        folder = PurePosixPath(runtime["folder"])
+        programs = [name for build in runtime["builds"].values() for name in (build["script"], build["loader"])]
+        programs += [build["binary"]["path"] for build in runtime["builds"].values()]
+        models = [file["path"] for style in styles for file in style["files"].values()]
+        named = [*index["shell"], *(style["thumbnail"] for style in styles), *models]
+        # The license has the name that it has in the package.
+        licenses = [path.name for path in (site / folder).glob("*") if path.stem.lower() in {"license", "licence"}]
+        return {INDEX, *named, *(str(folder / name) for name in (*programs, *licenses))}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def read_style(source: Path) -> Style:

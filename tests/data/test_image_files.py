@@ -28,6 +28,7 @@ from data.images import (
     to_array,
     to_planes,
 )
+from tests import ROOT
 from tests.pictures import announce_png, flat, noise, ramp, write
 
 SIDES = st.integers(1, 40)
@@ -172,11 +173,10 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pyte
     path = write(tmp_path / "x.png", ramp())
     old = path.read_bytes()
 
-    def fill_the_disk(self: PIL.Image.Image, target: Path, *_: object, **__: object) -> None:
-        Path(target).write_bytes(b"half")
+    def fill_the_disk(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(PIL.Image.Image, "save", fill_the_disk)
+    monkeypatch.setattr(os, "fsync", fill_the_disk)
     with pytest.raises(ImageError, match=r"x\.png' cannot be written \(No space left on device\)"):
         encode(from_array(noise()), path)
     assert path.read_bytes() == old
@@ -252,3 +252,48 @@ def test_a_contact_sheet_pads_with_white():
 def test_pictures_come_in_without_torch():
     script = "import sys, data.images; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).resolve().parents[2])
+
+
+def test_what_libtiff_prints_of_a_broken_file_is_not_shown(tmp_path, capfd):
+    path = tmp_path / "broken.tif"
+    PIL.Image.fromarray(noise(64, 48)).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    content[100:2000] = bytes(1900)
+    path.write_bytes(content)
+    # Pillow alone, to know that there is something to be kept from being shown.
+    with pytest.raises(OSError, match="decoder error"), PIL.Image.open(path) as picture:
+        picture.load()
+    assert "LZW" in capfd.readouterr().err
+    with pytest.raises(ImageError, match="cannot be read"):
+        decode(path)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"after it\n")
+    assert capfd.readouterr().err == "after it\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif"])
+def test_a_picture_without_room_for_it_is_refused_and_the_former_one_kept(tmp_path, ending):
+    path = tmp_path / f"picture{ending}"
+    encode(PIL.Image.fromarray(noise(200, 200)), path)
+    former = path.read_bytes()
+    # A limit on the size of files cuts a write short as a full disk does; here the end is missing.
+    code = (
+        "import pathlib, resource, signal, sys\n"
+        "import numpy as np, PIL.Image\n"
+        "from data.images import ImageError, encode\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (path.stat().st_size - 1000,))\n"
+        "try:\n"
+        "    encode(PIL.Image.fromarray(pixels), path)\n"
+        "except ImageError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"picture '{path}' cannot be written" in done.stdout
+    assert path.read_bytes() == former
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import OutputError, make_folder, require_absent, write_whole
-from export.cli import CommandParser, positive
+from export.cli import MOST_COUNT, CommandParser, integer, positive
 from train.cli import run_command
 from train.errors import require_at_least
+from train.flags import side
 
 HELD_OUT = 16
 """Photos that are not trained on, on which losses are compared."""
@@ -59,7 +60,8 @@ def bench(options: argparse.Namespace, progress: Progress) -> None:
     """
     require_at_least(0, endurance=options.endurance)
     if options.output:
-        require_absent([options.output], options.overwrite)
+        read = [options.painting, options.perceptual_weights, options.start_from]
+        require_absent([options.output], options.overwrite, inputs=read)
         if options.output.is_dir():
             raise OutputError(f"'{options.output}' is a folder; name a file in it with --output")
         make_folder(options.output.parent)
@@ -84,13 +86,18 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--perceptual-weights", help="VGG-19 weights (default: random ones, which do not change a step's time)")
     add("--photos", type=Path, help="folder of photos, to measure decoding and quality")
-    add("--image-size", type=_side, default=256, help="side of the pictures (default: 256)")
+    add("--image-size", type=side(SMALLEST_SIDE), default=256, help="side of the pictures (default: 256)")
     add("--batch-size", type=positive, default=4, help="pictures per step (default: 4)")
     add("--rounds", type=positive, default=5, help="measured steps of each (default: 5)")
-    add("--endurance", type=int, default=0, help="further steps of ours, to see whether memory grows (default: 0)")
+    add(
+        "--endurance",
+        type=integer(-MOST_COUNT, MOST_COUNT),
+        default=0,
+        help="further steps of ours, to see whether memory grows (default: 0)",
+    )
     add("--quality", action="store_true", help="also train with both, and compare the losses")
     add("--quality-steps", type=positive, default=200, help="steps of each training (default: 200)")
-    add("--quality-size", type=_side, default=128, help="side of its pictures (default: 128)")
+    add("--quality-size", type=side(SMALLEST_SIDE), default=128, help="side of its pictures (default: 128)")
     add("--seeds", type=positive, default=3, help="trainings of each kind (default: 3)")
     add("--time-to-quality", action="store_true", help="also train the reference, then ours until it is as good")
     add("--painting", type=Path, help="picture that both are then trained towards (default: one that the bench draws)")
@@ -106,9 +113,3 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
     if (options.painting or options.start_from) and not options.time_to_quality:
         parser.error("--painting and --start-from are for --time-to-quality; give it, too")
     return options
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or int(text) < SMALLEST_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least {SMALLEST_SIDE}")
-    return int(text)

@@ -22,10 +22,12 @@ from PIL import Image
 
 from data.files import make_folder, require_absent, write_whole
 from data.images import Picture, contact_sheet, decode, encode, from_array, list_images, to_array
-from export.cli import CommandParser, positive
+from export.cli import CommandParser, integer, positive
+from export.terminal import make_printable
 from train.cli import run_command
 from train.errors import TrainError
 from train.flags import add_overwrite
+from train.limits import SEEDS
 
 SIDES = ("left", "right")
 
@@ -105,7 +107,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--height", type=positive, help="height of the pictures in pixels (default: that of the lower one of each pair)"
     )
-    add("--seed", type=int, help="of the order and the sides (default: a random one, which the key tells)")
+    add("--seed", type=integer(*SEEDS), help="of the order and the sides (default: a random one, which the key tells)")
     add("--key", type=Path, help="the key (default: key.json in --output)")
     add("--score", type=Path, nargs="+", metavar="ANSWERS", help="score these answers, one file for each judge")
     add_overwrite(parser, "earlier pairs")
@@ -148,7 +150,8 @@ def write(options: argparse.Namespace) -> None:
     key_path: Path = options.key or output / "key.json"
     answers, instructions = output / "answers.csv", output / "README.md"
     earlier = sorted(output.glob("pair-*.png"))
-    require_absent([key_path, answers, instructions, *earlier], options.overwrite)
+    read = [options.mapping, *(path for pair in pairs for path in (pair.ours, pair.theirs))]
+    require_absent([key_path, answers, instructions, *earlier], options.overwrite, inputs=read)
     make_folder(output)
     make_folder(key_path.parent, "--key")
     key = {}
@@ -211,10 +214,8 @@ def match_names(ours: Path, theirs: Path, photos: Path | None, style: str = "") 
         )
     for folder, alone in ((ours, mine.keys() - others.keys()), (theirs, others.keys() - mine.keys())):
         if alone:
-            print(
-                f"left out, because the other folder has none: {', '.join(sorted(alone))} of '{folder}'",
-                file=sys.stderr,
-            )
+            left_out = f"left out, because the other folder has none: {', '.join(sorted(alone))} of '{folder}'"
+            print(make_printable(left_out), file=sys.stderr)
     shown = {} if photos is None else _index(photos)
     pairs = []
     for name in shared:

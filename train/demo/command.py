@@ -6,6 +6,7 @@ With your own pictures: ``make demo STYLE=painting.jpg PHOTOS=~/Pictures PHOTO=m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -46,10 +47,17 @@ def demonstrate(options: argparse.Namespace) -> int:
     from train.fit.command import main as fit
 
     before = to_array(decode(options.photo.expanduser() if options.photo else sample_photo(SHOWN)))
+    new = not options.output.exists()
     make_folder(options.output)
     run = RunFolder(options.output / (options.style.stem if options.style else "flowing_strokes"))
     start = time.perf_counter()
-    code = train_style(run, options, fit)
+    try:
+        code = train_style(run, options, fit)
+    finally:
+        # Of a training that was refused there is nothing in it, and of any other it stays.
+        if new:
+            with contextlib.suppress(OSError):
+                options.output.rmdir()
     if code:
         return code
     trained = time.perf_counter()

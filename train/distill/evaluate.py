@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.cli import CommandParser
+from export.cli import CommandParser, number
 from train.cli import run_command
 from train.flags import add_aliases, add_batch_size, add_overwrite, add_perceptual_weights, side
 
@@ -36,7 +36,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add("--photos", type=Path, required=True, help="folder of photos")
     add("--paintings", type=Path, nargs="+", required=True, help="pictures that it was not trained on")
     add("--styles", type=Path, nargs="*", default=[], help="trained styles whose pictures are ranked, too")
-    add("--minutes", type=_minutes, default=10, help="training time of each pupil (default: 10)")
+    add("--minutes", type=number(0, MOST_MINUTES), default=10, help="training time of each pupil (default: 10)")
     add("--image-size", type=side(LEAST_SIZE), default=256, help="side of the pictures in pixels (default: 256)")
     add_aliases(parser, "image_size", "--size", type=side(LEAST_SIZE))
     add_batch_size(parser, 4, "--batch")
@@ -44,16 +44,6 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, default=Path("runs/fidelity"), help="folder to write to (default: runs/fidelity)")
     add_overwrite(parser, "an earlier report")
     return parser.parse_args(args)
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = float("nan")
-    if not 0 < minutes <= MOST_MINUTES:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0 and at most {MOST_MINUTES:g}")
-    return minutes
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -195,7 +195,8 @@ def run(options: argparse.Namespace) -> None:
         OSError: If the report cannot be written.
     """
     keep_freed_memory()
-    require_absent([options.output / name for name in WRITTEN], options.overwrite)
+    read = [*options.paintings, *options.styles, options.weights, options.perceptual_weights]
+    require_absent([options.output / name for name in WRITTEN], options.overwrite, inputs=read)
     pictures = {path.stem: read_style(path, STYLE_SIZE) for path in options.paintings}
     if len(pictures) < len(options.paintings):
         raise TrainError("two of --paintings have the same name; rename one of the files")

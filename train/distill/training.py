@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser
 from safetensors.torch import save
 
-from data.files import write_whole
+from data.files import make_folder, require_absent, write_whole
 from export.cli import INTERRUPTED
 from export.version import project_version
 from models.vgg import quantize
@@ -18,7 +18,7 @@ from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.distill.command import Progress
 from train.distill.module import Distillation, export_state
-from train.errors import TrainError
+from train.errors import TrainError, require_named
 from train.fit.callbacks import PhotoHealth, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
@@ -50,6 +50,19 @@ class DistillCLI(TrainingCLI):
         """Make sure that the run may write to its folder, and complete the configuration."""
         config = self.config
         folder = RunFolder(Path(config.output))
+        require_named(
+            output=config.output,
+            ckpt_path=config.ckpt_path,
+            data__photos=config.data.photos,
+            data__val_photos=config.data.val_photos,
+            model__paintings=config.model.paintings,
+            model__styles=config.model.styles,
+            model__start_from=config.model.start_from,
+            model__teacher_weights=config.model.teacher_weights,
+        )
+        network = folder.path / "vgg_small.safetensors"
+        read = [config.model.start_from, config.model.teacher_weights]
+        require_absent([network, folder.config], True, inputs=read)
         config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
         if not (config.overwrite or config.ckpt_path):
             if folder.checkpoint.exists():
@@ -57,10 +70,15 @@ class DistillCLI(TrainingCLI):
                     f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
                     "another --output, or pass --overwrite true"
                 )
-            if (folder.path / "vgg_small.safetensors").exists():
+            if network.exists():
                 raise TrainError(
                     f"'{config.output}' holds a network; choose another --output, or pass --overwrite true"
                 )
+        # Before the training, which would find out only at its first checkpoint.
+        absent = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
+        make_folder(folder.path)
+        for place in absent:
+            place.rmdir()
         if config.data.batch_size % 8:
             raise TrainError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
         if config.trainer.precision is None:
@@ -102,6 +120,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         parser_kwargs={
             "prog": "python -m train.distill",
             "description": "Distill a small perceptual network from VGG.",
+            "example": "python -m train.distill --config configs/distill.yaml",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
         save_config_callback=None,

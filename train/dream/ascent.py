@@ -84,7 +84,7 @@ def run(config: DreamConfig, on_step: Callable[[], object] | None = None) -> Pat
     """
     config.check()
     output = Path(config.output)
-    require_output(output, [Path(config.content)], config.overwrite)
+    require_output(output, [Path(config.content), Path(config.perceptual_weights)], config.overwrite)
     make_folder(output.parent)
     try:
         features = VGGFeatures(config.perceptual, config.layers, config.perceptual_weights)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from models.names import PerceptualName
-from train.errors import TrainError
+from train.errors import TrainError, require_named
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 
 LEAST_SIDE = 32
@@ -55,6 +55,7 @@ class DreamConfig:
         Raises:
             TrainError: Naming the flag.
         """
+        require_named(content=self.content, output=self.output, perceptual_weights=self.perceptual_weights)
         require_between(1, MOST_OCTAVES, octaves=self.octaves)
         require_between(1, sys.maxsize, iterations=self.iterations)
         require_between(0, MOST_SIDE, jitter=self.jitter)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.images import contact_sheet, encode, from_array
 from data.photos import Failures, PhotoBatch, to_uint8, to_unit
+from export.terminal import make_printable
 from train.compute.precision import FLOAT32
 from train.errors import TrainError, require_at_least
 from train.fit.datamodule import PhotoData
@@ -71,10 +72,11 @@ class LossGuard(Callback):
         rows: list[dict[str, str]] = []
         if self.path.exists():
             with self.path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= trainer.global_step]
+                rows = [row for row in csv.DictReader(file) if _is_until(row, trainer.global_step)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("w", newline="") as file:
-            table = csv.DictWriter(file, self.FIELDS)
+            # Columns that an older version wrote are dropped, and those that it did not write are empty.
+            table = csv.DictWriter(file, self.FIELDS, extrasaction="ignore")
             table.writeheader()
             table.writerows(rows)
 
@@ -172,7 +174,7 @@ class PhotoHealth(Callback):
             if path not in known:
                 known.add(path)
                 count = len(self.corrupt) + len(self.held_out)
-                print(f"\nskipped ({count} so far): {reason}", file=sys.stderr, flush=True)
+                print(f"\nskipped ({count} so far): {make_printable(reason)}", file=sys.stderr, flush=True)
 
 
 class Preview(Callback):
@@ -240,6 +242,12 @@ class StyleProgressBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+def _is_until(row: dict[str, str], step: int) -> bool:
+    """Tell whether a row of ``metrics.csv`` is of this step or an earlier one; a kill may have cut the last row."""
+    written = row["step"] or ""
+    return written.isdecimal() and len(written) < 20 and int(written) <= step
 
 
 def _photo_data(trainer: pl.Trainer) -> PhotoData:

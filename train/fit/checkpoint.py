@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import hashlib
+import io
 import signal
-from collections.abc import Callable, Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +18,12 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
 
+from data.files import write_whole
+from models.archive import load_archive
 from train.errors import TrainError, require_at_least
+
+CHECKSUM = "checksum"
+"""Name of a checkpoint's entry that holds the SHA-256 of all others."""
 
 
 @contextlib.contextmanager
@@ -73,15 +81,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Replace ``path`` in one step: at any moment it is the old checkpoint or the new one, whole."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".tmp")
-        try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        # In memory first: of a full disk torch.save says only that its archive has an unexpected position.
+        content = io.BytesIO()
+        torch.save({**checkpoint, CHECKSUM: compute_checksum(checkpoint)}, content)
+        write_whole(target, content.getbuffer(), target.with_name(target.name + ".tmp"))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
@@ -89,12 +92,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint, always with ``weights_only=True``: no checkpoint of this trainer needs more.
 
         Raises:
-            TrainError: If there is no such file, or it is not a checkpoint of this trainer.
+            TrainError: If there is no such file, it is not a checkpoint of this trainer, or it is not as it was
+                written.
         """
         if not Path(path).is_file():
             raise TrainError(f"checkpoint '{path}' does not exist; name the last.ckpt of a run folder")
         try:
-            loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+            loaded: dict[str, Any] = load_archive(Path(path))
         except Exception as error:  # torch.load raises whatever its pickle and its archive reader raise
             raise TrainError(
                 f"checkpoint '{path}' cannot be read: it is damaged, or another program wrote it; name the last.ckpt "
@@ -102,7 +106,67 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
         if not isinstance(loaded, dict) or "random_state" not in loaded:
             raise TrainError(f"'{path}' is not a checkpoint of this trainer; name the last.ckpt of a run folder")
+        # Versions up to 0.2.0 wrote no checksum; the archive has one of each of its records.
+        written = loaded.pop(CHECKSUM, None)
+        intact = _is_archive_intact(Path(path)) if written is None else written == compute_checksum(loaded)
+        if not intact or not _is_complete(loaded):
+            raise TrainError(
+                f"checkpoint '{path}' is damaged: it is not as it was written; go on from a copy of it, or start anew "
+                "with --overwrite true"
+            )
         return loaded
+
+
+def compute_checksum(checkpoint: Mapping[str, Any]) -> str:
+    """Compute the SHA-256 of all that a checkpoint holds, its tensors of any device and its plain values."""
+    digest = hashlib.sha256()
+    _add(digest, {name: value for name, value in checkpoint.items() if name != CHECKSUM})
+    return digest.hexdigest()
+
+
+def _add(digest: Any, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        data = value.detach().cpu().contiguous()
+        digest.update(f"tensor {data.dtype} {tuple(data.shape)}\n".encode())
+        digest.update(data.reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        digest.update(f"mapping {len(value)}\n".encode())
+        for name, part in value.items():
+            _add(digest, name)
+            _add(digest, part)
+    elif isinstance(value, list | tuple):
+        digest.update(f"sequence {len(value)}\n".encode())
+        for part in value:
+            _add(digest, part)
+    else:
+        # repr gives every bit of a float back; of a set, the order may be another.
+        text = repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
+        digest.update(f"value {len(text)} {text}\n".encode(errors="backslashreplace"))
+
+
+def _is_archive_intact(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        return False
+
+
+def _is_complete(loaded: Mapping[str, Any]) -> bool:
+    """Tell whether the entries that Lightning reads are there, and of their kinds."""
+    kinds = {
+        "state_dict": Mapping,
+        "global_step": int,
+        "epoch": int,
+        "loops": Mapping,
+        "callbacks": Mapping,
+        "optimizer_states": list,
+        "lr_schedulers": list,
+        "pytorch-lightning_version": str,
+    }
+    return all(isinstance(loaded.get(name), kind) for name, kind in kinds.items()) and all(
+        isinstance(value, torch.Tensor) for value in loaded["state_dict"].values()
+    )
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)

@@ -12,7 +12,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from data.files import make_folder, write_whole
+from data.files import make_folder, require_absent, write_whole
 from export.graph.convert import convert
 from export.version import project_version
 from models.start import START_FILE
@@ -21,7 +21,7 @@ from models.vgg import SMALL_WEIGHTS
 from train.cli import USER_ERRORS, run_command
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
-from train.errors import TrainError
+from train.errors import TrainError, require_named
 from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.datamodule import PhotoData
@@ -29,7 +29,7 @@ from train.fit.module import StyleTraining, should_compile
 from train.fit.origin import RANDOM, choose_origin
 from train.fit.run_folder import RunFolder, describe_file
 from train.fit.timing import EARLY_SIZE, TimeKeeper, read_time
-from train.limits import require_positive
+from train.limits import MOST_STEPS, check_ranges, require_positive
 from train.parser import StyleArgumentParser, quiet_libraries
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -94,13 +94,71 @@ class RunConfigCallback(SaveConfigCallback):
         write_whole(folder.config, dump_config(self.parser, self.config))
 
 
+def require_training(config: Any) -> None:
+    """Refuse settings with which not one step would train anything, before the work.
+
+    Args:
+        config: Settings of a training.
+
+    Raises:
+        TrainError: Naming the flag.
+    """
+    trainer = config.trainer
+    if trainer.limit_train_batches is not None and trainer.limit_train_batches == 0:
+        raise TrainError("--trainer.limit_train_batches is 0, which trains nothing; leave it out")
+    spent = trainer.max_time
+    if spent is not None and not any(char in "123456789" for char in str(spent)):
+        raise TrainError(f"--trainer.max_time is {spent}, which trains nothing; leave it out")
+    weights = ("content_weight", "style_weight", "palette_weight")
+    if all(config.model.get(name) == 0 for name in weights):
+        flags = ", ".join(f"--model.{name}" for name in weights)
+        raise TrainError(f"{flags} are all 0, which trains nothing; leave one of them out")
+
+
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     """Return a configuration as YAML that ``--config`` takes."""
     return str(parser.dump(config, skip_none=False, skip_link_targets=True))
 
 
+PRECISIONS = {None, "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16}
+"""Precisions of a training: networks and targets stay in float32, whatever is computed in between."""
+
+
 class TrainingCLI(LightningCLI):
     """Lightning's command line, which reports a value that a class refuses as the user's mistake."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line, and refuse what cannot work before anything is read or written.
+
+        Raises:
+            TrainError: Naming the flag.
+        """
+        super().parse_arguments(parser, args)
+        # Lightning notes the subcommand only after this.
+        subcommand = self.config.get("subcommand")
+        config = self.config[subcommand] if subcommand else self.config
+        check_ranges(dict(config.items()))
+        trainer = config.trainer
+        if trainer.precision not in PRECISIONS:
+            raise TrainError(
+                f"--trainer.precision is {trainer.precision}, in which no style can be trained; say 32-true or "
+                "bf16-mixed, or leave it out"
+            )
+        if trainer.fast_dev_run:
+            raise TrainError(
+                "--trainer.fast_dev_run keeps neither a checkpoint nor a style; try a run with a small "
+                "--trainer.max_steps"
+            )
+        if trainer.val_check_interval is not None and not _is_interval(trainer.val_check_interval):
+            raise TrainError(
+                f"--trainer.val_check_interval is {trainer.val_check_interval}; give a number of steps from 1 up"
+            )
+        if trainer.max_epochs is not None:
+            raise TrainError(
+                "the length of a run is a number of steps; give --trainer.max_steps, and leave out --trainer.max_epochs"
+            )
+        if subcommand != "validate":
+            require_training(config)
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer."""
@@ -114,13 +172,27 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; it may need hardware that this machine does not have."""
         try:
-            return super().instantiate_trainer(**kwargs)
-        except MisconfigurationException as error:
+            trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
+        # What a flag of Lightning's makes its parts raise: a device of another kind, a package that is not installed.
+        except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, USER_ERRORS):
+                raise
             reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
             raise TrainError(
                 f"the --trainer flags do not fit this machine ({reason}); leave out --trainer.accelerator and "
                 "--trainer.devices to use what it has"
             ) from error
+        asked = (self.config[self.subcommand] if self.subcommand else self.config).trainer.precision
+        if asked in {"16-mixed", "16", 16} and trainer.precision != "16-mixed":
+            raise TrainError(
+                f"--trainer.precision is {asked}, which needs a GPU; say 32-true or bf16-mixed, or leave it out"
+            )
+        return trainer
+
+
+def _is_interval(value: Any) -> bool:
+    """Tell whether a value is a number of steps, or one of Lightning's durations."""
+    return not isinstance(value, bool | float) and (not isinstance(value, int) or 1 <= value <= MOST_STEPS)
 
 
 class StyleCLI(TrainingCLI):
@@ -175,22 +247,31 @@ class StyleCLI(TrainingCLI):
         former = config.pop("licence", None)
         if former is not None:
             config.license = former
-        if config.trainer.max_epochs is not None or config.trainer.max_steps < 1:
-            raise TrainError(
-                "the length of a run is a number of steps; set --trainer.max_steps to 1 or more, and leave out "
-                "--trainer.max_epochs"
-            )
         paintings = config.model.style
+        require_named(
+            runs=config.runs,
+            ckpt_path=config.ckpt_path,
+            data__photos=config.data.photos,
+            data__val_photos=config.data.val_photos,
+            model__style=paintings,
+            model__start_from=config.model.start_from,
+            model__perceptual_weights=config.model.perceptual_weights,
+        )
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
         checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
             resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
-            if not (resuming or config.overwrite):
-                self.folder.require_free()
+            self.folder.require_free(overwrite=resuming or config.overwrite)
+            read = [config.model.start_from, config.model.perceptual_weights]
+            read += [paintings] if isinstance(paintings, str) else paintings or []
+            require_absent(self.folder.list_written(), True, "--name", read)
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")
+            # After that: in a folder that is absent, no name is too long.
+            if self.folder.path.exists() and not self.folder.path.is_dir():
+                raise TrainError(f"'{self.folder.path}' is a file, and a folder is needed; choose another --name")
             if config.minutes is not None:
                 self._plan_for_time(config)
             # Into config.yaml goes what was chosen, so that it trains the same again whatever start is there by then.
@@ -281,6 +362,8 @@ class StyleCLI(TrainingCLI):
         """Write the weights, export them, and print where everything is."""
         if not self.trainer.is_global_zero:
             return
+        if self.trainer.global_step == 0:
+            raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
         self._begin_finished()
         config = self.config[self.subcommand]
         source = config.model.perceptual_weights
@@ -330,7 +413,7 @@ class StyleCLI(TrainingCLI):
         if step is None:
             return (
                 f"stopped before the first checkpoint; '{self.folder.path}' holds the configuration and the losses so "
-                "far, but nothing to go on from; start anew with the same command"
+                "far, but nothing to go on from; start anew with the same command and --overwrite true"
             )
         return f"stopped; '{path}' holds step {step} of {total}; go on with the same command and --ckpt_path {path}"
 
@@ -371,7 +454,11 @@ def main(args: list[str] | None = None) -> int:
                     PhotoData,
                     args=args,
                     parser_class=StyleArgumentParser,
-                    parser_kwargs={"prog": "python -m train", "description": "Train one style, and export it."},
+                    parser_kwargs={
+                        "prog": "python -m train",
+                        "description": "Train one style, and export it.",
+                        "example": "python -m train fit --config configs/wave.yaml --data.photos folder",
+                    },
                     trainer_defaults={**TRAINER_DEFAULTS, "callbacks": callbacks},
                     save_config_callback=RunConfigCallback,
                     save_config_kwargs={"save_to_log_dir": False},

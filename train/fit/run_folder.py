@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from train.errors import TrainError
+
+_SHEET = re.compile(r"step-\d{6,}\.png")
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,59 @@ class RunFolder:
 
     def list_events(self) -> list[Path]:
         """List TensorBoard's files."""
-        return sorted((self.path / "tensorboard").glob("events.*"))
+        return sorted((self.path / "tensorboard").glob("events.out.tfevents.*"))
 
-    def require_free(self) -> None:
-        """Make sure that no earlier run lies here, before anything is computed.
+    def list_previews(self) -> list[Path]:
+        """List the sheets of an earlier run; files of other names are not ours to remove."""
+        return [path for path in sorted(self.previews.glob("step-*.png")) if _SHEET.fullmatch(path.name)]
+
+    def list_written(self) -> list[Path]:
+        """List what an earlier run wrote: all that this one may replace or remove."""
+        single = (self.checkpoint, self.weights, self.onnx, self.config, self.metrics)
+        return [file for file in single if file.exists()] + self.list_previews() + self.list_events()
+
+    def require_free(self, overwrite: bool = False) -> None:
+        """Make sure, before anything is computed, that no file is lost that this program may not replace.
+
+        Args:
+            overwrite: Whether an earlier run may be replaced; a table of another program's never is.
 
         Raises:
-            TrainError: If one does.
+            TrainError: If an earlier run, or a file of a name that a run takes, lies here.
         """
-        found = next((file for file in (self.weights, self.checkpoint) if file.exists()), None)
-        if found is not None:
+        written = self.list_written()
+        if written and not overwrite:
             resume = f"continue it with --ckpt_path {self.checkpoint}, " if self.checkpoint.exists() else ""
+            holds = "a run" if resume or self.weights.exists() else f"a {written[0].relative_to(self.path)}"
             raise TrainError(
-                f"'{self.path}' already holds a run; {resume}choose another --name, or say --overwrite true"
+                f"'{self.path}' already holds {holds}; {resume}choose another --name, or say --overwrite true"
+            )
+        self.require_own_table()
+
+    def require_own_table(self) -> None:
+        """Make sure that ``metrics.csv``, if there is one, is a table of losses; TrainError otherwise."""
+        try:
+            with self.metrics.open(encoding="utf-8") as file:
+                first = file.readline(1000)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise TrainError(
+                f"'{self.metrics}' cannot be read ({reason}); move it away, or choose another --name"
+            ) from (error)
+        if first and "step" not in first.strip().split(","):
+            raise TrainError(
+                f"'{self.metrics}' is not a table of losses that this program wrote; move it away, or choose another "
+                "--name"
             )
 
     def clear(self) -> None:
         """Remove the files of an earlier run that this one will write again."""
-        for file in (self.checkpoint, self.weights, self.onnx, *self.previews.glob("*.png"), *self.list_events()):
-            file.unlink(missing_ok=True)
+        for file in self.list_written():
+            # Configuration and table are replaced where they are written anew.
+            if file not in {self.config, self.metrics}:
+                file.unlink(missing_ok=True)
 
 
 def describe_file(path: Path) -> str:

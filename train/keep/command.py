@@ -74,14 +74,15 @@ def keep(options: argparse.Namespace) -> None:
         raise OutputError(f"'{output}' is a folder; name the .safetensors file to write")
     if output.suffix != ".safetensors":
         raise OutputError(f"'{output}' does not end in .safetensors; name a file that does")
-    require_absent([output], options.overwrite, "output")
     # Imported here, so that --help does not wait for torch.
     import torch
 
     from models.style_file import load_style, save_style
     from train.fit.run_folder import RunFolder
 
-    network, card = load_style(options.run if options.run.is_file() else RunFolder(options.run).weights)
+    trained = options.run if options.run.is_file() else RunFolder(options.run).weights
+    require_absent([output], options.overwrite, "output", [trained])
+    network, card = load_style(trained)
     pictures = _read_pictures(options.photos)
     make_folder(output.parent, "output")
     with stage_file(output) as partial:

@@ -114,7 +114,8 @@ def run(options: argparse.Namespace) -> None:
     if options.output:
         if options.output.is_dir():
             raise TrainError(f"output '{options.output}' is a folder; name a JSON file with --output")
-        require_absent([options.output], options.overwrite)
+        read = [options.content, options.style, options.perceptual_weights]
+        require_absent([options.output], options.overwrite, inputs=read)
         make_folder(options.output.parent)
     figures = compare_methods(options)
     print("loss after" + "".join(f"{second:>9.4g} s" for second in figures.seconds))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from data.images import MAX_PIXELS
+from data.images import MAX_PIXELS, check_writable_format
 from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
-from train.errors import TrainError, require_at_least
+from train.errors import TrainError, require_at_least, require_named
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
 
@@ -106,7 +106,8 @@ class SlowConfig:
     def inputs(self) -> list[Path]:
         """The files that are read."""
         start = [] if self.start in {"content", "noise", "mixture", "style"} else [self.start]
-        return [Path(path) for path in ([self.content] if self.content else []) + self.paintings + start]
+        named = [self.content, *self.paintings, *start, self.perceptual_weights]
+        return [Path(path) for path in named if path]
 
     @property
     def files(self) -> SlowFiles:
@@ -120,6 +121,10 @@ class SlowConfig:
             TrainError: Naming the flag, or the file that cannot or may not be written.
             ImageError: If the output's ending is not a format that can be written.
         """
+        require_named(
+            content=self.content, style=self.paintings, output=self.output, perceptual_weights=self.perceptual_weights
+        )
+        check_writable_format(Path(self.output))
         if self.content is None and not self.paintings:
             raise TrainError("neither --content nor --style was given; name a photo, a painting, or both")
         require_between(1, sys.maxsize, iterations=self.iterations)

@@ -93,9 +93,10 @@ def require_output(picture: Path, inputs: Iterable[Path], overwrite: bool, besid
         ImageError: If the picture's ending is not a format that can be written.
     """
     check_writable_format(picture)
+    # Outside of what explains errors by the output: an input's name may be too long, too.
+    read = [path for path in inputs if path.exists()]
     with _explained(picture):
         existing = [path for path in (picture, *beside) if path.exists()]
-        read = [path for path in inputs if path.exists()]
         for path in existing:
             if path.is_dir():
                 raise TrainError(f"output '{path}' is a folder; name a picture file with --output")

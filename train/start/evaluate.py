@@ -11,9 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.cli import CommandParser, positive
+from export.cli import MOST_COUNT, CommandParser, integer, positive
 from train.cli import run_command
 from train.flags import add_batch_size, add_overwrite, add_perceptual_weights, side
+from train.limits import SEEDS
 
 STEPS = (0, 25, 50, 100, 200, 400, 800)
 """Lengths of the trainings unless told."""
@@ -38,21 +39,21 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add("--held-out", nargs="+", metavar="NAME", help="paintings to take in place of those that the file names")
     add("--count", type=positive, help="take only so many of them, the first (default: all)")
     add("--photos", type=Path, required=True, help="folder of photos")
-    add("--steps", type=_steps, nargs="+", default=list(STEPS), help=f"lengths (default: {' '.join(map(str, STEPS))})")
+    add(
+        "--steps",
+        type=integer(0, MOST_COUNT),
+        nargs="+",
+        default=list(STEPS),
+        help=f"lengths (default: {' '.join(map(str, STEPS))})",
+    )
     add("--image-size", type=side(LEAST_SIZE), default=256, help="side of the pictures in pixels (default: 256)")
     add_batch_size(parser, 4)
     add("--perceptual", choices=("vgg19", "vgg16", "vgg_small"), default="vgg19", help="the frozen network of the loss")
     add_perceptual_weights(parser)
-    add("--seed", type=int, default=0, help="of the photos and the random weights (default: 0)")
+    add("--seed", type=integer(*SEEDS), default=0, help="of the photos and the random weights (default: 0)")
     add("--output", type=Path, default=Path("runs/start-evaluation"), help="folder (default: runs/start-evaluation)")
     add_overwrite(parser, "an earlier evaluation with other settings")
     return parser.parse_args(args)
-
-
-def _steps(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer from 0 up")
-    return int(text)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from export.version import project_version
 from models.start import START_FILE, StartCard, save_start
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
-from train.errors import TrainError
+from train.errors import TrainError, require_named
 from train.fit.callbacks import LossGuard, PhotoHealth, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.command import (
@@ -71,6 +71,15 @@ class StartCLI(TrainingCLI):
     def before_instantiate_classes(self) -> None:
         """Make sure that the run may write where it will, and that photos can be shared out over paintings."""
         config = self.config
+        require_named(
+            output=config.output,
+            ckpt_path=config.ckpt_path,
+            data__photos=config.data.photos,
+            data__val_photos=config.data.val_photos,
+            model__paintings=config.model.paintings,
+            model__start_from=config.model.start_from,
+            model__perceptual_weights=config.model.perceptual_weights,
+        )
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         found = next((file for file in (self.file, self.folder.checkpoint) if file.exists()), None)
         if found is not None and not (config.overwrite or config.ckpt_path):
@@ -82,11 +91,6 @@ class StartCLI(TrainingCLI):
         if paintings > 0 and batch % paintings:
             raise TrainError(
                 f"--data.batch_size is {batch}; it must be a multiple of --model.paintings_per_step, {paintings}"
-            )
-        if config.trainer.max_epochs is not None or config.trainer.max_steps < 1:
-            raise TrainError(
-                "the length of a run is a number of steps; set --trainer.max_steps to 1 or more, and leave out "
-                "--trainer.max_epochs"
             )
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
@@ -169,6 +173,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         parser_kwargs={
             "prog": "python -m train.start",
             "description": "Train one network on many paintings, from which each new style starts.",
+            "example": "python -m train.start --config configs/start.yaml --model.paintings folder",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
         save_config_callback=StartConfigCallback,

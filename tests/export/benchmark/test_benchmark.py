@@ -150,6 +150,7 @@ def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, ca
         (["empty"], "holds no .onnx file"),
         (["letter.onnx"], "not an ONNX file that runs here"),
         (["first.onnx", "--json", "figures.json"], "--overwrite"),
+        (["first.onnx", "--json", "first.onnx", "--overwrite"], "is also an input"),
         (["first.onnx", "--json", "absent/figures.json"], "create it"),
         (["first.onnx", "--json", "empty"], "is a folder"),
         (["first.onnx", "--json", "/proc/figures.json"], "cannot be written to"),

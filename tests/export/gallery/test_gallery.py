@@ -110,7 +110,7 @@ def test_one_style_is_shown_on_photos_and_on_folders_of_them(models, photo, tmp_
         (["--photo", "p.png", "--style", "wave"], "--style goes with --photos"),
         (["--photos", "p.png"], "--photos needs a style; add --style NAME"),
         (["wave", "--photos", "p.png"], "add --style wave"),
-        (["--photo", "p.png", "--size", "20"], "'20' must be at least 64"),
+        (["--photo", "p.png", "--size", "20"], "'20' must be an integer between 64 and"),
         (["--photo", "p.png", "--columns", "0"], "'0' must be a positive integer"),
     ],
 )

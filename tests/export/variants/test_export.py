@@ -335,4 +335,7 @@ def test_only_a_folder_of_variants_is_replaced(style, exported, tmp_path, monkey
     for _ in range(2):
         assert command.main([str(style), "--output", str(tmp_path / "mine"), *flags]) == 0
     assert (tmp_path / "mine" / "style.u8.onnx").exists()
+    (tmp_path / "mine" / "diary.txt").write_text("dear")
+    assert command.main([str(style), "--output", str(tmp_path / "mine"), *flags]) == 2
+    assert (tmp_path / "mine" / "diary.txt").read_text() == "dear"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -12,7 +12,7 @@ import pytest
 from export import styles
 from export.errors import ExportError
 from export.web import build
-from export.web.build import PAGE, build_site, main
+from export.web.build import PAGE, build_site, check_output, main
 from tests.pictures import ramp, write
 
 
@@ -92,15 +92,24 @@ def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys, one_error):
     assert "python -m http.server -d" in capsys.readouterr().out
     assert main(arguments) == 2
     assert "pass --overwrite" in one_error()
-    (tmp_path / "site/old.txt").touch()
+    (tmp_path / "site/models/old.onnx").touch()
+    assert main([*arguments, "--overwrite"]) == 2
+    assert "old.onnx' was not written by this program" in one_error()
+    (tmp_path / "site/models/old.onnx").unlink()
     assert main([*arguments, "--overwrite"]) == 0
-    assert not (tmp_path / "site/old.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
     write(tmp_path / "album/photo.png", ramp())
     capsys.readouterr()
     assert main([str(wave), "--output", str(tmp_path / "album"), "--runtime", str(package), "--overwrite"]) == 2
     assert "is not a site of this program" in one_error()
     assert (tmp_path / "album/photo.png").is_file()
+
+
+@pytest.mark.parametrize("index", ["", "{}", "[]", '{"shell": ["photo.png"], "styles": [], "runtime": 1}', "\xff"])
+def test_a_folder_with_an_index_of_another_program_is_not_replaced(tmp_path, index):
+    (tmp_path / "styles.json").write_text(index, encoding="latin-1")
+    with pytest.raises(ExportError, match="is not a site of this program"):
+        check_output(tmp_path, overwrite=True)
 
 
 def test_mistakes_are_explained_in_one_sentence(wave, package, tmp_path, one_error):

@@ -280,3 +280,13 @@ def test_ctrl_c_after_the_last_step_names_the_checkpoint(tmp_path, capsys, monke
     monkeypatch.setattr("train.distill.training.write", interrupt)
     assert main(arguments(tmp_path)) == 130
     assert "stopped before the network was written; go on with" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused_before_the_training(tmp_path, one_error, monkeypatch):
+    monkeypatch.setattr("pytorch_lightning.Trainer.fit", None)
+    (tmp_path / "mine").write_text("dear")
+    assert main(arguments(tmp_path, output=tmp_path / "mine")) == 2
+    assert "mine' is a file, and a folder is needed; choose another --output" in one_error()
+    assert (tmp_path / "mine").read_text() == "dear"
+    assert main(arguments(tmp_path, output="")) == 2
+    assert "--output is an empty string" in one_error()

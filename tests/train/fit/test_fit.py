@@ -295,3 +295,31 @@ def test_real_weights_photos_and_painting_train_a_style(real_vgg19, real_photos,
     with (tmp_path / "wave" / "metrics.csv").open(newline="") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < 0.65 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"data.photos": ""}, "--data.photos is an empty string; name a file or a folder"),
+        ({"model.style": ""}, "--model.style is an empty string"),
+        ({"runs": ""}, "--runs is an empty string"),
+        ({"trainer.limit_train_batches": 0}, "--trainer.limit_train_batches is 0, which trains nothing"),
+        ({"trainer.max_time": "00:00:00:00"}, "--trainer.max_time is 00:00:00:00, which trains nothing"),
+        (
+            {"model.content_weight": 0, "model.style_weight": 0, "model.palette_weight": 0},
+            "--model.palette_weight are all 0, which trains nothing",
+        ),
+    ],
+)
+def test_what_cannot_train_is_refused_before_anything_is_written(tmp_path, wrong, sentence, one_error):
+    assert main(arguments(tmp_path, **wrong)) == 2
+    assert sentence in one_error()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_does_not_replace_what_it_starts_from(finished, one_error):
+    start = finished / "style.safetensors"
+    before = start.read_bytes()
+    assert main(arguments(finished.parent.parent, overwrite="true", **{"model.start_from": start})) == 2
+    assert "style.safetensors' is also an input; choose another --name" in one_error()
+    assert start.read_bytes() == before

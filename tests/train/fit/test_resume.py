@@ -1,5 +1,7 @@
 """Resume means resume: a killed run ends bit for bit as one that was never interrupted."""
 
+import errno
+import os
 import signal
 import subprocess
 import time
@@ -7,11 +9,12 @@ import time
 import pytest
 import torch
 
+from data.files import OutputError
 from models.style_file import load_style
 from tests import ROOT
 from tests.train.small_run import arguments, command
 from train.errors import TrainError
-from train.fit.checkpoint import AtomicCheckpointIO
+from train.fit.checkpoint import AtomicCheckpointIO, compute_checksum
 from train.fit.command import main
 
 STEPS = 24
@@ -112,3 +115,78 @@ def test_damaged_checkpoints_are_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(TrainError, match=r"last\.ckpt"):
         AtomicCheckpointIO().load_checkpoint(path)
+
+
+def write_checkpoint(path):
+    values = {"loss": 0.1, "names": ("a", "b"), "kinds": {"x", "y"}, "count": 10**30, "nothing": None}
+    checkpoint = {
+        "pytorch-lightning_version": "2.6.0",
+        "global_step": 3,
+        "epoch": 0,
+        "loops": {},
+        "callbacks": {"guard": values},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.full((8,), 0.5)}}}],
+        "lr_schedulers": [],
+        "state_dict": {"network.weight": torch.ones(64, 64), "network.half": torch.ones(3, dtype=torch.bfloat16)},
+        "random_state": torch.zeros(4, dtype=torch.uint8),
+    }
+    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
+    return checkpoint
+
+
+def test_a_checkpoint_comes_back_as_it_was_written(tmp_path):
+    written = write_checkpoint(tmp_path / "last.ckpt")
+    loaded = AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+    assert compute_checksum(loaded) == compute_checksum(written)
+    assert loaded["callbacks"] == written["callbacks"]
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_one_flipped_bit_in_a_tensor_is_found(tmp_path):
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path)
+    content = bytearray(path.read_bytes())
+    # In the middle of the 4,096 ones of the weight.
+    content[content.index(torch.ones(64).numpy().tobytes()) + 4097] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TrainError, match=r"last\.ckpt' is damaged: it is not as it was written; go on from a copy"):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state_dict": {"network.weight": torch.zeros(64, 64)}},
+        {"global_step": 4},
+        {"callbacks": {}},
+        {"checksum": None},
+        {"checksum": None, "state_dict": [1]},
+        {"checksum": None, "loops": None},
+        {"checksum": None, "optimizer_states": "none"},
+    ],
+)
+def test_a_changed_checkpoint_is_refused(tmp_path, change):
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path)
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    if change == {"checksum": None}:
+        # As earlier versions wrote it, whose runs go on.
+        assert AtomicCheckpointIO().load_checkpoint(path)["global_step"] == 3
+        return
+    with pytest.raises(TrainError, match=r"last\.ckpt' is damaged"):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=r"last\.ckpt' cannot be written \(No space left on device\); make room"):
+        write_checkpoint(path)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["last.ckpt"]

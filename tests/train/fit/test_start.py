@@ -9,6 +9,7 @@ from models.start import StartCard, StartNetwork, count_statistics, load_start, 
 from models.style_file import StyleCard, load_style, save_style
 from tests import ROOT
 from tests.train.small_run import arguments
+from train.fit.checkpoint import CHECKSUM
 from train.fit.command import main
 from train.fit.datamodule import PhotoData
 from train.fit.origin import describe_files
@@ -102,7 +103,9 @@ def test_a_style_without_noise_is_a_start_for_one_with_noise(finished, tmp_path)
 @pytest.mark.parametrize(("key", "told"), [("objective", "style_norm layers"), (None, "palette_weight 1")])
 def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path, capsys, key, told):
     checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
-    checkpoint.pop(key, None)  # Checkpoints from before there was a palette do not say.
+    # Checkpoints from before there was a palette say neither, nor do they have a checksum.
+    for name in (key, CHECKSUM):
+        checkpoint.pop(name, None)
     torch.save(checkpoint, tmp_path / "last.ckpt")
     options = {"ckpt_path": tmp_path / "last.ckpt", "model.palette_weight": 0.5, "runs": tmp_path / "runs"}
     assert main(arguments(finished, steps=2, **options)) == 2

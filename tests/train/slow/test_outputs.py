@@ -1,6 +1,7 @@
 """The slow mode knows its files, and which of them it may touch."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -90,13 +91,19 @@ def test_place_that_cannot_be_written_is_refused_before_the_work(photo, one_erro
     assert "--output" in one_error()
 
 
-def test_full_disk_is_one_sentence_that_names_the_file(photo, capsys, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(("full_from", "named"), [(1, "out.png"), (2, "out-curve.csv")])
+def test_full_disk_is_one_sentence_that_names_the_file(photo, capsys, monkeypatch, full_from, named):
+    write_bytes, written = Path.write_bytes, []
+
+    def refuse(path, content):
+        written.append(path)
+        if len(written) >= full_from:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
 
     monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
     assert slow(photo, iterations=1, save_every=0) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ")
-    assert "out-curve.csv" in said
+    assert f"{named}'" in said
     assert "No space left" in said

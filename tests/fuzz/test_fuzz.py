@@ -26,24 +26,15 @@ def attack(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-# Faults that are known and not mended yet: strict, so that whoever mends the last of a kind takes it from this list.
-UNMENDED = {
-    "checkpoints": "a checkpoint whose entries are missing or of other types ends in a traceback",
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
-        pytest.param(kind, count, marks=[pytest.mark.xfail(reason=UNMENDED[kind])] if kind in UNMENDED else [])
-        for kind, count in (
-            ("pictures", 300),
-            ("onnx_files", 200),
-            ("weights", 80),
-            ("checkpoints", 60),
-            ("command_lines", 200),
-        )
+        ("pictures", 300),
+        ("onnx_files", 200),
+        ("weights", 80),
+        ("checkpoints", 60),
+        ("command_lines", 200),
     ],
 )
 def test_every_command_does_its_work_or_says_in_one_sentence_why_not(kind: str, count: int):

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from export.errors import ModelError
 from export.runtime.memory import bytes_per_pixel
 from export.runtime.onnx_messages import ModelProto
-from export.runtime.session import CPU, create_session, first_line
+from export.runtime.session import CPU, open_session
 
 MAX_BYTES = 1_600_000_000
 """Memory that a model may take on the small picture, weights included."""
@@ -51,7 +51,7 @@ def open_probe(
         threads: CPU threads; None for one per core.
 
     Raises:
-        ModelError: If the bytes are not a model that runs here, or it has more than ``MAX_NODES`` nodes.
+        ModelError: As ``open_session`` does, or if the model has more than ``MAX_NODES`` nodes.
     """
     if _count_nodes(content) > MAX_NODES:
         raise ModelError(
@@ -59,12 +59,7 @@ def open_probe(
             "export wrote"
         )
     _limit_memory()
-    try:
-        return create_session(content, provider, threads, bounded=True)
-    except Exception as error:
-        raise ModelError(
-            f"model '{path}' is not an ONNX file that runs here ({first_line(error)}); copy or export it again"
-        ) from error
+    return open_session(path, content, provider, threads, bounded=True)
 
 
 def probe(path: Path, session: onnxruntime.InferenceSession) -> None:

@@ -137,7 +137,7 @@ def create_session(
 
 
 def open_session(
-    path: Path, content: bytes, provider: str = CPU, threads: int | None = None
+    path: Path, content: bytes, provider: str = CPU, threads: int | None = None, bounded: bool = False
 ) -> onnxruntime.InferenceSession:
     """Start ONNX Runtime on a file's model as ``create_session`` does.
 
@@ -146,12 +146,13 @@ def open_session(
         content: The model.
         provider: ONNX Runtime's full name of it.
         threads: CPU threads; None for one per core.
+        bounded: As in ``create_session``.
 
     Raises:
         ModelError: If the bytes are not a model that runs here, or the provider could not be started.
     """
     try:
-        session = create_session(content, provider, threads)
+        session = create_session(content, provider, threads, bounded)
     except Exception as error:
         raise ModelError(
             f"model '{path}' is not an ONNX file that runs here ({first_line(error)}); copy or export it again"

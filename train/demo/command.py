@@ -99,8 +99,7 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         The exit code of ``python -m train fit``.
     """
     flags = ["--name", run.path.name, "--runs", str(run.path.parent)]
-    # The config names both as the checkout has them, and the command may be run from anywhere.
-    flags += ["--model.start_from", str(find_shipped("models/start.safetensors"))]
+    # The config names it as the checkout has it, and the command may be run from anywhere.
     flags += ["--model.style", str(find_shipped("data/styles/flowing_strokes.jpg")), *options.overrides]
     if options.style:
         flags += ["--model.style", str(options.style.expanduser()), "--license", ""]

@@ -22,6 +22,10 @@ from models.vgg import VGGFeatures
 RANDOM = "none"
 """Value of ``--model.start_from`` for random weights."""
 
+SHARED = "start"
+"""Value of ``--model.start_from`` for the shared start: a name, because what a training starts from stands in the files
+that it ships, and where this program lies on a machine is nobody's business."""
+
 KEPT_STYLES = START_FILE.parent / "pretrained"
 """Folder of the kept styles, which may be named without their path."""
 
@@ -30,7 +34,7 @@ class Origin(NamedTuple):
     """What a training starts from.
 
     Args:
-        start_from: Path of a style file or a start file, or ``RANDOM``.
+        start_from: Path of a style file or a start file, a kept style's name, ``SHARED`` or ``RANDOM``.
         description: The same in words, for the run's first line.
     """
 
@@ -42,8 +46,8 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
     """Choose what a training starts from.
 
     Args:
-        given: ``RANDOM``, a kept style's name, the path of a style file or a start file; None if nothing was asked for:
-            the shared start, if it is there and has the network's architecture.
+        given: ``RANDOM``, ``SHARED``, a kept style's name, or the path of a style file or a start file; None if nothing
+            was asked for: the shared start, if it is there and has the network's architecture.
         network: Fields of the network's ``NetworkConfig``.
         start: The shared start's file.
 
@@ -53,8 +57,7 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
     if given == RANDOM:
         return Origin(RANDOM, "from random weights")
     if given is not None:
-        path = find_style(given)
-        return Origin(str(path), f"from {path}")
+        return Origin(given, f"from {find_style(given)}")
     if not start.is_file():
         return Origin(RANDOM, f"from random weights (the shared start {start.name} is not there)")
     own = read_start_config(start).to_dict()
@@ -64,13 +67,15 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
         return Origin(
             RANDOM, f"from random weights (the shared start has {name} {own[name]}, this network {network[name]})"
         )
-    return Origin(str(start), f"from the shared start {start.name}")
+    return Origin(SHARED if start == START_FILE else str(start), f"from the shared start {start.name}")
 
 
 def find_style(name: str) -> Path:
-    """Return the path of a style: that of a kept style if its bare name is given, else what was given."""
-    kept = KEPT_STYLES / f"{name}.safetensors"
-    return kept if Path(name).name == name and kept.is_file() and not Path(name).exists() else Path(name)
+    """Return the path of a style or start file: of the shared start or a kept style if named, else what was given."""
+    if Path(name).name != name or Path(name).exists():
+        return Path(name)
+    kept = START_FILE if name == SHARED else KEPT_STYLES / f"{name}.safetensors"
+    return kept if kept.is_file() else Path(name)
 
 
 def describe_files(paths: Iterable[Path]) -> list[Tensor]:

@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from models.network import NetworkConfig, StyleNetwork
-from models.start import StartCard, StartNetwork, count_statistics, load_start, save_start
+from models.start import START_FILE, StartCard, StartNetwork, count_statistics, load_start, save_start
 from models.style_file import StyleCard, load_style, save_style
 from tests import ROOT
 from tests.train.small_run import arguments
@@ -225,6 +225,16 @@ def test_a_start_file_may_be_named(tmp_path, capsys, shared):
     found, _ = train_one_tiny_step(tmp_path, model__start_from=shared)
     assert f"from {shared}" in capsys.readouterr().out.splitlines()[0]
     torch.testing.assert_close(found["conv1.weight"], load_start(shared)[0].network.conv1.weight, rtol=0, atol=1e-6)
+
+
+def test_what_ships_names_the_shared_start_and_no_path(tmp_path):
+    options = {"model.network.width": 32, "model.network.residual_blocks": 5, "model.network.noise": 6}
+    found, config = train_one_tiny_step(tmp_path, **options)
+    assert config["model"]["start_from"] == "start"
+    weights = (tmp_path / "runs" / "small" / "style.safetensors").read_bytes()
+    assert b"start_from: start" in weights
+    assert str(ROOT).encode() not in weights
+    torch.testing.assert_close(found["conv1.weight"], load_start(START_FILE)[0].network.conv1.weight, rtol=0, atol=1e-6)
 
 
 def test_a_kept_style_may_be_named_without_its_path(tmp_path):

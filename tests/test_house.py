@@ -224,7 +224,7 @@ def test_the_python_of_guides_repaints_a_photo(name, small_files):
 @pytest.mark.slow
 def test_flags_in_the_text_of_guides_exist():
     modules = {command.module for command in COMMANDS.values()} | {"export.package.ready"}
-    helps = [[name, "--help"] for name in modules if name != "train"] + [["train", "fit", "--help"]]
+    helps = [[name, "--help"] for name in modules if name != "train"] + [["train", "fit", "--help-all"]]
     known = "".join(
         subprocess.run(
             [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120

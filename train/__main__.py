@@ -8,6 +8,7 @@ import sys
 from export.cli import FAILED
 from export.terminal import print_error
 from train.cli import run_command
+from train.fit.help import ALL, HELP, asks_for_help
 
 COMMANDS = {
     "fit": (".fit.command", "train a style, and export it"),
@@ -45,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(f"'{name}' is not a command of python -m train; choose one of {names}")
         return FAILED
     whole = name in OWN_NAMES or name.startswith("-")
+    if whole and asks_for_help(words):
+        print(HELP, end="")
+        return 0
+    if whole:
+        words = ["--help" if word == ALL else word for word in words]
 
     def work() -> int:
         # Imported here, so that Ctrl-C during the import of torch gives a sentence, not a traceback.

@@ -24,7 +24,7 @@ from export.runtime.memory import bytes_per_pixel
 from export.runtime.onnx_messages import ModelProto
 from export.runtime.session import CPU, open_session
 
-MAX_BYTES = 1_600_000_000
+MAX_BYTES = 1_000_000_000
 """Memory that a model may take on the small picture, weights included."""
 
 MAX_SECONDS = 5.0

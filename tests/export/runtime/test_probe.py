@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +98,7 @@ def test_a_value_of_gigabytes_is_never_allocated(tmp_path: Path, name: str):
     command = [sys.executable, "-c", MEASURE, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     sentence, peak = done.stdout.splitlines()
-    assert "huge.onnx' takes more than 1.6 GB of memory for a picture of 64 x 64 pixels" in sentence
+    assert "huge.onnx' takes more than 1.0 GB of memory for a picture of 64 x 64 pixels" in sentence
     assert int(peak) < 300_000
 
 
@@ -158,8 +157,10 @@ def test_a_model_that_fails_on_the_small_picture_alone_runs(tmp_path: Path):
     np.testing.assert_array_equal(Stylizer(path)(draw(20, 30)), draw(20, 30))
 
 
-def test_a_model_for_one_large_size_is_opened_without_a_run(tmp_path: Path):
+def test_a_model_for_one_large_size_is_opened_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write_foreign(tmp_path / "x.onnx", shape=(1, 3, 2048, 2048))
-    started = time.perf_counter()
+    # A run begins with a timer, which would not start.
+    monkeypatch.setattr(module.threading, "Timer", None)
     assert Stylizer(path).layout.size == (2048, 2048)
-    assert time.perf_counter() - started < 5
+    with pytest.raises(TypeError):
+        Stylizer(write_foreign(tmp_path / "y.onnx", shape=(1, 3, 64, 64)))

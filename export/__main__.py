@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.cli import USER_ERRORS, CommandParser, run_command
+from export.cli import USER_ERRORS, CommandParser, run_command, show_help
 from export.contract import FILES
 from export.graph.targets import TARGETS, choose_form
 from models.errors import ModelFileError
@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
-        print(f"{COMMANDS}\neach explains itself with --help")
-        return 0
+        return show_help(f"{COMMANDS}\neach explains itself with --help\n")
     parser = _parser()
     options = parser.parse_args(arguments)
     for flag, given in (("--photos", options.photos is not None), ("--ort", options.ort)):

@@ -42,6 +42,13 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(*args, **options)
         self.register("type", Path, read_path)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse itself swallows what standard output refuses.
+        if file is sys.stdout and message and show_help(message):
+            sys.exit(FAILED)
+        elif file is not sys.stdout:
+            super()._print_message(message, file)
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""
         print_error(f"{message}; see {self.prog} --help")
@@ -84,6 +91,19 @@ def run_command(
             print(make_printable(stopped if isinstance(stopped, str) else stopped()), file=sys.stderr)
         return INTERRUPTED
     return FAILED
+
+
+def show_help(text: str) -> int:
+    """Print a command's help; returns the exit code: 0, or 2 if standard output does not take it."""
+
+    def show() -> NoReturn:
+        print(text, end="")
+        sys.exit()
+
+    try:
+        return run_command(show)
+    except SystemExit:
+        return 0
 
 
 def describe_os_error(error: OSError) -> str:

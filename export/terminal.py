@@ -109,7 +109,7 @@ def guard_output() -> Iterator[None]:
     """Print what a block prints as far as standard output takes it, and no warnings of libraries.
 
     Raises:
-        PrintError: After a block that ended well, with what could not be printed.
+        PrintError: After a block that ended well, with what could not be printed, unless it was the help.
     """
     stream = sys.stdout
     with _quiet():
@@ -119,15 +119,23 @@ def guard_output() -> Iterator[None]:
             return
         output = _Output(stream)
         sys.stdout = output
+        helped: SystemExit | None = None
         try:
             yield
+        except SystemExit as end:
+            # argparse ends so after it has shown the help.
+            if end.code:
+                raise
+            helped = end
         finally:
             output.flush()
             sys.stdout = stream
         if output.failure is not None:
-            reason = output.failure.strerror or output.failure
+            sentence = f"standard output cannot be written ({output.failure.strerror or output.failure})"
             said = "; ".join(output.pending.strip().splitlines())
-            raise PrintError(f"standard output cannot be written ({reason}), and the work is done: {said}")
+            raise PrintError(sentence if helped else f"{sentence}, and the work is done: {said}")
+        if helped:
+            raise helped
 
 
 def _escape(letter: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from export.cli import FAILED
+from export.cli import FAILED, show_help
 from export.terminal import print_error
 from train.cli import run_command
 from train.fit.help import ALL, HELP, asks_for_help
@@ -36,8 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command, or list them all; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in {"-h", "--help"}:
-        print(describe_commands())
-        return 0
+        return show_help(f"{describe_commands()}\n")
     name, *flags = words
     # Lightning takes flags before fit, too.
     module = ".fit.command" if name.startswith("-") else COMMANDS.get(name, ("", ""))[0]
@@ -47,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     whole = name in OWN_NAMES or name.startswith("-")
     if whole and asks_for_help(words):
-        print(HELP, end="")
-        return 0
+        return show_help(HELP)
     if whole:
         words = ["--help" if word == ALL else word for word in words]
 

@@ -124,6 +124,19 @@ def test_another_fault_keeps_its_traceback():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    "words", [["export"], ["export.stylize", "--help"], ["train", "fit", "--help"], ["train.start", "-h"]]
+)
+def test_help_that_standard_output_does_not_take_is_one_sentence(words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *line.split()], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output cannot be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_python_says_nothing_of_its_own_about_a_full_output():
     code = "import sys; from export.cli import run_command; sys.exit(run_command(lambda: print('wrote it')))"
     with Path("/dev/full").open("w") as full:

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.cli import show_help
 from train.cli import run_command
 
 HELP = """usage: python -m train.start --config configs/start.yaml [--SETTING VALUE ...]
@@ -69,8 +70,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
     typed = sys.argv[1:] if args is None else args
     if typed and typed[0] in {"-h", "--help"}:
-        print(HELP, end="")
-        return 0
+        return show_help(HELP)
     progress = Progress()
 
     def work() -> int:

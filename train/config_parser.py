@@ -53,6 +53,9 @@ class SentenceParser(ArgumentParser):
                 f"a --config file is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start}); save it "
                 "as UTF-8, or name a YAML file"
             )
+        except OverflowError:
+            # jsonargparse lets float() refuse an integer of hundreds of digits.
+            self.error("a number has more digits than any computer counts with; give one of at most 19")
         except RecursionError:
             self.error("a --config file or a value names itself, or is nested too deep; write it out")
         unusable = find_unusable(parsed)

@@ -124,10 +124,8 @@ def test_another_fault_keeps_its_traceback():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize(
-    "words", [["export"], ["export.stylize", "--help"], ["train", "fit", "--help"], ["train.start", "-h"]]
-)
-def test_help_that_standard_output_does_not_take_is_one_sentence(words):
+@pytest.mark.parametrize("line", ["export", "export.stylize --help", "train fit --help", "train.start -h"])
+def test_help_that_standard_output_does_not_take_is_one_sentence(line):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", *line.split()], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False

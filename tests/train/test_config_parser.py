@@ -17,11 +17,13 @@ class Settings:
         output: File to write.
         save_every: Iterations between two files.
         keep_all: Keep them.
+        rate: A number.
     """
 
     output: str
     save_every: int = 3
     keep_all: bool = False
+    rate: float = 1.0
 
 
 def parse(*args):
@@ -58,6 +60,7 @@ def test_switches_need_no_value():
     [
         ([], "--output must be given; for example: try --output out.png"),
         (["--output", "o", "--save-every", "x"], "--save-every: "),
+        (["--output", "o", "--rate", "9" * 400], "a number has more digits than any computer counts with"),
     ],
 )
 def test_mistakes_get_one_sentence(one_error, args, sentence):

@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 from tqdm import tqdm
 
-from data.files import make_folder, write_whole
+from data.files import make_folder, require_absent, write_whole
 from data.images import contact_sheet, decode, encode, from_array, list_images, scale_short_side, to_array
 from data.photos import to_tensor
 from export.cli import INTERRUPTED
@@ -143,6 +143,8 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
             f"--reference {options.reference} is the network of the loss itself; choose another one, or other weights"
         )
     photos = read_photos(options.photos, options.count, options.size)
+    read = [*options.model, options.style, options.perceptual_weights, options.reference_weights]
+    require_absent([output / name for name in WRITTEN], True, inputs=[*read, *list_images(options.photos)])
     painting = decode(options.style)
     make_folder(output)
     # A network that refuses pictures of this size must do so now, not after the first hour.

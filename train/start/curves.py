@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from tqdm import tqdm
 
-from data.files import OutputError, make_folder, write_whole
+from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import list_images
 from data.photos import CROP_SCALE
 from models.network import NetworkConfig
@@ -235,7 +235,10 @@ def run(options: argparse.Namespace) -> None:
         "seed": options.seed,
     }
     make_folder(options.output)
-    report = Report(options.output / "report.json", settings, options.overwrite)
+    record, table_file = (options.output / name for name in ("report.json", "table.md"))
+    # The table goes with the report that it is made from.
+    require_absent([table_file], options.overwrite or record.exists())
+    report = Report(record, settings, options.overwrite)
     curves = Curves(options, shared.network.config, {"start": str(start), "style": str(style), "random": RANDOM})
     tasks = list_tasks(paintings, options.steps)
     left = [task for task in tasks if not report.has(task[0].stem, *task[1:])]
@@ -250,7 +253,7 @@ def run(options: argparse.Namespace) -> None:
                 print(f"{painting.stem}, {steps} steps from {name}: {row['val_loss']:.4f}", flush=True)
     report.write()
     table = tabulate(report)
-    write_whole(options.output / "table.md", table + "\n")
+    write_whole(table_file, table + "\n")
     print(f"\n{table}\n\nreport: {report.path}")
 
 

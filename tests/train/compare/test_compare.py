@@ -143,6 +143,15 @@ def test_any_part_of_a_report_is_kept(given, tmp_path, one_error, untouched, nam
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_a_photo_is_never_replaced_by_the_report(given, tmp_path, one_error, untouched):
+    photo = tmp_path / "contact-sheet.jpg"
+    encode(from_array(noise(70, 66)), photo)
+    before = photo.read_bytes()
+    assert compare(given, tmp_path, "--overwrite", photos=tmp_path) == 2
+    assert "contact-sheet.jpg' is also an input" in one_error()
+    assert photo.read_bytes() == before
+
+
 def interrupt(monkeypatch, call):
     """Press Ctrl-C at one of the calls of ``trace``, of which every photo makes two."""
     original, calls = module.trace, []

@@ -99,6 +99,13 @@ def test_wrong_input_gets_one_sentence(folder, tmp_path, one_error, wrong, named
     assert not (tmp_path / "output").exists()
 
 
+def test_a_table_of_somebody_else_is_kept(folder, tmp_path, one_error):
+    (tmp_path / "table.md").write_text("precious")
+    assert main(arguments(folder, tmp_path)) == 2
+    assert "table.md' exists; choose another --output" in one_error()
+    assert (tmp_path / "table.md").read_text() == "precious"
+
+
 def test_a_file_that_is_no_report_is_kept(folder, tmp_path, one_error):
     (tmp_path / "report.json").write_text("precious")
     assert main(arguments(folder, tmp_path)) == 2

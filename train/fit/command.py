@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,36 @@ class RunLogger(TensorBoardLogger):
     def experiment(self) -> Any:
         """TensorBoard's writer, or one that ignores everything until the run has begun."""
         return super().experiment if self.begun else _DummyExperiment()
+
+
+@contextlib.contextmanager
+def name_full_disk(find_folder: Callable[[], Path | None]) -> Iterator[None]:
+    """Name the run folder in errors of the system that name no file, and print none of TensorBoard's thread.
+
+    That thread writes the log; when it fails, so does the next line that is logged, in the thread that trains.
+
+    Args:
+        find_folder: Returns the run folder, None as long as it is not known.
+
+    Raises:
+        OSError: As the block does, with a file name.
+    """
+    usual = threading.excepthook
+
+    def ignore(arguments: threading.ExceptHookArgs) -> None:
+        if not issubclass(arguments.exc_type, OSError):
+            usual(arguments)
+
+    threading.excepthook = ignore
+    try:
+        yield
+    except OSError as error:
+        folder = find_folder()
+        if error.filename is None and folder is not None:
+            error.filename = str(folder)
+        raise
+    finally:
+        threading.excepthook = usual
 
 
 class RunConfigCallback(SaveConfigCallback):
@@ -448,7 +481,7 @@ def main(args: list[str] | None = None) -> int:
 
     def work() -> None:
         try:
-            with raise_interrupts():
+            with raise_interrupts(), name_full_disk(lambda: cli.folder.path if hasattr(cli, "folder") else None):
                 cli.__init__(  # type: ignore[misc]
                     StyleTraining,
                     PhotoData,

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from tests import ROOT
 from tests.train.small_run import arguments, command
 from train.errors import TrainError
 from train.fit.checkpoint import AtomicCheckpointIO, compute_checksum
-from train.fit.command import main
+from train.fit.command import main, name_full_disk
 
 STEPS = 24
 
@@ -190,3 +191,20 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing(tmp_path, monke
         write_checkpoint(path)
     assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_names_the_run_and_the_thread_of_the_log_prints_nothing(tmp_path, capsys):
+    def fail():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def train():
+        with name_full_disk(lambda: tmp_path):
+            thread = threading.Thread(target=fail)
+            thread.start()
+            thread.join()
+            fail()
+
+    with pytest.raises(OSError, match="No space left") as found:
+        train()
+    assert found.value.filename == str(tmp_path)
+    assert capsys.readouterr().err == ""

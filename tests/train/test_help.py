@@ -11,6 +11,7 @@ COMMANDS = (
     "slow",
     "slow.benchmark",
     "dream",
+    "features",
     "compare",
     "compare.pairs",
     "distill",

@@ -48,6 +48,7 @@ class Setting:
         photos: Photos that were looked at.
         size: Longer side, in pixels, that they were scaled down to.
         style: Whether the networks are style networks.
+        named: Whether the channels that are shown were named.
         stopped: Whether Ctrl-C left photos out.
     """
 
@@ -55,6 +56,7 @@ class Setting:
     photos: int
     size: int
     style: bool
+    named: bool
     stopped: bool
 
 
@@ -153,7 +155,7 @@ def draw_layer(layer: str, names: Sequence[str], networks: Sequence[Sequence[Cha
         cells.append(Cell([from_array(row) for row in rows], f"channel {same[0].number}"))
     order = f"{names[0]} above, {names[1]} below" if len(names) == 2 else names[0]
     heading = f"{layer} of {order}: what excites a channel most, and what in it does"
-    return draw_sheet(cells, 2 * ACROSS * TILE // 2, heading=heading)
+    return draw_sheet(cells, ACROSS * TILE, heading=heading)
 
 
 def tabulate_layers(networks: Sequence[SeenNetwork], findings: Sequence[Mapping[str, Strongest]]) -> list[LayerRow]:

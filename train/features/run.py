@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,7 @@ def run(options: argparse.Namespace) -> int:
         photos=seen,
         size=options.size,
         style=bool(options.model),
+        named=bool(options.channels),
         stopped=stopped,
     )
     for layer in layers:
@@ -245,6 +247,9 @@ def open_networks(options: argparse.Namespace, layers: Sequence[str]) -> list[Se
     if not options.model:
         return [open_perceptual(options.perceptual, layers, options.perceptual_weights, device)]
     networks = [open_style(path, device) for path in options.model]
+    if len({network.name for network in networks}) < len(networks):
+        # Two runs' files are often called style.safetensors.
+        networks = [replace(network, name=str(path)) for network, path in zip(networks, options.model, strict=True)]
     for network in networks:
         for layer in layers:
             network.number(layer)

@@ -150,6 +150,7 @@ def test_every_guide_with_commands_is_read():
         "train/README.md",
         "train/compare/README.md",
         "train/distill/README.md",
+        "train/features/README.md",
         "train/slow/README.md",
     }
 

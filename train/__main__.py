@@ -16,6 +16,7 @@ COMMANDS = {
     "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
     "slow.benchmark": (".slow.benchmark", "measure coarse to fine against plain L-BFGS"),
     "dream": (".dream.command", "amplify what a network's layers respond to in a photo (DeepDream)"),
+    "features": (".features.command", "show what the layers of a network see in photos"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),
     "compare.pairs": (".compare.pairs", "write pictures of two programs as blind pairs, or score the answers"),
     "distill": (".distill.command", "distill a small perceptual network from VGG"),

@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": Command("train.demo", "train, export and repaint without any download", "train"),
     "slow": Command("train.slow", "repaint one picture by optimizing its pixels", "train"),
     "dream": Command("train.dream", "amplify what a network's layers respond to in a photo (DeepDream)", "train"),
+    "features": Command("train.features", "show what the layers of a network see in photos", "train"),
     "compare": Command("train.compare", "compare trained styles with the slow mode", "train"),
     "pairs": Command(
         "train.compare.pairs", "write pictures of two programs as blind pairs, or score the answers", "train"

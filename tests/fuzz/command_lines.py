@@ -74,6 +74,11 @@ LINES: dict[str, tuple[list[str], str]] = {
         [*DREAM, "--iterations", "1", "--octaves", "1"],
         "--config --layers --size --octaves --step --jitter --perceptual --perceptual-weights --seed --overwrite",
     ),
+    "train.features.command": (
+        ["--photos", "folder", "--output", "seen", "--layers", "relu2_1", "--size", "32", *WEIGHTS],
+        "--photos --layers --channels --strongest --perceptual --model --perceptual-weights --size --count --output "
+        "--overwrite",
+    ),
     "train.compare.command": (
         [*COMPARE, "--iterations", "1", "--size", "64", "--count", "1", *WEIGHTS],
         "--model --style --photos --output --size --precision --perceptual-weights --reference --reference-weights",

@@ -58,6 +58,7 @@ COMPARE = (
     "train.compare.command",
     ["--model", "m.onnx", "--style", "painting.png", "--photos", "photos", "--output", "out"],
 )
+FEATURES = ("train.features.command", ["--photos", "photos", "--output", "out"])
 KEEP = ("train.keep.command", [])
 OTHERS = [
     (("train.fit.command", ["fit"]), [], "--model.style must be given; for example: python -m train fit --config"),
@@ -86,6 +87,12 @@ OTHERS = [
     (COMPARE, ["--count", DIGITS], "positive integer"),
     (COMPARE, ["--size", DIGITS], "must be an integer between"),
     (COMPARE, ["--output", LONG], "File name too long"),
+    (FEATURES, ["--size", DIGITS], "must be an integer between"),
+    (FEATURES, ["--channels", "-1"], "must be an integer between"),
+    (FEATURES, ["--photos", ""], "an empty string is not a path"),
+    (FEATURES, ["--layers", HOSTILE], "a\\x1b[31m\\nb"),
+    (FEATURES, ["--model", LONG], "File name too long"),
+    (FEATURES, ["--output", "afile"], "is a file, and a folder is needed"),
     (KEEP, [LONG, "kept.safetensors"], "File name too long"),
     (KEEP, ["afile", f"{LONG}.safetensors"], "File name too long"),
     (("train.bench.command", []), ["--endurance", "-1"], "--endurance is -1"),

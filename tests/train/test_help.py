@@ -14,6 +14,7 @@ COMMANDS = (
     "slow",
     "slow.benchmark",
     "dream",
+    "features",
     "compare",
     "compare.pairs",
     "distill",

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from data.images import from_array
 from train.compare.artifacts import THRESHOLDS
 from train.compare.covariance import LAYERS, PAINTING_SIZES
 from train.compare.measure import (
@@ -24,6 +20,7 @@ from train.compare.measure import (
     Spread,
     Summary,
 )
+from train.page import embed_jpeg, render_page, to_uri
 
 SHOWN = (50, 500)
 """Iterations of the slow result on the contact sheet, or the nearest there are."""
@@ -31,7 +28,7 @@ SHOWN = (50, 500)
 LARGEST_COUNTS = {"lattice"}
 """Artifacts of which the largest value over the photos counts, because photos without flat regions cannot have any."""
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
+TEMPLATE = Path(__file__).resolve().parent / "templates" / "report.html.j2"
 
 PICTURES = {"picture", "pictures", "original"}
 """Fields of the results that hold pictures; the JSON file leaves them out."""
@@ -97,28 +94,22 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
     Returns:
         HTML that refers to no other file.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     titles, sheet = arrange_pictures(results, painting)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        TEMPLATE,
         setting=setting,
         setting_line=describe_setting(setting),
         distance_line=describe_distance(setting),
         summary=summary,
         titles=titles,
-        sheet=[[_embed(picture) for picture in pictures] for pictures in sheet],
+        sheet=[[embed_jpeg(picture) for picture in pictures] for pictures in sheet],
         columns=[(start, term) for start, terms in _any_network(summary).equivalent.items() for term in terms],
         shortfall=describe_shortfall(summary),
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
         judge=judge_artifact,
         photo=results[0].photo,
-        curves=_to_uri(draw_curves(results[0]), "image/svg+xml"),
+        curves=to_uri(draw_curves(results[0]), "image/svg+xml"),
     )
 
 
@@ -256,13 +247,3 @@ def draw_curves(result: PhotoResult) -> bytes:
 
 def _any_network(summary: Summary) -> FastSummary:
     return next(iter(summary.fast.values()))
-
-
-def _embed(picture: Picture) -> str:
-    file = io.BytesIO()
-    from_array(picture).save(file, "JPEG", quality=88)
-    return _to_uri(file.getvalue(), "image/jpeg")
-
-
-def _to_uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -210,9 +210,10 @@ class StyleTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state, though nothing here draws from it: a loss of the user's own may."""
+        """Add the architecture, and the random state: nothing here draws from it, but a loss of the user's own may."""
         checkpoint["random_state"] = torch.get_rng_state()
         checkpoint["objective"] = self._objective
+        checkpoint["network"] = self.network.config.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, and restore the random state.

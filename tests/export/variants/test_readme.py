@@ -1,4 +1,4 @@
-"""The lines of a folder's README do what they say: Python's for every file, JavaScript's in a browser and in Node.js."""
+"""The lines of a folder's README do what they say: Python's for every file, JavaScript's in browser and Node.js."""
 
 import base64
 import io

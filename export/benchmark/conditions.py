@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from export.runtime.session import count_cores
 from export.version import project_version
 
 CPU_INFORMATION = Path("/proc/cpuinfo")
@@ -79,13 +79,6 @@ def describe_conditions(threads: int, runs: int) -> Conditions:
             "python": platform.python_version(),
         },
     )
-
-
-def count_cores() -> int:
-    """Count the CPU cores that this process may use."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read_processor() -> str:

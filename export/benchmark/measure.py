@@ -21,12 +21,12 @@ from tqdm import tqdm
 from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import MAX_SIDE
 from export.benchmark.changes import TOLERANCE, Changes, find_changes, read_figures
-from export.benchmark.conditions import Conditions, count_cores, describe_conditions
+from export.benchmark.conditions import Conditions, describe_conditions
 from export.cli import CommandParser, integer, number, positive, run_command, threads
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 from export.runtime.probe import open_probe, probe
-from export.runtime.session import read_model
+from export.runtime.session import count_cores, read_model
 
 DEFAULT_SIZES = (256, 512, 1024)
 """Sides, in pixels, of the square pictures that are measured unless told otherwise."""

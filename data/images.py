@@ -324,8 +324,8 @@ def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_libtiff_lines() -> Iterator[None]:
-    # libtiff prints what is wrong with a file, beside what Pillow raises and where Python's own streams do not reach.
+def without_native_lines() -> Iterator[None]:
+    """Drop what libraries in C print on standard error within a block, where Python's own streams do not reach."""
     with _standard_error:
         try:
             kept = os.dup(2)
@@ -369,7 +369,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         if _codec(image) == "ppm":
             image = _load_ppm(image, file)
         else:
-            with _without_libtiff_lines() if image.format == "TIFF" else contextlib.nullcontext():
+            # libtiff prints what is wrong with a file, beside what Pillow raises.
+            with without_native_lines() if image.format == "TIFF" else contextlib.nullcontext():
                 image.load()
     # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from data.images import without_native_lines
 from export.errors import ExportError
 from export.stylize.jobs import Job
 
@@ -71,9 +72,9 @@ def paint_in_processes(jobs: Iterable[Job], open_paint: OpenPaint, count: int, t
             for job in jobs:
                 waiting.add(pool.submit(_work, job))
                 if len(waiting) >= 2 * count:
-                    waiting = _tell_finished(waiting, tell)
+                    _tell_finished(waiting, tell)
             while waiting:
-                waiting = _tell_finished(waiting, tell)
+                _tell_finished(waiting, tell)
         except BrokenProcessPool as error:
             raise ExportError(
                 "a process was killed, perhaps for want of memory; go on with --resume, and fewer --workers or less "
@@ -87,11 +88,10 @@ def paint_in_processes(jobs: Iterable[Job], open_paint: OpenPaint, count: int, t
             raise
 
 
-def _tell_finished(waiting: set[Future[Outcome]], tell: Tell) -> set[Future[Outcome]]:
-    finished, others = concurrent.futures.wait(waiting, return_when=FIRST_COMPLETED)
-    for future in finished:
+def _tell_finished(waiting: set[Future[Outcome]], tell: Tell) -> None:
+    for future in concurrent.futures.wait(waiting, return_when=FIRST_COMPLETED).done:
+        waiting.discard(future)
         tell(future.result())
-    return others
 
 
 def _ignore_interrupts(open_paint: OpenPaint) -> None:
@@ -126,12 +126,13 @@ def paint_on_ray(jobs: Iterable[Job], open_paint: OpenPaint, count: int | None, 
     # Ray would report its use to its makers, and print the warnings of its own machinery beside our sentences.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ExportError('--ray needs Ray; pip install "onestroke[ray]"') from error
-    ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    with without_native_lines():
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise ExportError('--ray needs Ray; pip install "onestroke[ray]"') from error
+        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     pool = ray.data.ActorPoolStrategy(size=count or max(1, int(ray.cluster_resources()["CPU"]) // threads))

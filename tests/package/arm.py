@@ -60,8 +60,8 @@ CPU revision\t: 3
 
 """
 
-# An emulated processor may take longer for the small picture on which models are tried than a real one may. The kernel's
-# own count of a child's memory would begin with that of this process.
+# An emulated processor may take longer for the small picture on which models are tried than a real one may. The peak is
+# read inside, because what the kernel counts of a child begins with the memory of this process.
 _PROGRAM = """\
 import sys
 from pathlib import Path

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ Picture = NDArray[np.uint8]
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Endings of the files that ``list_images`` finds, in lower case."""
+
+SORTED_ENTRIES = 10_000
+"""Entries of one folder that are read and sorted at a time."""
 
 MAX_PIXELS = 200_000_000
 """Largest picture that is decoded unless told otherwise: 600 MB as RGB, above any camera's."""
@@ -88,33 +91,62 @@ def list_images(folder: Path, remedy: str = "name a folder of JPEG or PNG files"
     Raises:
         ImageError: If the folder is absent, cannot be read, or holds no picture file.
     """
+    return [folder / name for name in sorted(_walk(folder, remedy))]
+
+
+def walk_images(folder: Path, remedy: str = "name a folder of JPEG or PNG files") -> Iterator[Path]:
+    """Find the files that ``list_images`` finds one by one, so that millions of them take no memory.
+
+    Args:
+        folder: Where to look.
+        remedy: What to do about a folder that is absent or empty, for the error's end.
+
+    Yields:
+        Paths that begin with ``folder``: those of one folder before those of the next, in the order of their names as
+        long as a folder holds no more than ``SORTED_ENTRIES``.
+
+    Raises:
+        ImageError: When it is met: a folder that is absent, cannot be read, or, at the end, holds no picture file.
+    """
+    for name in _walk(folder, remedy):
+        yield folder / name
+
+
+def _walk(folder: Path, remedy: str) -> Iterator[str]:
+    """Yield the pictures' POSIX paths relative to the folder."""
     if not folder.is_dir():
         raise ImageError(f"photo folder '{folder}' {'is a file' if folder.exists() else 'does not exist'}; {remedy}")
-    found: list[str] = []
+    found = False
     seen: set[tuple[int, int]] = set()
     # Folders in place come before links, so that a picture gets its own name rather than a link's.
     pending = deque([""])
     while pending:
         inside = pending.popleft()
+        below: list[str] = []
         try:
             status = (folder / inside).stat()
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder / inside) as entries:
-                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-            for entry in visible:
+            for entry in _visible_entries(folder / inside):
                 # Path.is_dir() is False for a link to nowhere or to itself, where an entry's is_dir() may raise.
                 target = Path(entry.path) if entry.is_symlink() else entry
                 if target.is_dir():
-                    (pending.append if entry.is_symlink() else pending.appendleft)(f"{inside}{entry.name}/")
+                    (pending.append if entry.is_symlink() else below.append)(f"{inside}{entry.name}/")
                 elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and target.is_file():  # noqa: PTH122
-                    found.append(inside + entry.name)
+                    found = True
+                    yield inside + entry.name
         except OSError as error:
             raise ImageError(f"photo folder '{folder / inside}' cannot be read ({_reason(error)}); {remedy}") from error
+        pending.extendleft(reversed(below))
     if not found:
         raise ImageError(f"photo folder '{folder}' holds no picture; {remedy}")
-    return [folder / name for name in sorted(found)]
+
+
+def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        while some := list(islice(entries, SORTED_ENTRIES)):
+            yield from sorted((entry for entry in some if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def decode(
@@ -292,8 +324,8 @@ def _without_pillow_limit(stand_in: int | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_libtiff_lines() -> Iterator[None]:
-    # libtiff prints what is wrong with a file, beside what Pillow raises and where Python's own streams do not reach.
+def without_native_lines() -> Iterator[None]:
+    """Drop what libraries in C print on standard error within a block, where Python's own streams do not reach."""
     with _standard_error:
         try:
             kept = os.dup(2)
@@ -337,7 +369,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         if _codec(image) == "ppm":
             image = _load_ppm(image, file)
         else:
-            with _without_libtiff_lines() if image.format == "TIFF" else contextlib.nullcontext():
+            # libtiff prints what is wrong with a file, beside what Pillow raises.
+            with without_native_lines() if image.format == "TIFF" else contextlib.nullcontext():
                 image.load()
     # Broken metadata is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):

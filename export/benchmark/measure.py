@@ -7,10 +7,8 @@ memory or warm caches.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,16 +16,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 from tqdm import tqdm
 
 from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import MAX_SIDE
-from export.cli import CommandParser, integer, positive, run_command, threads
+from export.benchmark.changes import TOLERANCE, Changes, find_changes, read_figures
+from export.benchmark.conditions import Conditions, describe_conditions
+from export.cli import CommandParser, integer, number, positive, run_command, threads
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 from export.runtime.probe import open_probe, probe
-from export.runtime.session import read_model
+from export.runtime.session import count_cores, read_model
 
 DEFAULT_SIZES = (256, 512, 1024)
 """Sides, in pixels, of the square pictures that are measured unless told otherwise."""
@@ -48,12 +47,14 @@ class Measurement:
         latency_ms: Median time of one picture, in milliseconds, after two that do not count.
         peak_memory_mb: The most that the process held beyond the loaded model, in millions of bytes.
         load_ms: Time to read the file and start ONNX Runtime on it, in milliseconds.
+        fastest_ms: The shortest time of one picture, which other programs' work disturbs least.
     """
 
     side: int
     latency_ms: float
     peak_memory_mb: float
     load_ms: float
+    fastest_ms: float
 
 
 def measure_model(
@@ -88,20 +89,13 @@ def measure_model(
     measurements = []
     for side in sides:
         found = _try_in_process(path, side, threads or count_cores(), runs)
-        times = {key: round(found[key], 2) for key in ("latency_ms", "load_ms")}
+        times = {key: round(found[key], 2) for key in ("latency_ms", "load_ms", "fastest_ms")}
         measurements.append(Measurement(found["side"], peak_memory_mb=round(found["peak_bytes"] / 1e6, 1), **times))
         if progress:
             progress()
         if found["fixed"]:
             break
     return measurements
-
-
-def count_cores() -> int:
-    """Count the CPU cores that this process may use."""
-    with contextlib.suppress(AttributeError):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def find_models(paths: Sequence[Path]) -> list[Path]:
@@ -128,17 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows ``python -m export.benchmark``; the process's own if None.
 
     Returns:
-        The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
+        The exit code: 0; 1 if a figure is worse than that of ``--compare``; 2 for a mistake that one sentence on stderr
+        explains; 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     return run_command(lambda: _measure_models(options), "stopped: nothing was written")
 
 
-def _measure_models(options: argparse.Namespace) -> None:
+def _measure_models(options: argparse.Namespace) -> int:
     threads = options.threads or count_cores()
     models = find_models(options.models)
     if options.json:
-        _check_report(options.json, options.overwrite, models)
+        _check_report(options.json, options.overwrite, [*models, options.compare])
+    earlier = read_figures(options.compare) if options.compare else None
     results: dict[Path, list[Measurement]] = {}
     # disable=None shows the bar on a terminal and not in a log.
     total = len(models) * len(options.sizes)
@@ -148,12 +144,18 @@ def _measure_models(options: argparse.Namespace) -> None:
             results[model] = measure_model(model, options.sizes, threads, options.runs, bar.update)
             # A file of a fixed size is measured once.
             bar.total = total = total - len(options.sizes) + len(results[model])
-    print(format_table(results, threads, options.runs))
+    conditions = describe_conditions(threads, options.runs)
+    found = report(results, conditions)
+    changes = find_changes(earlier, found, str(options.compare), options.tolerance) if earlier else None
+    print(format_table(results, conditions))
+    if changes:
+        print(changes)
     if options.json:
-        write_whole(options.json, json.dumps(report(results, threads, options.runs), indent=2) + "\n")
+        write_whole(options.json, json.dumps(found | _describe(changes), indent=2) + "\n")
+    return 1 if changes and changes.worse else 0
 
 
-def format_table(results: dict[Path, list[Measurement]], threads: int, runs: int) -> str:
+def format_table(results: dict[Path, list[Measurement]], conditions: Conditions) -> str:
     """Format measurements as a table, one line per file and size, and a last line that says how they were made."""
     name = max(len("file"), *(len(path.name) for path in results))
     lines = [f"{'file':{name}} {'MB':>7} {'side':>6} {'latency ms':>11} {'peak MB':>9} {'load ms':>9}"]
@@ -164,27 +166,21 @@ def format_table(results: dict[Path, list[Measurement]], threads: int, runs: int
             f"{one.load_ms:9.1f}"
             for one in measurements
         ]
-    lines.append(
-        f"median of {runs} runs, {threads} of {count_cores()} CPU threads, ONNX Runtime {onnxruntime.__version__}"
-    )
-    return "\n".join(lines)
+    return "\n".join([*lines, str(conditions)])
 
 
-def report(results: dict[Path, list[Measurement]], threads: int, runs: int) -> dict[str, Any]:
+def report(results: dict[Path, list[Measurement]], conditions: Conditions) -> dict[str, Any]:
     """Gather measurements and how they were made into plain values, ready for JSON."""
-    return {
-        "onnxruntime": onnxruntime.__version__,
-        "provider": "cpu",
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": count_cores(),
-        "threads": threads,
-        "runs": runs,
+    return asdict(conditions) | {
         "models": [
             {"path": str(path), "bytes": path.stat().st_size, "measurements": [asdict(one) for one in measurements]}
             for path, measurements in results.items()
         ],
     }
+
+
+def _describe(changes: Changes | None) -> dict[str, Any]:
+    return {"changes": asdict(changes)} if changes else {}
 
 
 def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
@@ -209,13 +205,13 @@ def _try_in_process(path: Path, side: int, threads: int, runs: int) -> dict[str,
     return found
 
 
-def _check_report(path: Path, overwrite: bool, models: Sequence[Path]) -> None:
+def _check_report(path: Path, overwrite: bool, inputs: Sequence[Path | None]) -> None:
     """Raise OutputError, before any work, if the report may not be written there."""
     if not path.parent.is_dir():
         raise OutputError(f"folder '{path.parent}' does not exist; create it or choose another --json")
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; name a file in it with --json")
-    require_absent([path], overwrite, "--json", models)
+    require_absent([path], overwrite, "--json", inputs)
     make_folder(path.parent, "--json")
 
 
@@ -224,7 +220,7 @@ def _parser() -> CommandParser:
         prog="python -m export.benchmark",
         description="Measure exported files on this machine's CPU: latency, peak memory and load time, each in a fresh "
         "process.",
-        epilog="example: python -m export.benchmark wave/ --sizes 256 512 --json wave.json",
+        epilog="example: python -m export.benchmark wave/ --sizes 256 512 --json wave.json --compare earlier.json",
     )
     parser.add_argument("models", nargs="+", type=Path, help=".onnx files, or folders of them")
     parser.add_argument(
@@ -238,5 +234,18 @@ def _parser() -> CommandParser:
     parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument("--runs", type=positive, default=RUNS, metavar="N", help="timed runs (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="tell what is worse or better than in this earlier --json file; exit with code 1 if something is worse",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=number(0, 1000),
+        default=TOLERANCE,
+        metavar="PERCENT",
+        help="changes up to this are not told by --compare (default: %(default)g)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the JSON file if it exists")
     return parser

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-OPERATORS = "required_operators.config"
-"""Name of the list of operators that a reduced build is configured with."""
+from export.errors import ExportError
+
+OPERATORS = "required_operators_and_types.config"
+"""Name of the list of operators, with the types of their values, that a reduced build is configured with."""
+
+_NEVER = 2**31 - 1  # The last version of a kernel that serves every later one, as far as its operator stays the same.
 
 
 def count_partitions(path: Path) -> dict[str, dict[str, int]]:
@@ -46,20 +53,91 @@ def count_partitions(path: Path) -> dict[str, dict[str, int]]:
 
 
 def convert_to_ort(folder: Path) -> list[Path]:
-    """Convert a folder's ONNX files to ORT format, for reduced builds of ONNX Runtime.
+    """Convert a folder's ONNX files to ORT format, for reduced and minimal builds of ONNX Runtime.
 
     Args:
         folder: Folder of the ``.onnx`` files; the results are written beside them.
 
     Returns:
-        The ``.ort`` files, and ``required_operators.config``, which a reduced build is configured with.
+        The ``.ort`` files, and ``required_operators_and_types.config``, which a reduced build is configured with.
+
+    Raises:
+        ExportError: If ONNX Runtime itself has no kernel for one of these operators and types.
     """
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
     with contextlib.redirect_stdout(io.StringIO()):
-        convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed])
+        convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True)
     config = folder / OPERATORS
     # The tool writes the name of its folder, which is temporary.
     config.write_text(config.read_text().replace(f"{folder.resolve()}{os.sep}", ""))
-    return [*sorted(folder.glob("*.ort")), config]
+    models = sorted(folder.glob("*.ort"))
+    missing = find_missing_kernels(models)
+    if missing:
+        raise ExportError(
+            f"this ONNX Runtime has no kernel for {', '.join(missing)}, so no build of it runs the files in ORT "
+            "format; leave out --ort"
+        )
+    return [*models, config]
+
+
+def find_missing_kernels(models: Iterable[Path]) -> list[str]:
+    """Check the operators and types of files in ORT format against the kernels that ONNX Runtime registers on the CPU.
+
+    A minimal build can neither write an operator as a function of others nor insert a cast, so it needs a kernel for
+    every node, in its version, for its types.
+
+    Args:
+        models: ``.ort`` files.
+
+    Returns:
+        What lacks a kernel, as ``ai.onnx 18 Pad (float)``; empty if nothing does.
+    """
+    from onnxruntime.capi import _pybind_state
+    from onnxruntime.tools.ort_format_model import OperatorTypeUsageManager, OrtFormatModelProcessor
+
+    required: dict[str, dict[int, set[str]]] = {}
+    usage = OperatorTypeUsageManager()
+    for model in models:
+        OrtFormatModelProcessor(str(model), required, usage).process()
+    kernels: dict[tuple[str, str], list[Any]] = {}
+    for kernel in _pybind_state.get_all_opkernel_def():
+        kernels.setdefault((kernel.domain or "ai.onnx", kernel.op_name), []).append(kernel)
+    schemas = {
+        (schema.domain or "ai.onnx", schema.name, schema.since_version): schema
+        for schema in _pybind_state.get_all_operator_schema()
+    }
+    missing = []
+    for domain, versions in sorted(required.items()):
+        for version, names in sorted(versions.items()):
+            for name in sorted(names):
+                fitting = [one for one in kernels.get((domain, name), []) if _serves(one.version_range, version)]
+                entry = json.loads(usage.get_config_entry(domain, name) or "{}")
+                lacking = _find_lacking_types(fitting, schemas[domain, name, version], entry)
+                if lacking or not fitting:
+                    missing.append(f"{domain} {version} {name}" + (f" ({', '.join(lacking)})" if lacking else ""))
+    return missing
+
+
+def _serves(versions: tuple[int, int], version: int) -> bool:
+    first, last = versions
+    return first == version or (first < version <= last < _NEVER)
+
+
+def _find_lacking_types(kernels: Sequence[Any], schema: Any, entry: dict[str, dict[str, list[str]]]) -> list[str]:
+    """Return the types, of those that a tool's entry lists for each input and output, that no kernel takes there."""
+    lacking = []
+    for side, values in (("inputs", schema.inputs), ("outputs", schema.outputs)):
+        for index, types in entry.get(side, {}).items():
+            constraint = values[int(index)].typeStr
+            taken = {name for kernel in kernels for name in kernel.type_constraints.get(constraint, ())}
+            # A kernel that names no types takes any.
+            lacking += [kind for kind in types if taken and _spell_as_onnx(kind) not in taken]
+    return sorted(set(lacking))
+
+
+def _spell_as_onnx(kind: str) -> str:
+    """Return ONNX's name for a tensor of one of C++'s types, ``tensor(uint8)`` for ``uint8_t``."""
+    others = {"MLFloat16": "float16", "BFloat16": "bfloat16", "std::string": "string"}
+    return f"tensor({others.get(kind, kind.removesuffix('_t'))})"

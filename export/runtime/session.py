@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,3 +170,10 @@ def first_line(error: Exception) -> str:
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line[:300])
+
+
+def count_cores() -> int:
+    """Count the CPU cores that this process may use, which is how many threads ONNX Runtime starts by itself."""
+    with contextlib.suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,13 +16,16 @@ from tqdm import tqdm
 
 from data.files import make_folder
 from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import CommandParser, integer, positive, read_path_text, run_command, threads
+from export.cli import MOST_THREADS, CommandParser, integer, positive, read_path_text, run_command, threads
 from export.contract import CELL
 from export.errors import ExportError, ModelError
+from export.runtime.memory import available_memory
+from export.runtime.session import count_cores
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style
-from export.stylize.jobs import Job, plan
+from export.stylize.jobs import Job, is_whole, plan
+from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
 from export.terminal import make_printable, print_error
 
 
@@ -74,31 +79,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    written: list[Path] = []
+    tally = Tally()
     return run_command(
-        lambda: _stylize(options, written),
-        lambda: f"stopped: {len(written)} pictures were written, each of them whole",
+        lambda: _stylize(options, tally),
+        lambda: f"stopped: {tally.written} pictures were written, each of them whole; --resume goes on",
     )
 
 
-def _stylize(options: argparse.Namespace, written: list[Path]) -> int:
+@dataclass
+class Tally:
+    """How many pictures were written, how many were there and whole, and what was wrong with other photos."""
+
+    written: int = 0
+    kept: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count the outcome of one photo."""
+        if outcome.error:
+            self.failures.append(outcome.error)
+        elif outcome.kept:
+            self.kept += 1
+        else:
+            self.written += 1
+
+
+def _stylize(options: argparse.Namespace, tally: Tally) -> int:
     choose_model(options)
-    jobs, several = plan(options.model, options.photos, options.output, options.overwrite)
-    stylizer = Stylizer(
-        options.model,
-        threads=options.threads,
-        provider=options.provider,
-        memory_limit=options.memory,
-        tile=options.tile,
-    )
+    # disable=None shows the bar on a terminal and not in a log.
+    with tqdm(desc="listing", unit="photo", disable=None, leave=False, delay=1) as bar:
+        may_exist = options.overwrite or options.resume
+        jobs, several = plan(options.model, options.photos, options.output, may_exist, bar.update)
+    stylizer = open_stylizer(options)
+    job = next(iter(jobs))
     # Before any photo is repainted for a folder that cannot be written to.
-    make_folder(Path(options.output) if several else jobs[0].output.parent)
+    make_folder(Path(options.output) if several else job.output.parent)
     if several:
-        return _stylize_several(stylizer, jobs, options, written)
-    with _TileBar(jobs[0].photo, announce=options.tile is None) as bar:
-        width, height = stylize_photo(stylizer, jobs[0], options.max_size, options.quality, bar.show)
-    print(f"wrote '{jobs[0].output}' ({width} x {height} pixels)")
+        return _stylize_several(stylizer, jobs, len(jobs), options, tally)
+    if options.resume and is_whole(job.output):
+        print(f"'{job.output}' is there and whole")
+        return 0
+    with _TileBar(job.photo, announce=options.tile is None) as tiles:
+        width, height = stylize_photo(stylizer, job, options.max_size, options.quality, tiles.show)
+    print(f"wrote '{job.output}' ({width} x {height} pixels)")
     return 0
+
+
+def open_stylizer(options: argparse.Namespace, share: int = 1) -> Stylizer:
+    """Open the style as the command line says.
+
+    Args:
+        options: The command line's.
+        share: Processes that share the machine: its cores and its memory are divided among them.
+    """
+    threads, memory = options.threads, options.memory
+    if share > 1:
+        free = available_memory()
+        threads = threads or max(1, count_cores() // share)
+        memory = memory or (free and free * 9 // 10 // share)
+    return Stylizer(options.model, threads=threads, provider=options.provider, memory_limit=memory, tile=options.tile)
 
 
 def choose_model(options: argparse.Namespace) -> None:
@@ -115,23 +154,71 @@ def choose_model(options: argparse.Namespace) -> None:
         raise ExportError(f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo")
 
 
-def _stylize_several(stylizer: Stylizer, jobs: Sequence[Job], options: argparse.Namespace, written: list[Path]) -> int:
-    failures: list[str] = []
-    # disable=None shows the bar on a terminal and not in a log.
-    with tqdm(jobs, unit="photo", disable=None) as bar:
-        for job in bar:
-            try:
+def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
+    """Open the style in a worker, and return what repaints photos there.
+
+    Args:
+        options: The command line's.
+        share: Processes that share the machine; None for as many as the cores suffice for.
+    """
+    stylizer = open_stylizer(options, share or count_cores() // (options.threads or 1))
+
+    def paint(job: Job) -> Outcome:
+        plans: list[TilePlan] = []
+        outcome = _paint(stylizer, job, options, lambda plan, _: plans.append(plan))
+        if plans and options.tile is None:
+            return Outcome(outcome.error, outcome.kept, _describe_tiles(job.photo, plans[0]))
+        return outcome
+
+    return paint
+
+
+def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> Outcome:
+    """Repaint one photo of several, whose mistakes stop no other."""
+    if options.resume and is_whole(job.output):
+        return Outcome(kept=True)
+    try:
+        stylize_photo(stylizer, job, options.max_size, options.quality, watch)
+    except ImageError as error:
+        return Outcome(str(error))
+    except ModelError as error:
+        return Outcome(f"photo '{job.photo}': {error}")
+    return Outcome()
+
+
+def _stylize_several(
+    stylizer: Stylizer, jobs: Iterable[Job], count: int, options: argparse.Namespace, tally: Tally
+) -> int:
+    with tqdm(total=count, unit="photo", disable=None) as bar:
+
+        def tell(outcome: Outcome) -> None:
+            tally.add(outcome)
+            if outcome.note:
+                tqdm.write(make_printable(outcome.note), file=sys.stderr)
+            bar.update()
+
+        if options.ray:
+            # Other machines have other current folders.
+            options.model, options.threads = options.model.absolute(), options.threads or 1
+            paint_on_ray(jobs, functools.partial(open_paint, options), options.workers, options.threads, tell)
+        elif options.workers and options.workers > 1:
+            paint_in_processes(jobs, functools.partial(open_paint, options, options.workers), options.workers, tell)
+        else:
+            for job in jobs:
                 with _TileBar(job.photo, announce=options.tile is None) as tiles:
-                    stylize_photo(stylizer, job, options.max_size, options.quality, tiles.show)
-                written.append(job.output)
-            except ImageError as error:
-                failures.append(str(error))
-            except ModelError as error:
-                failures.append(f"photo '{job.photo}': {error}")
-    for failure in failures:
+                    tell(_paint(stylizer, job, options, tiles.show))
+    for failure in tally.failures:
         print_error(failure)
-    print(f"wrote {len(written)} of {len(jobs)} pictures to '{options.output}'")
-    return 1 if failures else 0
+    kept = f"; {tally.kept} were there and whole" if tally.kept else ""
+    print(f"wrote {tally.written} of {count} pictures to '{options.output}'{kept}")
+    return 1 if tally.failures else 0
+
+
+def _describe_tiles(photo: Path, plan: TilePlan) -> str:
+    return (
+        f"photo '{photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one piece, so it is "
+        f"painted in {plan.count} tiles of {plan.side} pixels"
+    )
 
 
 class _TileBar:
@@ -145,11 +232,7 @@ class _TileBar:
     def show(self, plan: TilePlan, done: int) -> None:
         if self._bar is None:
             if self._announce:
-                said = (
-                    f"photo '{self._photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one "
-                    f"piece, so it is painted in {plan.count} tiles of {plan.side} pixels"
-                )
-                tqdm.write(make_printable(said), file=sys.stderr)
+                tqdm.write(make_printable(_describe_tiles(self._photo, plan)), file=sys.stderr)
             self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
         else:
             self._bar.update()
@@ -214,7 +297,22 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--provider", metavar="NAME", help="where to compute, of those that ONNX Runtime lists (default: cpu)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace pictures that exist; never a photo itself")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace pictures that exist; never a photo itself")
+    existing.add_argument(
+        "--resume", action="store_true", help="leave pictures that exist and are whole, and paint the others"
+    )
+    parser.add_argument(
+        "--workers",
+        type=integer(1, MOST_THREADS),
+        metavar="N",
+        help="processes that paint the photos of a folder, and share cores and memory (default: 1)",
+    )
+    parser.add_argument(
+        "--ray",
+        action="store_true",
+        help="let the machines of a Ray cluster paint them: RAY_ADDRESS names it, --workers limits the processes",
+    )
     parser.add_argument(
         "--quality",
         type=integer(1, 100),

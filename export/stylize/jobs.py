@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.files import require_absent
-from data.images import ImageError, check_writable_format, list_images
+from data.images import EXTENSIONS, ImageError, check_writable_format, decode, walk_images
 from export.errors import ExportError
 
 
@@ -20,7 +21,127 @@ class Job:
     output: Path
 
 
-def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: bool = False) -> tuple[list[Job], bool]:
+class FolderJobs:
+    """The jobs of an output folder, looked up anew for each iteration, so that millions of photos take no memory.
+
+    Args:
+        photos: Photo files, and folders of them.
+        folder: The output folder.
+    """
+
+    def __init__(self, photos: Sequence[Path], folder: Path) -> None:
+        self.photos = tuple(photos)
+        self.folder = folder
+        self._count = 0
+
+    def __iter__(self) -> Iterator[Job]:
+        """Yield every job; ImageError when a folder is met that cannot be read or holds no photo."""
+        for _, job in self._number():
+            yield job
+
+    def __len__(self) -> int:
+        """Return how many jobs ``check`` has found."""
+        return self._count
+
+    def check(self, model: Path, may_exist: bool, watch: Callable[[], object] | None = None) -> None:
+        """Look every job up once, and count them.
+
+        Args:
+            model: The ONNX file.
+            may_exist: Whether pictures may exist.
+            watch: Called for every photo.
+
+        Raises:
+            ExportError: If there is none, or a picture would be written twice, over a photo, or exists and may not.
+            OutputError: If a picture is the model.
+            ImageError: If a folder cannot be read or holds no photo.
+        """
+        self._count = existing = 0
+        first = self.folder
+        for index, job in self._number():
+            self._count += 1
+            if watch:
+                watch()
+            rival = next(self._find_rivals(index, job), None)
+            if rival is not None:
+                raise ExportError(
+                    f"'{job.photo}' and '{rival}' would both become '{job.output}'; stylize them one by one"
+                )
+            if job.output.exists():
+                require_absent([job.output], True, inputs=[model])
+                if self._is_photo(job.output):
+                    raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
+                first = first if existing else job.output
+                existing += 1
+        if not self._count:
+            raise ExportError(f"all photos lie in the output folder '{self.folder}'; choose another --output")
+        if existing and not may_exist:
+            _refuse_existing(first, existing)
+
+    def _number(self) -> Iterator[tuple[int, Job]]:
+        """Yield every job with the index of what it came from."""
+        for index, photo in enumerate(self.photos):
+            if not photo.is_dir():
+                yield index, Job(photo, self.folder / writable_name(photo))
+                continue
+            holds_output = photo.resolve() in self._real_folder.parents
+            for found in walk_images(photo):
+                if not (holds_output and self._is_earlier_output(found)):
+                    yield index, Job(found, self.folder / found.relative_to(photo).parent / writable_name(found))
+
+    def _find_rivals(self, index: int, job: Job) -> Iterator[Path]:
+        """Yield other photos that would become a job's picture; this looks for files and lists no folder."""
+        inside = job.output.relative_to(self.folder)
+        names = [inside]
+        # A format that is only read becomes PNG: a.gif.png may come from a.gif.
+        if inside.suffix == ".png" and Path(inside.stem).suffix.lower() in EXTENSIONS:
+            names.append(inside.with_suffix(""))
+        for other, folder in self._folders:
+            for found in (folder / name for name in names):
+                read = writable_name(found).name == inside.name and found.is_file()
+                if read and (other != index or found != job.photo) and not self._is_earlier_output(found):
+                    yield found
+        yield from (self.photos[other] for other in self._files.get(inside, ()) if other != index)
+
+    def _is_photo(self, path: Path) -> bool:
+        """Return whether an existing picture is one of the photos, or lies in a folder of them."""
+        real = path.resolve()
+        # A folder of photos that holds the output folder holds the picture, too, which then is no photo.
+        places = [path, *(place for place in real.parents if place not in self._real_folder.parents)]
+        return any(_identity(place) in self._identities for place in places)
+
+    def _is_earlier_output(self, found: Path) -> bool:
+        return self._real_folder in found.resolve().parents
+
+    @functools.cached_property
+    def _real_folder(self) -> Path:
+        return self.folder.resolve()
+
+    @functools.cached_property
+    def _folders(self) -> list[tuple[int, Path]]:
+        return [(index, photo) for index, photo in enumerate(self.photos) if photo.is_dir()]
+
+    @functools.cached_property
+    def _files(self) -> dict[Path, list[int]]:
+        """The indices of the photos that are files, by the names of their pictures."""
+        found: dict[Path, list[int]] = {}
+        for index, photo in enumerate(self.photos):
+            if not photo.is_dir():
+                found.setdefault(writable_name(photo), []).append(index)
+        return found
+
+    @functools.cached_property
+    def _identities(self) -> frozenset[tuple[int, int]]:
+        return frozenset(_identity(photo) for photo in self.photos)
+
+
+def plan(
+    model: Path,
+    photos: Sequence[Path],
+    output: str | None,
+    may_exist: bool = False,
+    watch: Callable[[], object] | None = None,
+) -> tuple[list[Job] | FolderJobs, bool]:
     """Decide what is written where.
 
     A folder's photos keep their sub-folders and names below the output folder; a format that is only read (``a.bmp``)
@@ -31,7 +152,8 @@ def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: boo
         photos: Photo files and folders.
         output: A picture file, or a folder if it exists as one, ends in a slash, or several photos are given; None for
             ``<photo>-<model>.<ending>`` beside a single photo.
-        overwrite: Whether pictures that exist may be replaced; photos themselves never are.
+        may_exist: Whether pictures may exist; photos themselves are never replaced.
+        watch: Called for every photo that is found, where there may be many.
 
     Returns:
         The jobs, and whether they go to a folder.
@@ -45,19 +167,27 @@ def plan(model: Path, photos: Sequence[Path], output: str | None, overwrite: boo
         if not photo.exists():
             raise ExportError(f"photo '{photo}' does not exist; name a JPEG or PNG file, or a folder of them")
     several = len(photos) > 1 or photos[0].is_dir()
+    if output is None and several:
+        raise ExportError("several photos need an output folder; name one with --output pictures/")
+    if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        jobs = FolderJobs(photos, Path(output))
+        if jobs.folder.exists() and not jobs.folder.is_dir():
+            raise ExportError(f"output '{output}' is a file, and several photos need a folder; name one with --output")
+        jobs.check(model, may_exist, watch)
+        return jobs, True
     if output is None:
-        if several:
-            raise ExportError("several photos need an output folder; name one with --output pictures/")
-        jobs = [Job(photos[0], photos[0].with_name(f"{photos[0].stem}-{model.stem}{writable_name(photos[0]).suffix}"))]
-    elif several or output.endswith(("/", os.sep)) or Path(output).is_dir():
-        several = True
-        jobs = _plan_folder(photos, Path(output))
+        name = f"{photos[0].stem}-{model.stem}{writable_name(photos[0]).suffix}"
+        job = Job(photos[0], photos[0].with_name(name))
     else:
-        jobs = [Job(photos[0], Path(output))]
-        _check_file(jobs[0].output)
-    require_absent([job.output for job in jobs], True, inputs=[model])
-    _check_outputs(jobs, overwrite)
-    return jobs, several
+        job = Job(photos[0], Path(output))
+        _check_file(job.output)
+    require_absent([job.output], True, inputs=[model])
+    if job.output.exists():
+        if job.output.samefile(job.photo):
+            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
+        if not may_exist:
+            _refuse_existing(job.output, 1)
+    return [job], False
 
 
 def writable_name(photo: Path) -> Path:
@@ -69,48 +199,26 @@ def writable_name(photo: Path) -> Path:
     return Path(photo.name)
 
 
+def is_whole(picture: Path) -> bool:
+    """Return whether a picture exists and can be read to its end."""
+    try:
+        decode(picture)
+    except ImageError:
+        return False
+    return True
+
+
 def _check_file(output: Path) -> None:
     check_writable_format(output)
     if not output.parent.is_dir():
         raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another --output")
 
 
-def _plan_folder(photos: Sequence[Path], folder: Path) -> list[Job]:
-    if folder.exists() and not folder.is_dir():
-        raise ExportError(f"output '{folder}' is a file, and several photos need a folder; name one with --output")
-    jobs = []
-    for photo in photos:
-        for found in list_images(photo) if photo.is_dir() else [photo]:
-            if photo.is_dir() and _is_earlier_output(found, photo, folder):
-                continue
-            inside = found.relative_to(photo).parent if photo.is_dir() else Path()
-            jobs.append(Job(found, folder / inside / writable_name(found)))
-    if not jobs:
-        raise ExportError(f"all photos lie in the output folder '{folder}'; choose another --output")
-    return jobs
-
-
-def _is_earlier_output(found: Path, photos: Path, folder: Path) -> bool:
-    below = folder.resolve()
-    return photos.resolve() in below.parents and below in found.resolve().parents
-
-
-def _check_outputs(jobs: Sequence[Job], overwrite: bool) -> None:
-    originals = {_identity(job.photo) for job in jobs}
-    sources: dict[Path, Path] = {}
-    existing = []
-    for job in jobs:
-        other = sources.setdefault(job.output, job.photo)
-        if other is not job.photo:
-            raise ExportError(f"'{other}' and '{job.photo}' would both become '{job.output}'; stylize them one by one")
-        if not job.output.exists():
-            continue
-        if _identity(job.output) in originals:
-            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
-        existing.append(job.output)
-    if existing and not overwrite:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise ExportError(f"'{existing[0]}'{more} would be overwritten; pass --overwrite or choose another --output")
+def _refuse_existing(first: Path, count: int) -> None:
+    more = f" and {count - 1} more" if count > 1 else ""
+    raise ExportError(
+        f"'{first}'{more} would be overwritten; pass --resume to keep it, --overwrite, or choose another --output"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int]:

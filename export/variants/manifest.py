@@ -13,6 +13,7 @@ from typing import Any
 
 import onnxruntime
 
+from export.benchmark.conditions import read_processor
 from export.benchmark.measure import Measurement
 from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, contract_of
 from export.variants.thresholds import THRESHOLDS, Difference, Threshold
@@ -163,7 +164,7 @@ def describe_folder(network: StyleNetwork, card: StyleCard, target: str | None, 
         target=target,
         photos=photos,
         machine=Machine(
-            processor=_processor(),
+            processor=read_processor(),
             cores=os.cpu_count(),
             system=f"{platform.system()} {platform.machine()}",
             onnxruntime=onnxruntime.__version__,
@@ -200,11 +201,3 @@ def describe_file(path: Path) -> FileEntry:
     """Return a file's name, size and digest."""
     content = path.read_bytes()
     return FileEntry(path.name, len(content), hashlib.sha256(content).hexdigest())
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

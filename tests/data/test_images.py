@@ -17,6 +17,7 @@ from data.images import (
     decode,
     list_images,
     to_array,
+    walk_images,
 )
 from tests.pictures import TURNS, flat, noise, ramp, write
 
@@ -69,11 +70,39 @@ def test_photos_of_many_folders_are_listed_in_order(tmp_path: Path):
     assert [str(path) for path in list_images(tmp_path)] == [f"{tmp_path}/{name}" for name in sorted(names)]
 
 
+def test_photos_are_found_one_by_one_and_no_folder_is_read_before_its_turn(tmp_path: Path, monkeypatch):
+    for name in ("b.jpg", "a.jpg", "deep/z.jpg", "deep/er/x.jpg", "deeper/c.jpg"):
+        write(tmp_path / name, ramp())
+    read = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(Path(path).name) or scan(path))
+    found = walk_images(tmp_path)
+    assert [next(found).name for _ in range(2)] == ["a.jpg", "b.jpg"]
+    assert read == [tmp_path.name]
+    assert next(found) == tmp_path / "deep/z.jpg"
+    assert [path.name for path in found] == ["x.jpg", "c.jpg"]
+    assert read == [tmp_path.name, "deep", "er", "deeper"]
+
+
+def test_a_large_folder_is_sorted_in_parts_and_found_whole(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("data.images.SORTED_ENTRIES", 4)
+    names = {f"{index}.jpg" for index in range(10)}
+    for name in names:
+        (tmp_path / name).touch()
+    found = [path.name for path in walk_images(tmp_path)]
+    assert len(found) == 10
+    assert set(found) == names
+    assert all(part == sorted(part) for part in (found[:4], found[4:8], found[8:]))
+
+
 def test_an_absent_or_empty_folder_says_what_to_do(tmp_path: Path):
     remedy = "set --data.photos to a folder of JPEG or PNG files"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for name, what in (("none", "does not exist"), ("file", "is a file"), ("empty", "holds no picture")):
+        with pytest.raises(ImageError) as caught:
+            next(walk_images(tmp_path / name, remedy))
+        assert str(caught.value) == f"photo folder '{tmp_path / name}' {what}; {remedy}"
         with pytest.raises(ImageError) as caught:
             list_images(tmp_path / name, remedy)
         assert str(caught.value) == f"photo folder '{tmp_path / name}' {what}; {remedy}"

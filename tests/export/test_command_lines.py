@@ -45,6 +45,8 @@ BAD = [
     (BENCHMARK, ["--runs", DIGITS], "positive integer"),
     (BENCHMARK, ["--threads", "3000000000"], "between 1 and 1024"),
     (BENCHMARK, [LONG], "File name too long"),
+    (BENCHMARK, ["--compare", LONG], "File name too long"),
+    (BENCHMARK, ["--tolerance", "nan"], "must be a number above 0"),
     (GALLERY, ["--columns", DIGITS], "positive integer"),
     (GALLERY, ["--size", DIGITS], "must be an integer"),
     (GALLERY, ["--threads", "3000000000"], "between 1 and 1024"),

@@ -58,7 +58,7 @@ LINES: dict[str, tuple[list[str], str]] = {
     ),
     "export.benchmark.measure": (
         ["wave.onnx", "--sizes", "32", "--runs", "1", "--threads", "1"],
-        "--sizes --threads --json --overwrite",
+        "--sizes --threads --json --compare --tolerance --overwrite",
     ),
     "export.web.build": (["wave.onnx", "--output", "site"], "--output --runtime --overwrite"),
     "export.widths.table": (["wave.onnx"], "--variant"),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -85,9 +86,10 @@ def test_file_of_a_fixed_size_is_measured_at_that_size_once(tmp_path, kind, shap
 
 
 def test_latency_is_the_median_of_runs_after_the_warm_up(model, monkeypatch):
-    times = iter([900.0, 800.0, 5.0, 1.0, 3.0])
+    times = iter([900.0, 0.1, 5.0, 1.0, 3.0])
     monkeypatch.setattr(trial, "_run", lambda *_: next(times))
-    assert trial.measure(model, 16, 1, 3)["latency_ms"] == 3
+    found = trial.measure(model, 16, 1, 3)
+    assert (found["latency_ms"], found["fastest_ms"]) == (3, 1)
 
 
 def test_progress_is_told_after_every_measurement(tmp_path):
@@ -125,7 +127,7 @@ def test_folders_are_searched_and_files_listed_once(tmp_path):
 
 
 def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, capsys, monkeypatch):
-    measured = {"a.onnx": [Measurement(16, 1.25, 2.5, 3.75)], "b.onnx": [Measurement(32, 10.5, 20.5, 30.5)]}
+    measured = {"a.onnx": [Measurement(16, 1.25, 2.5, 3.75, 1.0)], "b.onnx": [Measurement(32, 10.5, 20.5, 30.5, 10.0)]}
     monkeypatch.setattr(benchmark, "measure_model", lambda path, *_: measured[path.name])
     for name in measured:
         write(tmp_path / name)
@@ -137,6 +139,8 @@ def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, ca
     assert lines[3].startswith("median of 4 runs, 1 of ")
     found = json.loads(report.read_text())
     assert (found["threads"], found["runs"]) == (1, 4)
+    assert found["processor"]
+    assert found["versions"]["onnxruntime"] == onnxruntime.__version__
     assert [one["measurements"] for one in found["models"]] == [
         [asdict(one) for one in ones] for ones in measured.values()
     ]
@@ -154,6 +158,9 @@ def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, ca
         (["first.onnx", "--json", "absent/figures.json"], "create it"),
         (["first.onnx", "--json", "empty"], "is a folder"),
         (["first.onnx", "--json", "/proc/figures.json"], "cannot be written to"),
+        (["first.onnx", "--compare", "absent.json"], "'absent.json' does not exist"),
+        (["first.onnx", "--compare", "figures.json"], "does not hold this program's figures"),
+        (["first.onnx", "--json", "figures.json", "--compare", "figures.json", "--overwrite"], "is also an input"),
     ],
 )
 def test_mistake_gets_one_sentence(tmp_path, arguments, sentence, one_error, monkeypatch):
@@ -175,6 +182,22 @@ def test_ctrl_c_writes_nothing(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "figures.json").exists()
 
 
+def test_comparison_tells_what_is_worse_by_text_json_and_exit_code(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "first.onnx")
+    now = [Measurement(16, 10.0, 20.0, 30.0, 9.0)]
+    monkeypatch.setattr(benchmark, "measure_model", lambda *_: now)
+    kept, report = tmp_path / "kept.json", tmp_path / "now.json"
+    assert main([str(tmp_path), "--json", str(kept)]) == 0
+    assert main([str(tmp_path), "--compare", str(kept)]) == 0
+    assert "0 figures worse" in capsys.readouterr().out
+    now = [Measurement(16, 13.0, 20.0, 30.0, 12.0)]
+    assert main([str(tmp_path), "--compare", str(kept), "--json", str(report)]) == 1
+    assert "worse: first.onnx at 16 pixels, latency: 10.0 to 13.0 ms (+30 %)" in capsys.readouterr().out
+    (found,) = json.loads(report.read_text())["changes"]["worse"]
+    assert found == {"file": "first.onnx", "side": 16, "figure": "latency_ms", "before": 10.0, "now": 13.0}
+    assert main([str(tmp_path), "--compare", str(kept), "--tolerance", "40"]) == 0
+
+
 def test_benchmark_leaves_torch_out():
     code = "import sys, export.benchmark.measure, export.benchmark.trial; print({'torch', 'onnx'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -189,6 +212,9 @@ def test_installed_package_of_another_name_measures_in_any_folder(model, tmp_pat
             copy.write_text(
                 re.sub(r"^(\s*from) (data|export|models)\b", r"\1 onestroke.\2", path.read_text(), flags=re.M)
             )
+    card = tmp_path / "site" / "onestroke-9.9.dist-info" / "METADATA"
+    card.parent.mkdir()
+    card.write_text("Metadata-Version: 2.1\nName: onestroke\nVersion: 9.9\n")
     for package in ("onestroke", "export"):
         (tmp_path / "work" / package).mkdir(parents=True)
         (tmp_path / "work" / package / "__init__.py").write_text("raise ImportError('not this one')")
@@ -199,3 +225,4 @@ def test_installed_package_of_another_name_measures_in_any_folder(model, tmp_pat
     done = subprocess.run(command, cwd=tmp_path / "work", env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "wave.onnx" in done.stdout
+    assert "onestroke 9.9" in done.stdout

@@ -1,20 +1,28 @@
 """A delegate gets a graph that it takes whole, and whoever asks for the impossible is told what to type."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from onnxruntime.capi import _pybind_state
+from onnxruntime.tools.ort_format_model import OperatorTypeUsageManager, OrtFormatModelProcessor
+from onnxruntime.tools.reduced_build_config_parser import parse_config
 
 from export import __main__ as command
+from export.contract import FILES
 from export.errors import ExportError, ModelError
 from export.graph.convert import convert, draw_pictures, stylize_in_torch
-from export.graph.mobile import OPERATORS, convert_to_ort, count_partitions
+from export.graph.mobile import OPERATORS, convert_to_ort, count_partitions, find_missing_kernels
 from export.graph.network import build_graph
 from export.graph.targets import LEAN, PLAIN, TARGETS, Form, choose_form
 from export.runtime.stylizer import Stylizer
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, save_style
+from tests.export.small_export import export_folder, make_network
 
 SIZE = (32, 48)
 
@@ -119,6 +127,7 @@ def test_ort_format_comes_with_the_operators_that_it_needs(style, tmp_path):
     config = paths[1].read_text()
     assert "Conv" in config
     assert "style.ort" in config
+    assert re.search(r'^ai\.onnx;18;Pad\{"inputs": \{"0": \["float"\]\}\}$', config, re.MULTILINE)
     assert str(tmp_path) not in config
     assert convert_to_ort(tmp_path / "two")[1].read_text() == config
     picture = draw_pictures(1, 20, 33)
@@ -127,3 +136,62 @@ def test_ort_format_comes_with_the_operators_that_it_needs(style, tmp_path):
         for name in ("style.ort", "style.onnx")
     ]
     np.testing.assert_allclose(*pictures, atol=0.01)
+
+
+@pytest.fixture(scope="module")
+def in_ort_format(tmp_path_factory):
+    """Every variant in ORT format, and the list of what they need."""
+    folder = tmp_path_factory.mktemp("ort")
+    exported = export_folder(folder, make_network(), ort=True)
+    return sorted(exported.glob("*.ort")), exported / OPERATORS
+
+
+@pytest.mark.slow
+def test_runtime_has_a_kernel_for_every_operator_and_type_of_every_variant(in_ort_format):
+    models, _ = in_ort_format
+    assert len(models) == len(FILES)
+    assert find_missing_kernels(models) == []
+
+
+@pytest.mark.slow
+def test_reduced_build_of_the_list_keeps_every_operator_and_type_of_every_variant(in_ort_format):
+    models, config = in_ort_format
+    kept, types = parse_config(str(config), enable_type_reduction=True)
+    used, usage = {}, OperatorTypeUsageManager()
+    for model in models:
+        OrtFormatModelProcessor(str(model), used, usage).process()
+    assert kept == used
+    lines = types.get_cpp_entries()
+    assert lines == usage.make_op_type_impl_filter().get_cpp_entries()
+    assert any("Conv, Input, 0, float)" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (lambda kernel: None, "ai.onnx 18 Pad"),
+        (lambda kernel: SimpleNamespace(**kernel | {"version_range": (19, 2**31 - 1)}), "ai.onnx 18 Pad"),
+        # A kernel for every later version serves only as long as the operator stays the same.
+        (lambda kernel: SimpleNamespace(**kernel | {"version_range": (13, 2**31 - 1)}), "ai.onnx 18 Pad"),
+        (
+            lambda kernel: SimpleNamespace(**kernel | {"type_constraints": {"T": ["tensor(double)"]}}),
+            "ai.onnx 18 Pad (float)",
+        ),
+    ],
+)
+def test_kernel_that_the_runtime_lacks_is_named(in_ort_format, monkeypatch, change, missing):
+    fields = ("domain", "op_name", "version_range", "type_constraints")
+    found = [{name: getattr(kernel, name) for name in fields} for kernel in _pybind_state.get_all_opkernel_def()]
+    kernels = [
+        change(one) if (one["domain"], one["op_name"]) == ("", "Pad") else SimpleNamespace(**one) for one in found
+    ]
+    monkeypatch.setattr(_pybind_state, "get_all_opkernel_def", lambda: list(filter(None, kernels)))
+    assert find_missing_kernels(in_ort_format[0]) == [missing]
+
+
+def test_file_that_no_build_runs_is_refused(style, tmp_path, monkeypatch):
+    convert(style, tmp_path / "style.onnx")
+    monkeypatch.setattr("export.graph.mobile.find_missing_kernels", lambda _: ["ai.onnx 18 Pad"])
+    with pytest.raises(ExportError, match=r"no kernel for ai.onnx 18 Pad.*leave out --ort"):
+        convert_to_ort(tmp_path)

@@ -1,4 +1,4 @@
-"""The lines to copy out of a folder's README do what they say: Python's for every file, JavaScript's in a browser."""
+"""The lines of a folder's README do what they say: Python's for every file, JavaScript's in browser and Node.js."""
 
 import base64
 import io
@@ -19,6 +19,7 @@ from export.graph.targets import Form
 from export.runtime.stylizer import Stylizer
 from export.web.onnxruntime_web import find_runtime
 from tests.export.small_export import draw, export_folder, make_network
+from tests.export.variants.node_runtime import find_node_runtime
 from tests.export.web.browser import Server, wait
 from tests.pictures import write
 
@@ -126,7 +127,8 @@ PAGE = """\
     const context = canvas.getContext("2d");
     context.drawImage(photo, 0, 0);
     const { stylize } = await import("./snippet.js");
-    context.putImageData(await stylize(context.getImageData(0, 0, canvas.width, canvas.height)), 0, 0);
+    const painted = await stylize(context.getImageData(0, 0, canvas.width, canvas.height));
+    context.putImageData(new ImageData(painted, canvas.width), 0, 0);
     window.painted = canvas.toDataURL();
   } catch (error) {
     window.painted = `failed: ${error}`;
@@ -161,3 +163,31 @@ def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, chromium, t
     for name in ("style.u8.onnx", "style.onnx"):
         assert np.abs(painted - Stylizer(folder / name, threads=1)(photo)).max() <= 2
     assert np.abs(painted - photo).max() > 20
+
+
+PROGRAM = """\
+import { readFileSync, writeFileSync } from "node:fs";
+import { stylize } from "./snippet.mjs";
+
+const [width, height] = process.argv.slice(2).map(Number);
+writeFileSync("painted.rgba", await stylize({ data: readFileSync("photo.rgba"), width, height }));
+"""
+
+
+@pytest.mark.parametrize("folder", ["any_size", "fixed_size"], indirect=True)
+def test_javascript_lines_paint_pythons_picture_in_node(folder, tmp_path):
+    runtime = find_node_runtime()
+    (code,) = find_blocks(folder, "javascript")
+    assert code.count('"onnxruntime-web"') == 1
+    photo = draw(HEIGHT, WIDTH)
+    (tmp_path / "node_modules").symlink_to(runtime / "node_modules")
+    (tmp_path / "snippet.mjs").write_text(code.replace('"onnxruntime-web"', '"onnxruntime-node"'))
+    (tmp_path / "program.mjs").write_text(PROGRAM)
+    (tmp_path / "photo.rgba").write_bytes(PIL.Image.fromarray(photo).convert("RGBA").tobytes())
+    shutil.copy(folder / "style.u8.onnx", tmp_path)
+    command = ["node", "program.mjs", str(WIDTH), str(HEIGHT)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    painted = np.frombuffer((tmp_path / "painted.rgba").read_bytes(), np.uint8).reshape(HEIGHT, WIDTH, 4)
+    assert np.abs(painted[..., :3].astype(int) - Stylizer(folder / "style.u8.onnx", threads=1)(photo)).max() <= 1
+    assert painted[..., 3].min() == 255

@@ -140,12 +140,17 @@ def _is_folder(output: Path) -> bool:
     return output.is_dir() or output.suffix.lower() not in ENDINGS
 
 
+def _as_fraction(value: float) -> Fraction:
+    # What was typed in decimals, which is a little more or less in binary.
+    return Fraction(value).limit_denominator(10_000)
+
+
 @contextlib.contextmanager
 def _open_clip(options: argparse.Namespace) -> Iterator[FrameFolder | VideoClip]:
-    start = Fraction(options.start or 0)
-    duration = None if options.duration is None else Fraction(options.duration)
+    start = _as_fraction(options.start or 0)
+    duration = None if options.duration is None else _as_fraction(options.duration)
     if options.clip.is_dir():
-        rate = Fraction(options.fps or DEFAULT_FPS).limit_denominator(1001)
+        rate = _as_fraction(options.fps or DEFAULT_FPS)
         yield FrameFolder(options.clip, rate, options.max_size, start, duration)
         return
     with _needing_av():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 import PIL.Image
-from av.sidedata.sidedata import Type
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from data.images import Picture, to_array
 
@@ -68,10 +68,11 @@ def choose_color(width: int, height: int) -> Color:
     return Color(_BT709 if large else _BT601, ColorRange.MPEG, _UNSPECIFIED, _UNSPECIFIED)
 
 
-def to_picture(frame: av.VideoFrame, width: int, height: int) -> Picture:
+def to_picture(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, height: int) -> Picture:
     """Turn a decoded frame into an upright RGB picture.
 
     Args:
+        reformatter: One for all frames of a clip, which keeps its tables; those for high dynamic range take seconds.
         frame: Of any pixel format; transparency is laid on white.
         width: Of the upright picture, in pixels, to which the frame is scaled.
         height: Likewise.
@@ -84,7 +85,8 @@ def to_picture(frame: av.VideoFrame, width: int, height: int) -> Picture:
         width, height = height, width
     has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
     is_high = frame.color_trc in _HIGH_DYNAMIC_RANGE
-    scaled = frame.reformat(
+    scaled = reformatter.reformat(
+        frame,
         width,
         height,
         "rgba" if has_alpha else "rgb24",
@@ -99,14 +101,18 @@ def to_picture(frame: av.VideoFrame, width: int, height: int) -> Picture:
     return _turn(to_array(PIL.Image.fromarray(pixels)) if has_alpha else pixels, matrix)
 
 
-def from_picture(picture: Picture, color: Color) -> av.VideoFrame:
-    """Turn an RGB picture of uint8, shape (H, W, 3), into a frame of 4:2:0 chroma.
+def from_picture(reformatter: VideoReformatter, picture: Picture, color: Color) -> av.VideoFrame:
+    """Turn a picture into a frame of 4:2:0 chroma, whose sides become even by repeating the last row or column.
 
-    Its sides become even, as 4:2:0 needs, by repeating the last row or column.
+    Args:
+        reformatter: One for all frames of a clip.
+        picture: RGB, uint8, shape (H, W, 3).
+        color: How the frame's numbers are to be colors.
     """
     height, width = picture.shape[:2]
     even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), "rgb24").reformat(
+    frame = reformatter.reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(even), "rgb24"),
         format="yuv420p",
         interpolation=_SAME_SIZE,
         src_color_range=ColorRange.JPEG,
@@ -127,7 +133,9 @@ def read_turn(frame: av.VideoFrame) -> tuple[int, int, int, int]:
         Signs of a, b, c and d, where the pixel at (x, y) is shown at (a x + c y, b x + d y); a turn by another angle
         becomes the nearest by right angles.
     """
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    # PyAV's types know of motion vectors only.
+    side_data: Any = frame.side_data
+    data = side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.int64)

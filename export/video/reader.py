@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 
 from export.errors import ExportError
 from export.video.frames import Frame, Sound, fit_size
@@ -25,6 +26,7 @@ DEFAULT_RATE = Fraction(25)
 """Frames per second of a file that does not say."""
 
 _DEFAULT_TIME_BASE = Fraction(1, 1000)
+_LEAD = 10  # Seconds before a place, in which files that are searched only roughly have a frame to begin with.
 
 
 class VideoClip:
@@ -74,24 +76,24 @@ class VideoClip:
         self._duration = duration
         self._max_size = max_size
         self._size: tuple[int, int] | None = None
-        self._container = _open(path)
+        self._reformatter = VideoReformatter()
+        self._open(sound)
         try:
-            self._video = _find_video(path, self._container)
-            self.sounds: Sequence[Any] = list(self._container.streams.audio) if sound else []
             self.rate: Fraction = self._video.guessed_rate or self._video.average_rate or DEFAULT_RATE
             self.time_base: Fraction = self._video.time_base or _DEFAULT_TIME_BASE
             self._offset = max(Fraction(0), Fraction(self._container.start_time or 0, av.time_base)) + start
             self.count = self._estimate_count(start)
-            if start:
-                self._seek()
+            if start and not self._seek():
+                self._container.close()
+                self._open(sound)
             items = self._read()
             ahead: list[Frame | Sound] = []
-            while not ahead or isinstance(ahead[-1], Sound):
+            while self._size is None:
                 item = next(items, None)
                 if item is None:
                     raise ExportError(self._explain_no_frame(start))
                 ahead.append(item)
-            self._items = itertools.chain(ahead, items)
+            self._items: Iterator[Frame | Sound] = itertools.chain(ahead, items)
         except BaseException:
             self._container.close()
             raise
@@ -103,6 +105,30 @@ class VideoClip:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    def _open(self, sound: bool) -> None:
+        self._container = _open(self.paths[0])
+        try:
+            self._video = _find_video(self.paths[0], self._container)
+        except BaseException:
+            self._container.close()
+            raise
+        self.sounds: Sequence[Any] = list(self._container.streams.audio) if sound else []
+
+    def _seek(self) -> bool:
+        """Go to a place from which all frames that are wanted can be decoded; tell whether that worked."""
+        place = max(0, int((self._offset - _LEAD) * av.time_base))
+        try:
+            self._container.seek(place)
+            frames = itertools.chain.from_iterable(map(self._decode, self._container.demux(self._video)))
+            first = next(frames, None)
+            self.damaged = 0
+            if first is None or self._time(first, None) > 0:
+                return False
+            self._container.seek(place)
+        except av.FFmpegError:
+            return False
+        return True
 
     def _read(self) -> Iterator[Frame | Sound]:
         tracks = {sound.index: track for track, sound in enumerate(self.sounds)}
@@ -152,7 +178,7 @@ class VideoClip:
             turned = upright_size(frame) != (frame.width, frame.height)
             self.aspect = 1 / aspect if turned and aspect else aspect
         duration = (frame.duration or 0) * (frame.time_base or self.time_base)
-        return Frame(to_picture(frame, *self._size), time, Fraction(duration))
+        return Frame(to_picture(self._reformatter, frame, *self._size), time, Fraction(duration))
 
     def _time(self, frame: av.VideoFrame, earlier: Fraction | None) -> Fraction:
         """Return a frame's time from the beginning of what is read, in seconds, later than that of the one before."""
@@ -176,16 +202,6 @@ class VideoClip:
         if self._duration is not None and packet.dts * packet.time_base >= self._duration:
             return _AFTER
         return _INSIDE
-
-    def _seek(self) -> None:
-        try:
-            self._container.seek(int(self._offset * av.time_base))
-        except av.FFmpegError:
-            # Where a file cannot be searched, it is read up to the place.
-            self._container.close()
-            self._container = _open(self.paths[0])
-            self._video = _find_video(self.paths[0], self._container)
-            self.sounds = list(self._container.streams.audio) if self.sounds else []
 
     def _estimate_count(self, start: Fraction) -> int | None:
         known: Fraction | None = None

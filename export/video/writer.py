@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 from av.filter import Graph
+from av.video.reformatter import VideoReformatter
 
 from export.errors import ExportError
 from export.video.frames import Clip, Frame, FrameFolder, Sound
@@ -104,6 +105,7 @@ class VideoWriter(_FileWriter):
         super().__init__(path, container.name)
         color = clip.color if isinstance(clip, VideoClip) else choose_color(clip.width, clip.height)
         self._color = color
+        self._reformatter = VideoReformatter()
         self._time_base = clip.time_base
         options = {"crf": str(round(container.worst * (1 - quality / 100))), **dict(container.options)}
         # The encoder's rate is for its own planning; frames have the times of the clip.
@@ -130,7 +132,7 @@ class VideoWriter(_FileWriter):
             item.packet.stream = self._sounds[item.track]
             self._mux([item.packet])
             return
-        frame = from_picture(item.picture, self._color)
+        frame = from_picture(self._reformatter, item.picture, self._color)
         frame.time_base = self._time_base
         frame.pts = round(item.time / self._time_base)
         frame.duration = round(item.duration / self._time_base)
@@ -210,4 +212,8 @@ class GifWriter(_FileWriter):
                 frame = self._graph.vpull()
             except (BlockingIOError, EOFError):
                 return
-            self._mux(self._video.encode(frame))
+            packets = self._video.encode(frame)
+            for packet in packets:
+                # The encoder forgets it, and the last frame has no next one to tell.
+                packet.duration = frame.duration
+            self._mux(packets)

@@ -1,0 +1,205 @@
+"""``python -m export.video``: what of a clip stays as it was, and what the painted file holds."""
+
+import sys
+from fractions import Fraction
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data.images import encode, from_array
+from tests.export.video.clips import difference, draw_frames, read_clip, run, sound_of, write_clip
+from tests.pictures import flat
+
+UNEVEN = [0, 40, 50, 130, 135, 300]
+
+
+@pytest.mark.parametrize(
+    ("ending", "sound"), [(".mp4", "aac"), (".mov", "pcm_s16le"), (".mkv", "flac"), (".webm", "libopus")]
+)
+def test_sound_is_copied_byte_for_byte(folder, same, ending, sound):
+    clip = write_clip(folder / f"clip{ending}", sound=sound)
+    assert run(same, clip, "--output", f"out{ending}") == 0
+    before, after = read_clip(clip), read_clip(folder / f"out{ending}")
+    assert len(before.packets[0]) > 2
+    assert after.packets == before.packets
+
+
+def test_frames_keep_their_uneven_times_and_their_pictures(folder, same, capsys):
+    clip = write_clip(folder / "clip.mp4", times=UNEVEN)
+    assert run(same, clip, "--output", "out.mp4", "--no-steady") == 0
+    assert "wrote 'out.mp4' (48 x 32 pixels, 6 frames, " in capsys.readouterr().out
+    content = read_clip(folder / "out.mp4")
+    assert content.times == [Fraction(time, 1000) for time in UNEVEN]
+    assert all(difference(a, b) < 3 for a, b in zip(content.frames, draw_frames(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rotation", "flip", "turn"),
+    [
+        (90, False, lambda upright: np.rot90(upright, -1)),
+        (180, False, lambda upright: np.rot90(upright, 2)),
+        (-90, False, lambda upright: np.rot90(upright, 1)),
+        (0, True, lambda upright: upright[:, ::-1]),
+        (90, True, lambda upright: np.rot90(upright[:, ::-1], -1)),
+    ],
+)
+def test_frames_come_out_upright(folder, same, rotation, flip, turn):
+    upright = draw_frames(2)
+    clip = write_clip(folder / "clip.mp4", [turn(frame) for frame in upright], rotation=rotation, flip=flip)
+    assert run(same, clip, "--output", "out.mp4", "--no-steady") == 0
+    content = read_clip(folder / "out.mp4")
+    assert content.rotation == 0
+    assert all(difference(a, b) < 3 for a, b in zip(content.frames, upright, strict=True))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("full", [False, True])
+def test_color_range_and_matrix_are_kept(folder, same, ending, matrix, full):
+    clip = write_clip(folder / f"clip{ending}", matrix=matrix, full=full, sound=None)
+    assert run(same, clip, "--output", f"out{ending}", "--no-steady") == 0
+    before, after = read_clip(clip), read_clip(folder / f"out{ending}")
+    assert after.tags[:2] == before.tags[:2] == (matrix, 2 if full else 1)
+    assert all(difference(a, b) < 3 for a, b in zip(after.frames, draw_frames(), strict=True))
+
+
+@pytest.mark.parametrize(("width", "matrix"), [(48, 6), (1280, 1)])
+def test_a_file_that_names_no_colors_is_read_as_players_do(folder, same, width, matrix):
+    frames = draw_frames(1, width)
+    clip = write_clip(folder / "clip.mp4", frames, matrix=matrix, tagged=False, sound=None)
+    assert run(same, clip, "--output", "out.mp4") == 0
+    content = read_clip(folder / "out.mp4")
+    assert content.tags[:2] == (matrix, 1)
+    assert difference(content.frames[0], frames[0]) < 3
+
+
+@pytest.mark.slow
+def test_high_dynamic_range_becomes_ordinary(folder, same):
+    clip = write_clip(folder / "clip.mp4", matrix=9, transfer=18, pixel_format="yuv420p10le", sound=None)
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert read_clip(folder / "out.mp4").tags == (1, 1, 1, 1)
+
+
+def test_odd_sides_grow_by_repeating_the_last_pixels(folder, same):
+    frame = flat((200, 60, 60), 37, 25)
+    frame[:, -1] = (0, 0, 255)
+    clip = write_clip(folder / "clip.mp4", [frame] * 2, pixel_format="yuv444p", sound=None)
+    assert run(same, clip, "--output", "out.mp4", "--quality", 95) == 0
+    picture = read_clip(folder / "out.mp4").frames[0]
+    assert picture.shape == (26, 38, 3)
+    assert difference(picture[:25, 36:], np.broadcast_to(frame[:, -1:], (25, 2, 3))) < 12
+
+
+def test_max_size_scales_down_to_even_sides(folder, same):
+    clip = write_clip(folder / "clip.mp4", draw_frames(2, 100, 60))
+    assert run(same, clip, "--output", "out.mp4", "--max-size", 51) == 0
+    assert read_clip(folder / "out.mp4").frames[0].shape == (30, 50, 3)
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".ts"])
+def test_a_part_begins_at_zero_with_its_own_sound(folder, same, ending):
+    frames = draw_frames(10)
+    clip = write_clip(folder / f"clip{ending}", frames)
+    whole = read_clip(clip)
+    begin = whole.packets[0][0][0] if ending == ".ts" else 0
+    assert run(same, clip, "--output", "out.mkv", "--start", 0.12, "--duration", 0.16, "--no-steady") == 0
+    content = read_clip(folder / "out.mkv")
+    # The pictures of a transport stream begin later than its sound, by the coder's 1024 samples.
+    late = 21 if ending == ".ts" else 0
+    assert content.times == [Fraction(late + time, 1000) for time in (0, 40, 80, 120)]
+    assert all(difference(a, b) < 3 for a, b in zip(content.frames, frames[3:7], strict=True))
+    kept = [data for _, data in content.packets[0]]
+    expected = [data for time, data in whole.packets[0] if 0.12 <= time - begin < 0.28]
+    assert len(kept) == len(expected) == 8
+    # A transport stream puts seven bytes of its own before each piece.
+    assert all(data.endswith(piece) for data, piece in zip(expected, kept, strict=True))
+    assert all(-0.001 <= time < 0.16 for time, _ in content.packets[0])
+
+
+def test_sound_can_be_left_out(folder, same, capsys):
+    clip = write_clip(folder / "clip.mp4")
+    assert run(same, clip, "--output", "out.mp4", "--mute") == 0
+    assert sound_of(folder / "out.mp4") == []
+    assert "no sound" in capsys.readouterr().out
+
+
+def test_webm_has_vp9_and_the_others_h264(folder, same):
+    clip = write_clip(folder / "clip.webm", sound="libopus")
+    for ending, codec in {".webm": "vp9", ".mkv": "h264", ".mp4": "h264"}.items():
+        assert run(same, clip, "--output", f"out{ending}") == 0
+        assert read_clip(folder / f"out{ending}").codec == codec
+
+
+def test_quality_is_paid_for_in_bytes(folder, same):
+    clip = write_clip(folder / "clip.mp4", sound=None)
+    sizes = []
+    for quality in (20, 60, 95):
+        assert run(same, clip, "--output", "out.mp4", "--quality", quality, "--overwrite") == 0
+        sizes.append((folder / "out.mp4").stat().st_size)
+    assert sizes == sorted(set(sizes))
+
+
+def test_a_gif_keeps_its_times_and_begins_again(folder, same):
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    pictures = [PIL.Image.fromarray(flat(color, 31, 21)) for color in colors]
+    durations = [100, 250, 60]
+    pictures[0].save(folder / "clip.gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    assert run(same, "clip.gif", "--output", "out.gif", "--no-steady") == 0
+    with PIL.Image.open(folder / "out.gif") as found:
+        assert found.info["loop"] == 0
+        assert (found.size, found.n_frames) == ((31, 21), 3)
+        for index, color in enumerate(colors):
+            found.seek(index)
+            assert found.info["duration"] == durations[index]
+            assert difference(np.asarray(found.convert("RGB")), flat(color, 31, 21)) < 4
+
+
+def test_transparency_of_a_gif_is_laid_on_white(folder, same):
+    picture = PIL.Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    picture.paste((255, 0, 0, 255), (0, 0, 10, 20))
+    picture.save(folder / "clip.gif", save_all=True, append_images=[picture.transpose(1)], duration=100)
+    assert run(same, "clip.gif", "--output", "frames/", "--no-steady") == 0
+    frame = np.asarray(PIL.Image.open(folder / "frames" / "000001.png"))
+    assert frame[10, 5].tolist() == [255, 0, 0]
+    assert frame[10, 15].tolist() == [255, 255, 255]
+
+
+def test_a_gif_of_a_fast_clip_has_the_frames_that_browsers_show(folder, same):
+    clip = write_clip(folder / "clip.mp4", draw_frames(8), times=range(0, 80, 10))
+    assert run(same, clip, "--output", "out.gif") == 0
+    with PIL.Image.open(folder / "out.gif") as found:
+        assert found.n_frames == 4
+
+
+def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(folder, same):
+    frames = draw_frames(3)
+    for name, frame in zip(("f2.png", "f10.png", "f1.jpg"), (frames[1], frames[2], frames[0]), strict=True):
+        (folder / "frames").mkdir(exist_ok=True)
+        encode(from_array(frame), folder / "frames" / name)
+    assert run(same, "frames", "--output", "out.mp4", "--fps", 10, "--no-steady") == 0
+    content = read_clip(folder / "out.mp4")
+    assert content.times == [Fraction(0), Fraction(1, 10), Fraction(2, 10)]
+    assert all(difference(a, b) < 4 for a, b in zip(content.frames, frames, strict=True))
+    assert run(same, "frames", "--start", 0.04, "--duration", 0.04, "--no-steady") == 0
+    assert [path.name for path in (folder / "frames-same").iterdir()] == ["f2.png"]
+
+
+def test_the_default_output_is_beside_the_clip(folder, same):
+    write_clip(folder / "deep" / "clip.mkv")
+    assert run(same, "deep/clip.mkv") == 0
+    assert sorted(path.name for path in (folder / "deep").iterdir()) == ["clip-same.mkv", "clip.mkv"]
+
+
+def test_a_ready_style_paints_a_clip(folder):
+    clip = write_clip(folder / "clip.mp4", draw_frames(2))
+    assert run("--style", "wave_nano", clip, "--output", "out.mp4") == 0
+    content = read_clip(folder / "out.mp4")
+    assert len(content.frames) == 2
+    assert difference(content.frames[0], draw_frames(1)[0]) > 10
+
+
+def test_help_needs_no_pyav(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert run("--help") == 0
+    assert "--steady" in capsys.readouterr().out

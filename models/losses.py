@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
+from models.motion import MARGIN
 from models.names import StyleNorm
 from models.network import CELL
 from models.palette import Palette, find_palette, palette_distance
@@ -41,6 +42,9 @@ network's loss."""
 
 GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
+
+STABILITY_BALANCE = 1.0
+"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a short tuning halves what flickers."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -169,6 +173,30 @@ def grid_energy(pictures: Tensor, cell: int) -> Tensor:
     return (phases - phases.mean((3, 5), keepdim=True)).square().flatten(1).mean(1)
 
 
+def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN) -> Tensor:
+    """Measure how much a network's picture changes where its photo only moves (Wang et al. 2020, ReReVST, eq. 9).
+
+    ReReVST takes the squared difference; this is a distance, relative to how much the picture varies over its area, so that
+    one weight suits styles of much and of little contrast.
+
+    Args:
+        pictures: Of moved photos (warp, then stylize), shape (B, 3, H, W).
+        expected: Moved pictures of the photos (stylize, then warp), of the same shape.
+        margin: Pixels at the border that do not count.
+
+    Returns:
+        Shape (B,), float32: 0 for equality, about 1 for a flat picture. The gradient leaves the contrast alone.
+    """
+    inside = (..., slice(margin, -margin or None), slice(margin, -margin or None))
+    pictures, expected = pictures[inside].float(), expected[inside].float()
+    with torch.no_grad():
+        energy = squared_error(expected, expected.mean((2, 3), keepdim=True))
+    return _distance(squared_error(pictures, expected) / energy.clamp_min(torch.finfo(torch.float32).tiny))
+
+
+_WEIGHTS = ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight", "stability_weight")
+
+
 @dataclass(frozen=True)
 class LossConfig:
     """What a loss is made of: the layers it compares, and the weight of each term.
@@ -192,6 +220,9 @@ class LossConfig:
             up.
         palette_weight: How closely the picture's colors, as a whole, are to be spread like the painting's; 0 switches
             the term off, and it is not computed.
+        stability_weight: How strongly a picture is to move with its photo and to ignore noise, so that videos do not
+            flicker; 0 switches the term off, and it is not computed. Only trainings have it, which add it to what
+            ``PerceptualLoss`` returns, because it takes a further pass of the network (``train.fit.step``).
 
     Raises:
         ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
@@ -207,9 +238,10 @@ class LossConfig:
     grid_cell: int = CELL
     style_norm: StyleNorm = "joint"
     palette_weight: float = 1.0
+    stability_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight"):
+        for name in _WEIGHTS:
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
@@ -241,6 +273,20 @@ class LossTerms(NamedTuple):
     total_variation: Tensor
     grid: Tensor = torch.zeros(())
     palette: Tensor = torch.zeros(())
+    stability: Tensor = torch.zeros(())
+
+    def add_stability(self, distances: Tensor, weight: float) -> LossTerms:
+        """Add the stability term of a training.
+
+        Args:
+            distances: What ``stability_distance`` returned.
+            weight: ``LossConfig.stability_weight``.
+
+        Returns:
+            All terms.
+        """
+        stability = distances.mean()
+        return self._replace(total=self.total + STABILITY_BALANCE * weight * stability, stability=stability.detach())
 
 
 class Features(Protocol):

@@ -28,10 +28,13 @@ from train.fit.step import choose_orientations, compute_loss
 
 Choice = Literal["auto", "on", "off"]
 
-TERMS = ("loss", "content", "style", "tv", "grid", "palette")
+TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability")
 """Names of ``LossTerms`` in tables and logs."""
 
-FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "network.noise": 0.0}
+TRAINING_TERMS = ("grid", "stability")
+"""Those that held-out photos do not have."""
+
+FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "stability_weight": 0.0, "network.noise": 0.0}
 """What checkpoints that do not tell were trained with."""
 
 COMPILE_PAYS_AFTER = 200
@@ -190,7 +193,7 @@ class StyleTraining(pl.LightningModule):
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
         terms = self.validation_loss(self.network(photos), self.validation_loss.describe_content(photos))
         for name, value in zip(TERMS, terms, strict=True):
-            if name != "grid":
+            if name not in TRAINING_TERMS:
                 self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
 
     def on_validation_end(self) -> None:
@@ -228,7 +231,7 @@ class StyleTraining(pl.LightningModule):
                 f"the checkpoint holds another network ({differing[0]} has shape {saved.get(differing[0])}, needed "
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
-        trained = checkpoint.get("objective", FORMER_OBJECTIVE)
+        trained = {**FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
         if trained != self._objective:
             first, second = (
                 " ".join(f"--model.{name} {value}" for name, value in objective.items())
@@ -243,6 +246,7 @@ class StyleTraining(pl.LightningModule):
         return {
             "style_norm": self.loss_config.style_norm,
             "palette_weight": self.loss_config.palette_weight,
+            "stability_weight": self.loss_config.stability_weight,
             "network.noise": self.network.config.noise,
         }
 

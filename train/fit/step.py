@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.losses import LossConfig, LossTerms
+from models.losses import LossConfig, LossTerms, stability_distance
+from models.motion import draw_motion
 from models.network import StyleNetwork
 from models.noise import draw_offset
 from models.turned_loss import ORIENTATIONS, TurnedLoss
@@ -43,8 +44,45 @@ def compute_loss(
         The terms; ``total`` is differentiable with respect to the network's weights.
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
-    noisy = network.add_noise(photos, draw_offset(seed, step))
-    return loss(transform(noisy), photos, step)  # type: ignore[no-any-return]
+    offset = draw_offset(seed, step)
+
+    def paint(photos: Tensor) -> Tensor:
+        return transform(network.add_noise(photos, offset))
+
+    pictures = paint(photos)
+    terms: LossTerms = loss(pictures, photos, step)
+    return add_stability(terms, loss.config.stability_weight, paint, photos, pictures, step, seed)
+
+
+def add_stability(
+    terms: LossTerms,
+    weight: float,
+    paint: Callable[[Tensor], Tensor],
+    photos: Tensor,
+    pictures: Tensor,
+    step: int,
+    seed: int,
+) -> LossTerms:
+    """Add the stability term: the picture of a moved photo is to be the moved picture of the photo.
+
+    Args:
+        terms: Those of ``pictures``.
+        weight: ``LossConfig.stability_weight``; 0 adds nothing and computes nothing.
+        paint: From photos to pictures, with the same noise as for ``pictures``. It belongs to the places of a picture and
+            not to what the photo shows there, so that it stays where it is while the photo moves: in a video, too, every
+            frame has the same noise.
+        photos: RGB in [0, 1], shape (B, 3, S, S).
+        pictures: What ``paint`` made of them.
+        step: Number of the training step.
+        seed: Of the training.
+
+    Returns:
+        All terms.
+    """
+    if not weight:
+        return terms
+    motion = draw_motion(photos, seed, step)
+    return terms.add_stability(stability_distance(paint(motion.take_next(photos)), motion.move(pictures)), weight)
 
 
 def choose_orientations(turned: str, perceptual: str) -> int:

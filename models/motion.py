@@ -1,7 +1,9 @@
-"""Random motions of photos: what a video's next frame shows, made of one photo, without a video and its optical flow.
+"""Random motions of photos: two frames of a video, made of one photo, without videos and their optical flow.
 
-Wang et al. (2020, ReReVST, section 3.4) bend a photo by a smooth random field and add a little noise; what a network makes
-of it can then be compared with the bent picture that it makes of the photo itself (``models.losses.stability_distance``).
+ReReVST (Wang et al. 2020, Consistent Video Style Transfer via Relaxation and Regularization) bends a photo by a smooth
+random field and adds a little noise, and compares what a network makes of it with the bent picture of the photo itself
+(``models.losses.stability_distance``). Its motions are larger; a network with a stride of 4 changes most where a photo
+moves by a fraction of that.
 """
 
 from __future__ import annotations
@@ -14,22 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHIFT = 3
-"""Largest shift in pixels, up or down and left or right: the network shifts with its photo by whole cells of 4 anyway."""
+"""Largest shift in pixels, in rows and in columns; by 4, the network's cell, its picture shifts with the photo."""
 
 BEND = 1.5
-"""Largest further displacement of a single place, in pixels: parts of a scene move in different ways."""
+"""Largest displacement beside the shift, in pixels: parts of a scene move in different ways."""
 
-BEND_GRAIN = 32
+KNOT_DISTANCE = 32
 """Distance in pixels between the random displacements that are interpolated."""
 
 BENT_SHARE = 0.5
-"""Share of the photos that are bent; the others are shifted only, which moves every pixel exactly and blurs nothing."""
+"""Share of the photos that are bent, too; a shift alone takes every pixel from another one and blurs none."""
 
-GRAIN = 4.0
-"""Standard deviation, in levels of 255, of the independent noise of each pixel, as of a camera's sensor."""
+SENSOR_NOISE = 8.0
+"""Standard deviation, in levels of 255, of noise that differs from pixel to pixel and from frame to frame: that of a bad
+sensor, because the noise of a good one would have too small a share in the term to be ignored by the network."""
 
 MARGIN = 8
-"""Pixels at the border that are not compared: what moves in there comes from outside of the photo."""
+"""Pixels at the border that do not show what is expected of them: they come from outside of the photo."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,29 @@ class Motion:
     """How the photos of a batch move, each in its own way.
 
     Args:
-        positions: Where each pixel comes from, shape (B, H, W, 2): column and row, -1 and 1 at the outer pixels' centers.
-        grain: The next frame's noise, shape (B, 3, H, W), of the photos' range.
+        positions: Where each pixel comes from, shape (B, H, W, 2): column and row, from -1 to 1 between the centers of
+            the outer pixels.
+        noise: What the next frame's sensor adds, shape (B, 3, H, W), in the photos' unit.
     """
 
     positions: Tensor
-    grain: Tensor
+    noise: Tensor
 
     def move(self, pictures: Tensor) -> Tensor:
-        """Move pictures, shape (B, 3, H, W), by cubic interpolation; the same shape, float32, channels last.
+        """Move pictures by cubic interpolation, which keeps strokes sharp.
 
-        What is needed from outside of a picture is mirrored at its border.
+        Args:
+            pictures: Shape (B, C, H, W); they continue mirrored beyond their borders.
+
+        Returns:
+            The same shape, float32, with channels last in memory.
         """
         moved = F.grid_sample(pictures.float(), self.positions, "bicubic", "reflection", align_corners=True)
         return moved.contiguous(memory_format=torch.channels_last)
 
     def take_next(self, photos: Tensor) -> Tensor:
-        """Return the next frame of photos, RGB in [0, 1], shape (B, 3, H, W): moved, with other noise, not clamped."""
-        return self.move(photos) + self.grain
+        """Return the next frame of photos, RGB in [0, 1], shape (B, 3, H, W): moved and noisy, not clamped."""
+        return self.move(photos) + self.noise
 
 
 def draw_motion(photos: Tensor, seed: int, step: int) -> Motion:
@@ -63,7 +71,7 @@ def draw_motion(photos: Tensor, seed: int, step: int) -> Motion:
     Args:
         photos: Shape (B, 3, H, W).
         seed: Of the training.
-        step: Its number; the same seed and step give the same motions, so that a training can be resumed.
+        step: Number of the step; the same seed and step give the same motions, so that a training can be resumed.
 
     Returns:
         Motions on the photos' device.
@@ -72,12 +80,12 @@ def draw_motion(photos: Tensor, seed: int, step: int) -> Motion:
     # A stream of its own: the same seed and step draw where the noise tile begins.
     random = np.random.default_rng([seed, step, 1])
     shift = torch.from_numpy(random.integers(-SHIFT, SHIFT, (batch, 2, 1, 1), endpoint=True)).float()
-    knots = [side // BEND_GRAIN + 2 for side in (height, width)]
+    knots = [side // KNOT_DISTANCE + 2 for side in (height, width)]
     bends = torch.from_numpy(random.uniform(-BEND, BEND, (batch, 2, *knots))).float()
     bends = bends * torch.from_numpy(random.random((batch, 1, 1, 1)) < BENT_SHARE)
     displacement = shift + F.interpolate(bends, (height, width), mode="bicubic", align_corners=True)
     places = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     rows, columns = (place + moved for place, moved in zip(places, displacement.unbind(1), strict=True))
     positions = torch.stack([2 * columns / (width - 1) - 1, 2 * rows / (height - 1) - 1], -1)
-    grain = torch.from_numpy(random.standard_normal(photos.shape, np.float32)) * (GRAIN / 255)
-    return Motion(positions.to(photos.device), grain.to(photos.device))
+    noise = torch.from_numpy(random.standard_normal(photos.shape, np.float32)) * (SENSOR_NOISE / 255)
+    return Motion(positions.to(photos.device), noise.to(photos.device))

@@ -183,7 +183,7 @@ class StyleTraining(pl.LightningModule):
         terms = self.compute_terms(to_unit(batch.photos), self.global_step)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=True)
+            self.log(name, value, prog_bar=name != "stability" or self.loss_config.stability_weight > 0)
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:

@@ -44,35 +44,34 @@ def compute_loss(
         The terms; ``total`` is differentiable with respect to the network's weights.
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
-    offset = draw_offset(seed, step)
-
-    def paint(photos: Tensor) -> Tensor:
-        return transform(network.add_noise(photos, offset))
-
-    pictures = paint(photos)
+    noisy = network.add_noise(photos, draw_offset(seed, step))
+    pictures = transform(noisy)
     terms: LossTerms = loss(pictures, photos, step)
-    return add_stability(terms, loss.config.stability_weight, paint, photos, pictures, step, seed)
+    return add_stability(terms, loss.config.stability_weight, transform, noisy, pictures, step, seed)
 
 
 def add_stability(
     terms: LossTerms,
     weight: float,
-    paint: Callable[[Tensor], Tensor],
-    photos: Tensor,
+    transform: Callable[[Tensor], Tensor],
+    noisy: Tensor,
     pictures: Tensor,
     step: int,
     seed: int,
 ) -> LossTerms:
     """Add the stability term: the picture of a moved photo is to be the moved picture of the photo.
 
+    The network's own noise moves with the photo here. In a video it does not: each frame has the same, from its corner
+    on. But where a photo is flat, nothing else tells the strokes where to be, and a network for which photos moved below
+    a fixed noise learned to leave skies empty. Trained like this it keeps their strokes, which stand still in a video
+    while the camera pans, and in which nothing flickers.
+
     Args:
         terms: Those of ``pictures``.
         weight: ``LossConfig.stability_weight``; 0 adds nothing and computes nothing.
-        paint: From photos to pictures, with the same noise as for ``pictures``. It belongs to the places of a picture and
-            not to what the photo shows there, so that it stays where it is while the photo moves: in a video, too, every
-            frame has the same noise.
-        photos: RGB in [0, 1], shape (B, 3, S, S).
-        pictures: What ``paint`` made of them.
+        transform: From photos that have the network's noise to pictures.
+        noisy: Photos with the noise, RGB, shape (B, 3, S, S).
+        pictures: What ``transform`` made of them.
         step: Number of the training step.
         seed: Of the training.
 
@@ -81,8 +80,8 @@ def add_stability(
     """
     if not weight:
         return terms
-    motion = draw_motion(photos, seed, step)
-    return terms.add_stability(stability_distance(paint(motion.take_next(photos)), motion.move(pictures)), weight)
+    motion = draw_motion(noisy, seed, step)
+    return terms.add_stability(stability_distance(transform(motion.take_next(noisy)), motion.move(pictures)), weight)
 
 
 def choose_orientations(turned: str, perceptual: str) -> int:

@@ -185,19 +185,19 @@ class StartTraining(pl.LightningModule):
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
         descriptions = self.descriptions[chosen].repeat_interleave(len(photos) // len(chosen), 0)
         descriptions = descriptions.to(photos.device)
-        offset = draw_offset(self.seed, self.global_step)
 
-        def paint(photos: Tensor) -> Tensor:
-            # Outside of what is compiled: the noise begins elsewhere at each step.
-            return self._stylize(self.start.network.add_noise(photos, offset), descriptions, True)
+        def stylize(noisy: Tensor) -> Tensor:
+            return self._stylize(noisy, descriptions, True)
 
-        pictures = paint(photos)
+        # Outside of what is compiled: the noise begins elsewhere at each step.
+        noisy = self.start.network.add_noise(photos, draw_offset(self.seed, self.global_step))
+        pictures = stylize(noisy)
         terms = self.loss(pictures, photos, chosen, self.global_step)
         weight = self.loss_config.stability_weight
-        terms = add_stability(terms, weight, paint, photos, pictures, self.global_step, self.seed)
+        terms = add_stability(terms, weight, stylize, noisy, pictures, self.global_step, self.seed)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=True)
+            self.log(name, value, prog_bar=name != "stability" or weight > 0)
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:

@@ -1,4 +1,4 @@
-"""The losses: content, style, palette, total variation, grid and stability, for the trainer and all it is compared with.
+"""The losses: content, style, palette, total variation, grid, stability, for the trainer and what it is compared with.
 
 Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.

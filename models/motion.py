@@ -28,8 +28,8 @@ BENT_SHARE = 0.5
 """Share of the photos that are bent, too; a shift alone takes every pixel from another one and blurs none."""
 
 SENSOR_NOISE = 8.0
-"""Standard deviation, in levels of 255, of noise that differs from pixel to pixel and from frame to frame: that of a bad
-sensor, because the noise of a good one would have too small a share in the term to be ignored by the network."""
+"""Standard deviation, in levels of 255, of noise that differs from pixel to pixel and from frame to frame: that of a
+bad sensor, because a good one's would have too small a share in the term for a network to learn to ignore it."""
 
 MARGIN = 8
 """Pixels at the border that do not show what is expected of them: they come from outside of the photo."""

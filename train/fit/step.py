@@ -62,9 +62,9 @@ def add_stability(
     """Add the stability term: the picture of a moved photo is to be the moved picture of the photo.
 
     The network's own noise moves with the photo here. In a video it does not: each frame has the same, from its corner
-    on. But where a photo is flat, nothing else tells the strokes where to be, and a network for which photos moved below
-    a fixed noise learned to leave skies empty. Trained like this it keeps their strokes, which stand still in a video
-    while the camera pans, and in which nothing flickers.
+    on. But where a photo is flat, nothing else tells the strokes where to be, and a network for which photos moved
+    below a fixed noise learned to leave skies empty. Trained like this it keeps their strokes; in a video they stand
+    still while the camera pans.
 
     Args:
         terms: Those of ``pictures``.

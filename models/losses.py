@@ -178,8 +178,8 @@ def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN)
     """Measure how much the picture of a moved photo differs from the moved picture of the photo.
 
     The idea is that of ReReVST (Wang et al. 2020, ``models.motion``). Here it is a distance, relative to how much the
-    picture varies over its area, so that one weight suits styles of much and of little contrast, and less contrast
-    alone gains nothing.
+    picture varies over its area, so that one weight suits styles of much and of little contrast. The contrast counts as
+    a constant: otherwise it would grow, and push the colors away from the painting's.
 
     Args:
         pictures: What a network makes of moved photos, shape (B, 3, H, W).
@@ -191,8 +191,8 @@ def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN)
     """
     inside = (..., slice(margin, -margin or None), slice(margin, -margin or None))
     pictures, expected = pictures[inside].float(), expected[inside].float()
-    mean = expected.mean((2, 3), keepdim=True)
-    return relative_distance(pictures - mean, expected - mean)
+    contrast = (expected - expected.mean((2, 3), keepdim=True)).detach().square().flatten(1).sum(1)
+    return _distance(squared_error(pictures, expected) / contrast.clamp_min(torch.finfo(torch.float32).tiny))
 
 
 _WEIGHTS = ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight", "stability_weight")

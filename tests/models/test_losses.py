@@ -151,6 +151,13 @@ def test_stability_is_the_distance_relative_to_the_pictures_own_contrast():
     torch.testing.assert_close(stability_distance(*paler), stability_distance(other, expected))
 
 
+def test_the_gradient_of_stability_moves_both_pictures_alike_and_no_contrast():
+    pictures, expected = (torch.rand(1, 3, 40, 48).requires_grad_() for _ in range(2))
+    stability_distance(pictures, expected).sum().backward()
+    torch.testing.assert_close(pictures.grad, -expected.grad)
+    assert pictures.grad.abs().sum() > 0
+
+
 def test_stability_does_not_look_at_the_border():
     expected = torch.rand(1, 3, 40, 48)
     pictures = torch.rand(1, 3, 40, 48)

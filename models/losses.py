@@ -1,4 +1,4 @@
-"""The losses: content, style, palette, total variation and grid, shared by the trainer and all it is compared with.
+"""The losses: content, style, palette, total variation, grid, stability, for the trainer and what it is compared with.
 
 Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.motion import MARGIN
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.names import StyleNorm
@@ -41,6 +42,10 @@ network's loss."""
 
 GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
+
+STABILITY_BALANCE = 3.5
+"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps halves the flicker
+and the strokes remain."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -169,6 +174,30 @@ def grid_energy(pictures: Tensor, cell: int) -> Tensor:
     return (phases - phases.mean((3, 5), keepdim=True)).square().flatten(1).mean(1)
 
 
+def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN) -> Tensor:
+    """Measure how much the picture of a moved photo differs from the moved picture of the photo.
+
+    The idea is that of ReReVST (Wang et al. 2020, ``models.motion``). Here it is a distance, relative to how much the
+    picture varies over its area, so that one weight suits styles of much and of little contrast. The contrast counts as
+    a constant: otherwise it would grow, and push the colors away from the painting's.
+
+    Args:
+        pictures: What a network makes of moved photos, shape (B, 3, H, W).
+        expected: What it makes of the photos, moved, of the same shape.
+        margin: Pixels at the border that do not count.
+
+    Returns:
+        Shape (B,), float32: 0 for equality, about 1 for a uniform picture.
+    """
+    inside = (..., slice(margin, -margin or None), slice(margin, -margin or None))
+    pictures, expected = pictures[inside].float(), expected[inside].float()
+    contrast = (expected - expected.mean((2, 3), keepdim=True)).detach().square().flatten(1).sum(1)
+    return _distance(squared_error(pictures, expected) / contrast.clamp_min(torch.finfo(torch.float32).tiny))
+
+
+_WEIGHTS = ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight", "stability_weight")
+
+
 @dataclass(frozen=True)
 class LossConfig:
     """What a loss is made of: the layers it compares, and the weight of each term.
@@ -192,6 +221,9 @@ class LossConfig:
             up.
         palette_weight: How closely the picture's colors, as a whole, are to be spread like the painting's; 0 switches
             the term off, and it is not computed.
+        stability_weight: How strongly a picture is to move with its photo and to ignore noise, so that videos do not
+            flicker; 0 switches the term off, and it is not computed. Only trainings have it, which add it to what
+            ``PerceptualLoss`` returns, as it takes a further pass of the style network.
 
     Raises:
         ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
@@ -207,9 +239,10 @@ class LossConfig:
     grid_cell: int = CELL
     style_norm: StyleNorm = "joint"
     palette_weight: float = 1.0
+    stability_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight"):
+        for name in _WEIGHTS:
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
@@ -241,6 +274,20 @@ class LossTerms(NamedTuple):
     total_variation: Tensor
     grid: Tensor = torch.zeros(())
     palette: Tensor = torch.zeros(())
+    stability: Tensor = torch.zeros(())
+
+    def add_stability(self, distances: Tensor, weight: float) -> LossTerms:
+        """Add the stability term of a training.
+
+        Args:
+            distances: What ``stability_distance`` returned.
+            weight: ``LossConfig.stability_weight``.
+
+        Returns:
+            All terms.
+        """
+        stability = distances.mean()
+        return self._replace(total=self.total + STABILITY_BALANCE * weight * stability, stability=stability.detach())
 
 
 class Features(Protocol):
@@ -329,7 +376,8 @@ class PerceptualLoss(nn.Module):
             + GRID_BALANCE * self.config.grid_weight * grid
             + PALETTE_BALANCE * self.config.palette_weight * palette
         )
-        return LossTerms(total, *(term.detach() for term in (content_loss, style_loss, variation, grid, palette)))
+        terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()))
+        return LossTerms(total, *(term.detach() for term in terms))
 
     def _content_term(
         self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]

@@ -45,10 +45,14 @@ class TurnedLoss(nn.Module):
         features: The frozen network.
         config: Layers and weights; the defaults if None.
         orientations: 1, or ``ORIENTATIONS`` for another orientation at each step.
+
+    Attributes:
+        config: Layers and weights.
     """
 
     def __init__(self, features: Features, config: LossConfig | None = None, orientations: int = 1) -> None:
         super().__init__()
+        self.config = config or LossConfig()
         # One for each: the painting, too, looks different from every side.
         self.losses = nn.ModuleList(PerceptualLoss(features, config) for _ in range(orientations))
 

@@ -7,13 +7,14 @@ import yaml
 
 from export.widths.table import PRESETS
 from models.names import FORMER_LOSS
-from models.network import NetworkConfig
-from models.style_file import load_style
+from models.network import NetworkConfig, StyleNetwork
+from models.style_file import StyleCard, load_style, save_style
 from tests import ROOT
 from tests.train.small_run import arguments
 from train.fit.command import main
 
-CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in {"distill", "start"})
+NO_STYLES = {"distill", "stable", "start"}
+CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in NO_STYLES)
 WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
 PAINTINGS = [
     "calavera",
@@ -87,6 +88,17 @@ def test_loss_of_version_0_2_is_a_configuration(tmp_path: Path):
     _, card = load_style(tmp_path / "runs" / "stacked" / "style.safetensors")
     model = yaml.safe_load(card.training_config)["model"]
     assert {name: model[name] for name in settings} == settings
+
+
+def test_a_finished_style_is_tuned_for_videos_by_one_configuration(tmp_path: Path):
+    start = tmp_path / "finished.safetensors"
+    save_style(start, StyleNetwork(NetworkConfig(4, 1)), StyleCard("finished"))
+    options = {"model.start_from": start, "data.early_size": 64, "trainer.val_check_interval": None, "name": "tuned"}
+    command, *flags = arguments(tmp_path, steps=2, **options)
+    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(ROOT / "configs" / "stable.yaml")]
+    assert main([command, *configs, *flags]) == 0
+    _, card = load_style(tmp_path / "runs" / "tuned" / "style.safetensors")
+    assert yaml.safe_load(card.training_config)["model"]["stability_weight"] == 1
 
 
 def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):

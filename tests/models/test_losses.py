@@ -20,6 +20,7 @@ from models.losses import (
     relative_distance,
     relative_error,
     squared_error,
+    stability_distance,
     total_variation,
 )
 from models.palette import find_palette, palette_distance
@@ -137,6 +138,32 @@ def test_relative_distance_is_the_root_and_smooth_at_equality():
     distance.backward()
     assert distance.abs() < 1e-8
     assert equal.grad.abs().max() == 0
+
+
+def test_stability_is_the_distance_relative_to_the_pictures_own_contrast():
+    expected = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(0))
+    mean = expected.mean((2, 3), keepdim=True)
+    assert stability_distance(expected, expected).tolist() == [0, 0]
+    uniform = stability_distance(mean.expand_as(expected), expected, margin=0)
+    torch.testing.assert_close(uniform, torch.ones(2), atol=0.01, rtol=0)
+    other = expected + 0.1 * torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    paler = [mean + 0.25 * (pictures - mean) for pictures in (other, expected)]
+    torch.testing.assert_close(stability_distance(*paler), stability_distance(other, expected))
+
+
+def test_the_gradient_of_stability_moves_both_pictures_alike_and_no_contrast():
+    pictures, expected = (torch.rand(1, 3, 40, 48).requires_grad_() for _ in range(2))
+    stability_distance(pictures, expected).sum().backward()
+    torch.testing.assert_close(pictures.grad, -expected.grad)
+    assert pictures.grad.abs().sum() > 0
+
+
+def test_stability_does_not_look_at_the_border():
+    expected = torch.rand(1, 3, 40, 48)
+    pictures = torch.rand(1, 3, 40, 48)
+    pictures[..., 6:-6, 6:-6] = expected[..., 6:-6, 6:-6]
+    assert stability_distance(pictures, expected, margin=6).item() == 0
+    assert stability_distance(pictures, expected, margin=5).item() > 0.1
 
 
 def build_loss(tmp_path, scale=1.0, style=SHALLOW_STYLE, **weights):
@@ -298,6 +325,7 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"content_layers": {"relu1_1": -1.0}}, "content_layers holds the share -1"),
         ({"grid_cell": 1}, "grid_cell is 1"),
         ({"palette_weight": -0.5}, "palette_weight is -0.5"),
+        ({"stability_weight": -2.0}, "stability_weight is -2"),
         ({"style_norm": "squares"}, "style_norm is 'squares'"),
     ],
 )

@@ -28,10 +28,13 @@ from train.fit.step import choose_orientations, compute_loss
 
 Choice = Literal["auto", "on", "off"]
 
-TERMS = ("loss", "content", "style", "tv", "grid", "palette")
+TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability")
 """Names of ``LossTerms`` in tables and logs."""
 
-FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "network.noise": 0.0}
+TRAINING_TERMS = ("grid", "stability")
+"""Those that held-out photos do not have."""
+
+FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "stability_weight": 0.0, "network.noise": 0.0}
 """What checkpoints that do not tell were trained with."""
 
 COMPILE_PAYS_AFTER = 200
@@ -180,7 +183,7 @@ class StyleTraining(pl.LightningModule):
         terms = self.compute_terms(to_unit(batch.photos), self.global_step)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=True)
+            self.log(name, value, prog_bar=name != "stability" or self.loss_config.stability_weight > 0)
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
@@ -190,7 +193,7 @@ class StyleTraining(pl.LightningModule):
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
         terms = self.validation_loss(self.network(photos), self.validation_loss.describe_content(photos))
         for name, value in zip(TERMS, terms, strict=True):
-            if name != "grid":
+            if name not in TRAINING_TERMS:
                 self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
 
     def on_validation_end(self) -> None:
@@ -229,7 +232,7 @@ class StyleTraining(pl.LightningModule):
                 f"the checkpoint holds another network ({differing[0]} has shape {saved.get(differing[0])}, needed "
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
-        trained = checkpoint.get("objective", FORMER_OBJECTIVE)
+        trained = {**FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
         if trained != self._objective:
             first, second = (
                 " ".join(f"--model.{name} {value}" for name, value in objective.items())
@@ -244,6 +247,7 @@ class StyleTraining(pl.LightningModule):
         return {
             "style_norm": self.loss_config.style_norm,
             "palette_weight": self.loss_config.palette_weight,
+            "stability_weight": self.loss_config.stability_weight,
             "network.noise": self.network.config.noise,
         }
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.losses import LossConfig, LossTerms
+from models.losses import LossConfig, LossTerms, stability_distance
+from models.motion import draw_motion
 from models.network import StyleNetwork
 from models.noise import draw_offset
 from models.turned_loss import ORIENTATIONS, TurnedLoss
@@ -44,7 +45,43 @@ def compute_loss(
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
     noisy = network.add_noise(photos, draw_offset(seed, step))
-    return loss(transform(noisy), photos, step)  # type: ignore[no-any-return]
+    pictures = transform(noisy)
+    terms: LossTerms = loss(pictures, photos, step)
+    return add_stability(terms, loss.config.stability_weight, transform, noisy, pictures, step, seed)
+
+
+def add_stability(
+    terms: LossTerms,
+    weight: float,
+    transform: Callable[[Tensor], Tensor],
+    noisy: Tensor,
+    pictures: Tensor,
+    step: int,
+    seed: int,
+) -> LossTerms:
+    """Add the stability term: the picture of a moved photo is to be the moved picture of the photo.
+
+    The network's own noise moves with the photo here. In a video it does not: each frame has the same, from its corner
+    on. But where a photo is flat, nothing else tells the strokes where to be, and a network for which photos moved
+    below a fixed noise learned to leave skies empty. Trained like this it keeps their strokes; in a video they stand
+    still while the camera pans.
+
+    Args:
+        terms: Those of ``pictures``.
+        weight: ``LossConfig.stability_weight``; 0 adds nothing and computes nothing.
+        transform: From photos that have the network's noise to pictures.
+        noisy: Photos with the noise, RGB, shape (B, 3, S, S).
+        pictures: What ``transform`` made of them.
+        step: Number of the training step.
+        seed: Of the training.
+
+    Returns:
+        All terms.
+    """
+    if not weight:
+        return terms
+    motion = draw_motion(noisy, seed, step)
+    return terms.add_stability(stability_distance(transform(motion.take_next(noisy)), motion.move(pictures)), weight)
 
 
 def choose_orientations(turned: str, perceptual: str) -> int:

@@ -30,10 +30,10 @@ from models.start import (
 from models.style_file import load_style
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError, require_at_least
-from train.fit.module import TERMS, Choice, should_compile
+from train.fit.module import TERMS, TRAINING_TERMS, Choice, should_compile
 from train.fit.origin import RANDOM, find_style
 from train.fit.schedule import LEARNING_RATE, one_cycle
-from train.fit.step import choose_orientations
+from train.fit.step import add_stability, choose_orientations
 from train.start.paintings import Painting, draw_paintings, split_paintings
 from train.start.targets import PaintingsLoss
 
@@ -184,13 +184,20 @@ class StartTraining(pl.LightningModule):
         chosen = draw_paintings(self.seed, turn, self.paintings_per_step, len(self.training_paintings))
         photos = to_unit(batch.photos).contiguous(memory_format=torch.channels_last)
         descriptions = self.descriptions[chosen].repeat_interleave(len(photos) // len(chosen), 0)
+        descriptions = descriptions.to(photos.device)
+
+        def stylize(noisy: Tensor) -> Tensor:
+            return self._stylize(noisy, descriptions, True)
+
         # Outside of what is compiled: the noise begins elsewhere at each step.
         noisy = self.start.network.add_noise(photos, draw_offset(self.seed, self.global_step))
-        pictures = self._stylize(noisy, descriptions.to(photos.device), True)
+        pictures = stylize(noisy)
         terms = self.loss(pictures, photos, chosen, self.global_step)
+        weight = self.loss_config.stability_weight
+        terms = add_stability(terms, weight, stylize, noisy, pictures, self.global_step, self.seed)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=True)
+            self.log(name, value, prog_bar=name != "stability" or weight > 0)
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
@@ -201,7 +208,7 @@ class StartTraining(pl.LightningModule):
         for index, description in enumerate(self.held_out_descriptions.to(photos.device)):
             terms = self.validation_loss(self.start(photos, description[None]), photos, [index])
             for name, value in zip(TERMS, terms, strict=True):
-                if name != "grid":
+                if name not in TRAINING_TERMS:
                     weight = len(photos)
                     self.log(f"val_{name}", value, batch_size=weight, prog_bar=name == "loss", sync_dist=True)
 

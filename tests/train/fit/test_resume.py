@@ -1,5 +1,6 @@
 """Resume means resume: a killed run ends bit for bit as one that was never interrupted."""
 
+import csv
 import errno
 import os
 import signal
@@ -15,7 +16,7 @@ from models.style_file import load_style
 from tests import ROOT
 from tests.train.small_run import arguments, command
 from train.errors import TrainError
-from train.fit.checkpoint import AtomicCheckpointIO, compute_checksum
+from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, compute_checksum
 from train.fit.command import main, name_full_disk
 
 STEPS = 24
@@ -90,6 +91,25 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(reference):
     assert "Traceback" not in output
     resume(reference, "stopped")
     assert_same_end(reference, "stopped")
+
+
+def test_a_stopped_training_of_stability_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    save = LatestCheckpoint.on_train_batch_end
+
+    def stop_at_two(callback, trainer, *others):
+        callback._asked_to_stop = trainer.global_step == 2
+        save(callback, trainer, *others)
+
+    options = {"steps": 4, "model.stability_weight": 1}
+    assert main(arguments(tmp_path, **options, name="whole")) == 0
+    with monkeypatch.context() as stopped:
+        stopped.setattr(LatestCheckpoint, "on_train_batch_end", stop_at_two)
+        assert main(arguments(tmp_path, **options, name="stopped")) == 130
+    assert step_of(tmp_path / "runs" / "stopped" / "last.ckpt") == 2
+    assert main(arguments(tmp_path, **options, name="stopped", ckpt_path="last")) == 0
+    assert_same_end(tmp_path, "stopped")
+    with (tmp_path / "runs" / "stopped" / "metrics.csv").open(newline="") as file:
+        assert all(float(row["stability"]) > 0 for row in csv.DictReader(file))
 
 
 def test_a_failed_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):

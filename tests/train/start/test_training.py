@@ -1,5 +1,7 @@
 """The shared start is trained from the command line, resumes exactly, and says what is wrong."""
 
+import csv
+
 import PIL.Image
 import pytest
 import torch
@@ -103,6 +105,14 @@ def test_the_noise_begins_elsewhere_at_each_step(finished, tmp_path, monkeypatch
     assert main(arguments(finished, steps=2, output=tmp_path / "start")) == 0
     # Validation and previews have it where every exported file has it.
     assert set(offsets) - {(0, 0)} == {draw_offset(0, 0), draw_offset(0, 1)}
+
+
+def test_the_stability_term_is_trained_where_it_counts(finished, tmp_path):
+    for weight in (0, 1):
+        output = tmp_path / str(weight)
+        assert main(arguments(finished, output=output, model__stability_weight=weight, guard__every_n_steps=1)) == 0
+        with (output / "metrics.csv").open(newline="") as file:
+            assert [float(row["stability"]) > 0 for row in csv.DictReader(file)] == [bool(weight)] * 2
 
 
 def test_an_earlier_run_is_not_overwritten(finished, one_error):

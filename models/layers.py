@@ -94,20 +94,36 @@ class InstanceNorm(nn.Module):
     Statistics are taken in float32 whatever the input's precision; ``eps`` is that of ``nn.InstanceNorm2d``. In
     ``torch.func.functional_call`` scale and shift may have the shape (B, C) in place of (C,): each picture of a batch
     then has its own (``models.start``).
+
+    Args:
+        channels: C.
+        strength: Whether scale and shift depend on a strength (``models.strength``): ``weight_slope`` and
+            ``bias_slope`` hold by how much they grow with it.
     """
 
     eps = 1e-5
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, strength: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_parameter("weight_slope", nn.Parameter(torch.zeros(channels)) if strength else None)
+        self.register_parameter("bias_slope", nn.Parameter(torch.zeros(channels)) if strength else None)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape, layout and precision."""
+    def forward(self, features: Tensor, strength: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to the same shape, layout and precision.
+
+        Args:
+            features: Any real range.
+            strength: Scalar, for a norm with strength; None for 1.
+        """
+        weight, bias = self.weight, self.bias
+        if strength is not None:
+            weight = weight + (strength - 1) * self.weight_slope
+            bias = bias + (strength - 1) * self.bias_slope
         variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + self.eps) * self.weight[..., None, None]
-        shift = self.bias[..., None, None] - mean * scale
+        scale = torch.rsqrt(variance + self.eps) * weight[..., None, None]
+        shift = bias[..., None, None] - mean * scale
         return (features.float() * scale + shift).to(features.dtype)
 
 

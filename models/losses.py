@@ -40,6 +40,11 @@ GRID_BALANCE = 200.0
 """Factor of the grid term at a ``grid_weight`` of 1: a grid of 2 levels of 255 adds 0.012, some 2 % of a trained
 network's loss."""
 
+PHOTO_BALANCE = 4.0
+"""Factor of the distance from the photo, for pictures that are to be nearer to it than the style as trained: the whole
+of it at strength 0, none from strength 1 on; chosen by eye, so that the photo's colors and faces return in even steps.
+"""
+
 GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
 
@@ -352,12 +357,13 @@ class PerceptualLoss(nn.Module):
         """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W): content activations by layer."""
         return self.features(photos, self.content_layers) if self.content_layers else {}
 
-    def forward(self, pictures: Tensor, content: Mapping[str, Tensor]) -> LossTerms:
+    def forward(self, pictures: Tensor, content: Mapping[str, Tensor], strength: float = 1.0) -> LossTerms:
         """Compute the loss of stylized pictures.
 
         Args:
             pictures: Stylized, RGB in [0, 1], shape (B, 3, H, W).
             content: What ``describe_content`` returned for their photos.
+            strength: Of the style in these pictures: what its terms are multiplied by (Kitov 2019).
 
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
@@ -371,10 +377,10 @@ class PerceptualLoss(nn.Module):
         palette = self._palette_term(pictures)
         total = (
             self.config.content_weight * content_loss
-            + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * style_loss
+            + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * strength * style_loss
             + TV_BALANCE * self.config.tv_weight * variation
             + GRID_BALANCE * self.config.grid_weight * grid
-            + PALETTE_BALANCE * self.config.palette_weight * palette
+            + PALETTE_BALANCE * self.config.palette_weight * strength * palette
         )
         terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()))
         return LossTerms(total, *(term.detach() for term in terms))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.layers import Conv, InstanceNorm, PaddingMode, PhasedConv, UpsampledConv, crop_to
 from models.noise import NOISE_SCALE, noise_tile, repeat_tile
+from models.strength import as_strength, blend_photo
 
 Upsampling = Literal["nearest", "pixel_shuffle"]
 
@@ -39,6 +40,7 @@ class NetworkConfig:
         upsampling: ``nearest`` (nearest-neighbor, then 3x3 convolution) or ``pixel_shuffle`` (3x3 convolution to four
             times the channels, then depth to space).
         noise: Standard deviation, in levels of 255, of the smooth noise that is added to the photo; 0 adds none.
+        strength: Whether the style's strength can be chosen when the network is used (``models.strength``).
 
     Raises:
         ValueError: For a value outside of what is listed.
@@ -49,6 +51,7 @@ class NetworkConfig:
     padding: PaddingMode = "reflect"
     upsampling: Upsampling = "nearest"
     noise: float = 6.0
+    strength: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1:
@@ -61,13 +64,16 @@ class NetworkConfig:
             raise ValueError(f"upsampling is {self.upsampling!r}; choose one of {', '.join(get_args(Upsampling))}")
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise is {self.noise}; it must be a number from 0 up, in levels of 255")
+        if not isinstance(self.strength, bool):
+            raise ValueError(f"strength is {self.strength!r}; it must be true or false")  # noqa: TRY004
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values, ready for JSON; without ``noise`` where there is none."""
+        """Return the fields as plain values, ready for JSON; without ``noise`` and ``strength`` where there is none."""
         values = asdict(self)
-        # Files from before there was noise have no such key, and are written again as they were.
-        if not self.noise:
-            del values["noise"]
+        # Files from before there were these have no such keys, and are written again as they were.
+        for name in ("noise", "strength"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -76,25 +82,25 @@ class NetworkConfig:
         return cls(**{"noise": 0.0, **values})
 
     @property
-    def without_noise(self) -> NetworkConfig:
-        """The same network without noise; equal for networks that can hold each other's weights."""
-        return replace(self, noise=0.0)
+    def bare(self) -> NetworkConfig:
+        """The same network without noise and strength; equal for networks that can start from each other's weights."""
+        return replace(self, noise=0.0, strength=False)
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut, without an activation after the sum (Gross and Wilber 2016)."""
 
-    def __init__(self, channels: int, padding: PaddingMode) -> None:
+    def __init__(self, channels: int, padding: PaddingMode, strength: bool = False) -> None:
         super().__init__()
         self.conv1 = Conv(channels, channels, 3, padding=padding)
-        self.norm1 = InstanceNorm(channels)
+        self.norm1 = InstanceNorm(channels, strength)
         self.conv2 = Conv(channels, channels, 3, padding=padding)
-        self.norm2 = InstanceNorm(channels)
+        self.norm2 = InstanceNorm(channels, strength)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        hidden = self.norm1(self.conv1(features)).relu()
-        return features + self.norm2(self.conv2(hidden))  # type: ignore[no-any-return]
+    def forward(self, features: Tensor, strength: Tensor | None = None) -> Tensor:
+        """Map (B, C, H, W) to the same shape, at a strength if the norms have one."""
+        hidden = self.norm1(self.conv1(features), strength).relu()
+        return features + self.norm2(self.conv2(hidden), strength)  # type: ignore[no-any-return]
 
 
 class StyleNetwork(nn.Module):
@@ -112,36 +118,44 @@ class StyleNetwork(nn.Module):
         # In [0, 1], shape (1, 1, S, S); it follows from the configuration, so files do not hold it.
         tile = torch.from_numpy(noise_tile().copy())[None, None] * (config.noise / (255 * NOISE_SCALE))
         self.register_buffer("noise", tile if config.noise else None, persistent=False)
-        width, padding = config.width, config.padding
+        width, padding, strength = config.width, config.padding, config.strength
         shuffle = config.upsampling == "pixel_shuffle"
         self.conv1 = Conv(3, width, 9, padding=padding)
-        self.norm1 = InstanceNorm(width)
+        self.norm1 = InstanceNorm(width, strength)
         self.conv2 = Conv(width, 2 * width, 3, stride=2, padding=padding)
-        self.norm2 = InstanceNorm(2 * width)
+        self.norm2 = InstanceNorm(2 * width, strength)
         self.conv3 = Conv(2 * width, 4 * width, 3, stride=2, padding=padding)
-        self.norm3 = InstanceNorm(4 * width)
-        self.residual = nn.Sequential(*(ResidualBlock(4 * width, padding) for _ in range(config.residual_blocks)))
+        self.norm3 = InstanceNorm(4 * width, strength)
+        blocks = (ResidualBlock(4 * width, padding, strength) for _ in range(config.residual_blocks))
+        self.residual = nn.ModuleList(blocks)
         self.up1 = UpsampledConv(4 * width, 2 * width, padding=padding, shuffle=shuffle)
-        self.norm4 = InstanceNorm(2 * width)
+        self.norm4 = InstanceNorm(2 * width, strength)
         self.up2 = UpsampledConv(2 * width, width, padding=padding, shuffle=shuffle)
-        self.norm5 = InstanceNorm(width)
+        self.norm5 = InstanceNorm(width, strength)
         self.conv4 = PhasedConv(width, 3, 9, phases=CELL, padding=padding)
 
-    def forward(self, photo: Tensor, has_noise: bool = False) -> Tensor:
+    def forward(self, photo: Tensor, has_noise: bool = False, strength: float = 1.0) -> Tensor:
         """Repaint photos.
 
         Args:
             photo: RGB in [0, 1], shape (B, 3, H, W), H and W at least 16.
             has_noise: Whether ``add_noise`` was called for them already.
+            strength: From 0, the photo, to 1.5; 1 is the style as trained, and all that a network without strength has.
 
         Returns:
             Stylized pictures, RGB, shape (B, 3, H, W), float32, in [-0.1, 1.1]: the range is a little wider than
             [0, 1] so that black and white are reached; clamp it to show or store it.
 
         Raises:
-            ValueError: If a side is shorter than 16 pixels.
+            ValueError: If a side is shorter than 16 pixels, or the network has not got this strength.
         """
-        return self.transform(photo if has_noise else self.add_noise(photo))
+        noisy = photo if has_noise else self.add_noise(photo)
+        if strength == 1:
+            return self.transform(noisy)
+        if not self.config.strength:
+            raise ValueError(f"strength is {strength}; a network without strength has no other than 1")
+        chosen = as_strength(strength, photo)
+        return blend_photo(self.transform(noisy, chosen), photo, chosen)
 
     def add_noise(self, photo: Tensor, offset: tuple[int, int] = (0, 0)) -> Tensor:
         """Add the network's noise to photos.
@@ -158,21 +172,45 @@ class StyleNetwork(nn.Module):
             return photo
         return photo + repeat_tile(self.noise, photo.shape[-2], photo.shape[-1], offset)
 
-    def transform(self, photo: Tensor) -> Tensor:
-        """Repaint photos that have their noise already; otherwise like ``forward``."""
+    def transform(self, photo: Tensor, strength: Tensor | None = None) -> Tensor:
+        """Repaint photos that have their noise already, without letting the photo show through.
+
+        Args:
+            photo: RGB in [0, 1] and noise, shape (B, 3, H, W), H and W at least 16.
+            strength: Scalar, for a network with strength; None for 1.
+
+        Returns:
+            As ``forward`` does.
+
+        Raises:
+            ValueError: If a side is shorter than 16 pixels.
+        """
         height, width = photo.shape[-2:]
         if min(height, width) < SMALLEST_SIDE:
             raise ValueError(
                 f"the picture is {width} x {height} pixels; the network needs at least "
                 f"{SMALLEST_SIDE} on each side: enlarge it first"
             )
-        hidden = self.norm1(self.conv1(photo)).relu()
-        hidden = self.norm2(self.conv2(hidden)).relu()
-        hidden = self.norm3(self.conv3(hidden)).relu()
-        hidden = self.residual(hidden)
-        hidden = self.norm4(self.up1(hidden)).relu()
-        hidden = self.norm5(self.up2(hidden)).relu()
+        hidden = self.norm1(self.conv1(photo), strength).relu()
+        hidden = self.norm2(self.conv2(hidden), strength).relu()
+        hidden = self.norm3(self.conv3(hidden), strength).relu()
+        for block in self.residual:
+            hidden = block(hidden, strength)
+        hidden = self.norm4(self.up1(hidden), strength).relu()
+        hidden = self.norm5(self.up2(hidden), strength).relu()
         return crop_to(to_picture(self.conv4(hidden)), height, width)
+
+    def start_from(self, style: StyleNetwork) -> None:
+        """Take the weights of a trained style, of the same ``config.bare``.
+
+        A style without strength gets one to train on: the less of it, the less the residual blocks add (Kitov 2019).
+        """
+        missing, _ = self.load_state_dict(style.state_dict(), strict=False)
+        if missing:
+            with torch.no_grad():
+                for block in self.residual:
+                    block.norm2.weight_slope.copy_(block.norm2.weight)
+                    block.norm2.bias_slope.copy_(block.norm2.bias)
 
 
 PICTURE_GAIN = 0.6

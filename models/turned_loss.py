@@ -61,13 +61,14 @@ class TurnedLoss(nn.Module):
         for orientation in range(len(self.losses)):
             self._oriented(orientation).set_style([turn(painting, orientation) for painting in paintings])
 
-    def forward(self, pictures: Tensor, photos: Tensor, step: int = 0) -> LossTerms:
+    def forward(self, pictures: Tensor, photos: Tensor, step: int = 0, strength: float = 1.0) -> LossTerms:
         """Compute the loss of stylized pictures.
 
         Args:
             pictures: Stylized, RGB in [0, 1], shape (B, 3, H, W).
             photos: The photos that they show, of the same shape.
             step: Number of the training step, which chooses the orientation; step 0 leaves pictures as they are.
+            strength: Of the style in these pictures, as ``PerceptualLoss`` takes it.
 
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
@@ -75,7 +76,7 @@ class TurnedLoss(nn.Module):
         orientation = step * ORIENTATION_STEP % len(self.losses)
         loss = self._oriented(orientation)
         content = loss.describe_content(turn(photos, orientation))
-        return loss(turn(pictures, orientation), content)  # type: ignore[no-any-return]
+        return loss(turn(pictures, orientation), content, strength)  # type: ignore[no-any-return]
 
     def _oriented(self, orientation: int) -> PerceptualLoss:
         return cast(PerceptualLoss, self.losses[orientation])

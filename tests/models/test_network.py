@@ -85,7 +85,7 @@ def test_configuration_without_noise_is_told_as_before_there_was_any():
     assert NetworkConfig(noise=0).to_dict().keys() == {"width", "residual_blocks", "padding", "upsampling"}
     for noise in (0.0, 6.0):
         assert NetworkConfig.from_dict(NetworkConfig(noise=noise).to_dict()) == NetworkConfig(noise=noise)
-    assert NetworkConfig(8, noise=2).without_noise == NetworkConfig(8, noise=4).without_noise
+    assert NetworkConfig(8, noise=2).bare == NetworkConfig(8, noise=4).bare
 
 
 def test_channels_last_gives_the_same_picture():

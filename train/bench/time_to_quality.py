@@ -205,7 +205,7 @@ def choose_start(given: str | None, start: Path = START_FILE) -> Origin:
     if origin.start_from != RANDOM:
         path = find_style(origin.start_from)
         found = read_start_config(path) if is_start_file(path) else load_style(path)[0].config
-        if found.without_noise != default.without_noise:
+        if found.bare != default.bare:
             raise TrainError(
                 f"'{path}' holds a network of {found.to_dict()}, and the bench trains {default.to_dict()}; "
                 "name a start of that architecture with --start-from"

@@ -84,7 +84,7 @@ class Distillation(pl.LightningModule):
         if not pictures:
             raise TrainError("--model.paintings is empty; name at least one picture of a painting")
         networks = [load_style(Path(style))[0] for style in styles or []]
-        if any(network.config.without_noise != networks[0].config.without_noise for network in networks):
+        if any(network.config.bare != networks[0].config.bare for network in networks):
             raise TrainError("the networks of --model.styles differ in their architecture; name those of one")
         self.maker = PictureMaker(pictures, networks, image_size)
         self.layers = [layer for layer in LAYERS if layer in name_layers(teacher)]

@@ -17,6 +17,8 @@ from torch import Tensor
 from data.images import contact_sheet, encode, from_array
 from data.photos import Failures, PhotoBatch, to_uint8, to_unit
 from export.terminal import make_printable
+from models.network import StyleNetwork
+from models.strength import MOST_STRENGTH
 from train.compute.precision import FLOAT32
 from train.errors import TrainError, require_at_least
 from train.fit.datamodule import PhotoData
@@ -29,6 +31,10 @@ CORRUPT_SHARE = 0.05
 
 SAMPLE_FOR_SHARE = 200
 """Number of photos from which the share of unreadable ones is computed before all were seen."""
+
+
+PREVIEWED_STRENGTHS = (0.25, 0.5, 0.75, 1.0, MOST_STRENGTH)
+"""Strengths that a sheet shows of a style with strength, one below the other."""
 
 
 class LossGuard(Callback):
@@ -178,7 +184,7 @@ class PhotoHealth(Callback):
 
 
 class Preview(Callback):
-    """Draw a sheet of held-out photos above what the network makes of them now.
+    """Draw a sheet of held-out photos above what the network makes of them now, at several strengths if it has them.
 
     Args:
         every_n_steps: Steps between two sheets.
@@ -205,10 +211,12 @@ class Preview(Callback):
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._photos is None:
             self._photos = to_unit(_photo_data(trainer).preview_photos(self.count).photos)
-        # One by one and not compiled: a sheet of another size must not make the training step compile anew.
-        network = pl_module.network
-        after = [network(photo[None].to(pl_module.device)).clamp(0, 1).cpu() for photo in self._photos]  # type: ignore[operator]
-        rows = [[to_uint8(photo) for photo in self._photos], [to_uint8(picture[0]) for picture in after]]
+        rows = [[to_uint8(photo) for photo in self._photos]]
+        network: StyleNetwork = pl_module.network  # type: ignore[assignment]
+        for strength in PREVIEWED_STRENGTHS if network.config.strength else (1.0,):
+            # One by one and not compiled: a sheet of another size must not make the training step compile anew.
+            after = [network(photo[None].to(pl_module.device), strength=strength)[0] for photo in self._photos]
+            rows.append([to_uint8(picture.clamp(0, 1).cpu()) for picture in after])
         sheet = contact_sheet(rows)
         self.folder.mkdir(parents=True, exist_ok=True)
         encode(from_array(sheet), self.folder / f"step-{trainer.global_step:06d}.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
 from train.fit.origin import RANDOM, describe_files, find_style
 from train.fit.schedule import LEARNING_RATE, one_cycle
-from train.fit.step import choose_orientations, compute_loss
+from train.fit.step import Transform, choose_orientations, compute_loss
 
 Choice = Literal["auto", "on", "off"]
 
@@ -36,6 +35,9 @@ TRAINING_TERMS = ("grid", "stability")
 
 FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "stability_weight": 0.0, "network.noise": 0.0}
 """What checkpoints that do not tell were trained with."""
+
+STRENGTH_RATE = 30.0
+"""Factor of the learning rate where only the change of the norms with the strength is learned."""
 
 COMPILE_PAYS_AFTER = 200
 """Steps below which compiling, about a minute on two cores, takes longer than it saves."""
@@ -52,7 +54,8 @@ class StyleTraining(pl.LightningModule):
         network: Architecture of the style network.
         start_from: What to start from: a trained style or a shared start (``.safetensors``), a kept style by its name,
             or ``none`` for random weights. Unless told, the command starts from ``models/start.safetensors`` where that
-            file is there and fits the network.
+            file is there and fits the network. A network with strength starts from a trained style, which stays what it
+            is at strength 1: only the change of its norms with the strength is learned.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -96,11 +99,13 @@ class StyleTraining(pl.LightningModule):
         self._shared_start: Path | None = None
         if start_from not in {None, RANDOM}:
             self._start_from(find_style(str(start_from)))
+        if network.strength:
+            self._learn_strength_alone(start_from)
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: TurnedLoss | None = None
         self.validation_loss: PerceptualLoss | None = None
         # The method and not the module, which would stand in the checkpoint a second time.
-        self._transform: Callable[[Tensor], Tensor] = self.network.transform
+        self._transform: Transform = self.network.transform
         self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
@@ -108,7 +113,7 @@ class StyleTraining(pl.LightningModule):
         start = None if shared else load_style(path)[0]
         config = read_start_config(path) if start is None else start.config
         # Noise is no part of the weights: a network that was trained without it is a start, too.
-        if config.without_noise != self.network.config.without_noise:
+        if config.bare != self.network.config.bare:
             raise TrainError(
                 f"'{path}' holds a network of {config.to_dict()}, this run trains "
                 f"{self.network.config.to_dict()}; give --model.network the same values"
@@ -117,7 +122,16 @@ class StyleTraining(pl.LightningModule):
             # Its norms are those of the paintings, which are read later, before anything is written.
             self._shared_start = path
         else:
-            self.network.load_state_dict(start.state_dict())
+            self.network.start_from(start)
+
+    def _learn_strength_alone(self, start_from: str | None) -> None:
+        if start_from in {None, RANDOM} or self._shared_start is not None:
+            raise TrainError(
+                f"--model.network.strength is true and --model.start_from is {start_from or RANDOM}, but strength is "
+                "learned by a finished style; train the style without it, then name it with --model.start_from"
+            )
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name.endswith("_slope"))
 
     def prepare(self) -> None:
         """Read the frozen network and the painting, once.
@@ -208,8 +222,11 @@ class StyleTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
-        schedule = one_cycle(optimizer, self.learning_rate, self.trainer.max_steps)
+        # Norms take larger steps than kernels: their scales are about 1.
+        rate = self.learning_rate * (STRENGTH_RATE if self.network.config.strength else 1)
+        learned = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(learned, lr=rate)
+        schedule = one_cycle(optimizer, rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

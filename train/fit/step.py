@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from models.losses import LossConfig, LossTerms, stability_distance
+from models.losses import PHOTO_BALANCE, LossConfig, LossTerms, relative_error, stability_distance
 from models.motion import draw_motion
 from models.network import StyleNetwork
 from models.noise import draw_offset
+from models.strength import as_strength, blend_photo, draw_strength
 from models.turned_loss import ORIENTATIONS, TurnedLoss
 from models.vgg import PerceptualName, VGGFeatures
 from train.compute.device import choose_device
@@ -18,13 +20,16 @@ from train.compute.memory import keep_freed_memory
 from train.compute.precision import autocast, best_precision
 from train.fit.schedule import LEARNING_RATE, one_cycle
 
+Transform = Callable[..., Tensor]
+"""A style network's ``transform``: from photos with their noise, and a strength if it has one, to pictures."""
+
 Step = Callable[[Tensor], Tensor]
 """From photos, shape (B, 3, S, S) in [0, 1], to the loss before the step, a scalar without gradient."""
 
 
 def compute_loss(
     network: StyleNetwork,
-    transform: Callable[[Tensor], Tensor],
+    transform: Transform,
     loss: TurnedLoss,
     photos: Tensor,
     step: int,
@@ -33,7 +38,7 @@ def compute_loss(
     """Stylize photos and compute their loss: what the trainer does at each step, and what the bench times.
 
     Args:
-        network: The style network, whose noise is added.
+        network: The style network, whose noise is added. One with strength paints at another strength at each step.
         transform: Its ``transform``, compiled or not. The noise stays outside: it begins elsewhere at each step.
         loss: With its style set.
         photos: RGB in [0, 1], shape (B, 3, S, S).
@@ -45,15 +50,26 @@ def compute_loss(
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
     noisy = network.add_noise(photos, draw_offset(seed, step))
-    pictures = transform(noisy)
-    terms: LossTerms = loss(pictures, photos, step)
+    if network.config.strength:
+        strength = draw_strength(seed, step)
+        # A tensor, because code that is compiled for a number would be compiled anew at each step.
+        chosen = as_strength(strength, photos)
+        transform = functools.partial(transform, strength=chosen)
+        pictures = transform(noisy)
+        shown = blend_photo(pictures, photos, chosen)
+        away = max(0, 1 - strength) * relative_error(shown, photos).mean()
+        terms: LossTerms = loss(shown, photos, step, strength)
+        terms = terms._replace(total=terms.total + PHOTO_BALANCE * away)
+    else:
+        pictures = transform(noisy)
+        terms = loss(pictures, photos, step)
     return add_stability(terms, loss.config.stability_weight, transform, noisy, pictures, step, seed)
 
 
 def add_stability(
     terms: LossTerms,
     weight: float,
-    transform: Callable[[Tensor], Tensor],
+    transform: Transform,
     noisy: Tensor,
     pictures: Tensor,
     step: int,

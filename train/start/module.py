@@ -91,6 +91,11 @@ class StartTraining(pl.LightningModule):
             self.loss_config = LossConfig(**loss)
         except ValueError as error:
             raise TrainError(f"--model.{error}") from error
+        if network.strength:
+            raise TrainError(
+                "--model.network.strength is true, but strength is learned by a finished style with python -m train fit; "
+                "leave it out"
+            )
         self.paintings_per_step, self.style_size, self.seed = paintings_per_step, style_size, seed
         self.learning_rate, self.compile_mode = learning_rate, compile
         self._perceptual = (perceptual, perceptual_weights)
@@ -118,7 +123,7 @@ class StartTraining(pl.LightningModule):
                     f"'{path}' has {name} {own[name]}, this network {needed[name]}; set --model.network.{name} to "
                     f"{own[name]}, or --model.start_from {RANDOM}"
                 )
-        self.start.network.load_state_dict(style.state_dict())
+        self.start.network.start_from(style)
 
     def prepare(self, device: torch.device) -> None:
         """Read the frozen network and all paintings, once.

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace, output: Path) -> None:
-    form = choose_form(options.target, options.size, options.plain)
+    form = choose_form(options.target, options.size, options.plain, options.strength)
     # Imported here, so that --help does not wait for torch.
     from export.graph.convert import convert
     from export.variants.export import Request, export_variants
@@ -102,6 +102,11 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--target", choices=TARGETS, help="write padding and norms in operators of this delegate (default: cpu)"
+    )
+    parser.add_argument(
+        "--strength",
+        action="store_true",
+        help="let the file take a second input, the strength of the style from 0 to 1.5, for a style that has learned it",
     )
     parser.add_argument("--ort", action="store_true", help="convert the variants to ORT format for reduced builds, too")
     parser.add_argument(

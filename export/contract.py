@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 OPSET = 18
 """Version of the ``ai.onnx`` operators: the newest that the tables of the web and mobile runtimes list."""
@@ -31,6 +31,16 @@ MANIFEST_FORMAT = "onestroke-variants-1"
 
 INPUT = "image"
 OUTPUT = "stylized"
+STRENGTH = "strength"
+"""Second input of files that were exported with ``--strength``, a float32 scalar; in a graph, the names of the nodes
+that compute with it alone begin with it and a dot."""
+
+StrengthInput = Literal["none", "optional", "required"]
+"""Whether a file takes a strength: not at all, 1 unless told otherwise, or always."""
+
+MOST_STRENGTH = 1.5
+"""Largest strength; 0 is the photo, 1 the style as trained."""
+
 NOISE = "noise"
 """Value of a graph: the noise that is added to the image, shape (1, 1, H, W), in levels of 255; the names of the nodes
 and constants that make it begin with it and a dot. Networks without noise have none of them."""
@@ -75,12 +85,15 @@ def whole_cells(side: int) -> int:
     return -(-side // CELL) * CELL
 
 
-def contract_of(precision: str = "float32", size: tuple[int, int] | None = None) -> dict[str, Any]:
+def contract_of(
+    precision: str = "float32", size: tuple[int, int] | None = None, strength: StrengthInput = "none"
+) -> dict[str, Any]:
     """Return what a variant promises.
 
     Args:
         precision: The variant's name; ``u8`` takes and gives bytes, all others float32.
         size: Height and width, if the file takes no other.
+        strength: Whether it takes a strength.
     """
     height, width = size or ("height", "width")
     found = CONTRACT | {"shape": [1 if size else "batch", 3, height, width]}
@@ -88,12 +101,17 @@ def contract_of(precision: str = "float32", size: tuple[int, int] | None = None)
         found["smallest_side"] = min(size)
     if precision == "u8":
         found |= {"dtype": "uint8", "shape": [1, height, width, 3], "layout": "NHWC"}
+    if strength != "none":
+        default = {"default": 1} if strength == "optional" else {}
+        found |= {STRENGTH: {"dtype": "float32", "shape": [], "range": [0, MOST_STRENGTH], **default}}
     return found
 
 
-def contract_json(precision: str = "float32", size: tuple[int, int] | None = None) -> str:
+def contract_json(
+    precision: str = "float32", size: tuple[int, int] | None = None, strength: StrengthInput = "none"
+) -> str:
     """Return a variant's contract as JSON, the same text every time."""
-    return json.dumps(contract_of(precision, size), sort_keys=True)
+    return json.dumps(contract_of(precision, size, strength), sort_keys=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -21,8 +21,8 @@ MOST_STRENGTH = 1.5
 CHECKED_STRENGTHS = (0.0, 0.5, 1.0, MOST_STRENGTH)
 """Strengths at which copies of a network with strength are compared with it."""
 
-_STREAM = 1
-"""Tells the strengths of a training from the offsets of its noise, which have the same seed and step."""
+_STREAM = 2
+"""Tells the strengths of a training from what else is drawn from the same seed and step."""
 
 
 def draw_strength(seed: int, step: int) -> float:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from export.errors import ModelError
+from export.runtime.layout import give_strength, split_inputs
 from export.runtime.session import first_line, open_session, read_model
 
 WARM_UPS = 2
@@ -49,9 +50,9 @@ def measure(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
     load_ms = 1000 * (time.perf_counter() - started)
     shape, fixed = _picture_shape(path, session, side)
     held = _start_peak()
-    value = session.get_inputs()[0]
+    value = split_inputs(session)[0][0]
     values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    feeds = {value.name: values.astype(_TYPES[value.type], copy=False)}
+    feeds = {value.name: values.astype(_TYPES[value.type], copy=False), **give_strength(session)}
     try:
         for _ in range(WARM_UPS):
             _run(session, feeds)
@@ -74,7 +75,7 @@ def measure(path: Path, side: int, threads: int, runs: int) -> dict[str, Any]:
 
 def _picture_shape(path: Path, session: onnxruntime.InferenceSession, side: int) -> tuple[list[int], bool]:
     """Return the shape of the picture to feed, and whether the model fixes its height and width."""
-    inputs = session.get_inputs()
+    inputs, _ = split_inputs(session)
     shape = list(inputs[0].shape)
     if len(inputs) != 1 or len(shape) != 4 or 3 not in (shape[1], shape[3]) or inputs[0].type not in _TYPES:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)

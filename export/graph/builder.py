@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from export.contract import INPUT, OPSET, OUTPUT, PRODUCER
+from export.contract import INPUT, OPSET, OUTPUT, PRODUCER, STRENGTH
 from export.graph.targets import LEAN, Form
 from models.layers import Conv, InstanceNorm, PaddingMode
 
@@ -20,6 +20,9 @@ IR_VERSION = 8
 
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 """Our names of the padding modes to ONNX's."""
+
+STRENGTH_LACK = f"{STRENGTH}.lack"
+"""Value of a graph with strength: 1 - strength, by which norms differ from those of the style as trained."""
 
 # Height and width of (N, C, H, W).
 SPATIAL = [2, 3]
@@ -123,14 +126,12 @@ class GraphBuilder:
         """Add an affine instance norm."""
         if self.form.norms == "means":
             return self._norm_by_means(name, layer, value)
-        weight = self.constant(f"{name}.weight", to_numpy(layer.weight))
-        bias = self.constant(f"{name}.bias", to_numpy(layer.bias))
+        weight, bias = (self._affine(name, layer, part) for part in ("weight", "bias"))
         return self.node("InstanceNormalization", name, value, weight, bias, epsilon=layer.eps)
 
     def _norm_by_means(self, name: str, layer: InstanceNorm, value: str) -> str:
         axes = self.sizes("spatial", SPATIAL)
-        weight = self.constant(f"{name}.weight", to_numpy(layer.weight)[None, :, None, None])
-        bias = self.constant(f"{name}.bias", to_numpy(layer.bias)[None, :, None, None])
+        weight, bias = (self._affine(name, layer, part) for part in ("weight", "bias"))
         mean = self.node("ReduceMean", f"{name}.mean", value, axes, keepdims=1)
         centered = self.node("Sub", f"{name}.centered", value, mean)
         squared = self.node("Mul", f"{name}.squared", centered, centered)
@@ -139,18 +140,41 @@ class GraphBuilder:
         scale = self.node("Div", f"{name}.scale", weight, self.node("Sqrt", f"{name}.deviation", steadied))
         return self.node("Add", name, self.node("Mul", f"{name}.scaled", centered, scale), bias)
 
+    def _affine(self, name: str, layer: InstanceNorm, part: str) -> str:
+        """Add a norm's scale or shift, which is computed from the strength if there is one."""
+        own = self.constant(f"{name}.{part}", self._per_channel(getattr(layer, part)))
+        if self.form.strength == "none":
+            return own
+        slope = self.constant(f"{name}.{part}_slope", self._per_channel(getattr(layer, f"{part}_slope")))
+        change = self.node("Mul", f"{name}.{part}.change", slope, STRENGTH_LACK)
+        return self.node("Sub", f"{name}.{part}.chosen", own, change)
+
+    def _per_channel(self, values: Tensor) -> npt.NDArray[np.float32]:
+        """Return one number per channel in the shape that the form's norms take."""
+        found = to_numpy(values)
+        return found[None, :, None, None] if self.form.norms == "means" else found
+
     def relu(self, name: str, value: str) -> str:
         """Add a ReLU, named after the layer before it."""
         return self.node("Relu", f"{name}.relu", value)
 
     def model(self, name: str) -> onnx.ModelProto:
-        """Return the finished graph: one input, one output, (N, 3, H, W) in float32, sizes as the form has them."""
+        """Return the finished graph: a picture in, one out, (N, 3, H, W) in float32, sizes as the form has them.
+
+        A form with strength has it as the second input.
+        """
         height, width = self.form.size or ("height", "width")
         shape: list[str | int | None] = [1 if self.form.size else "batch", 3, height, width]
+        inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)]
+        if self.form.strength != "none":
+            inputs.append(helper.make_tensor_value_info(STRENGTH, TensorProto.FLOAT, []))
+        if self.form.strength == "optional":
+            # A constant that is an input, too, is the input's default; number() would give it a dimension.
+            self.constants[STRENGTH] = numpy_helper.from_array(np.array(1, np.float32), STRENGTH)
         graph = helper.make_graph(
             self.nodes,
             name,
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+            inputs,
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
             list(self.constants.values()),
         )

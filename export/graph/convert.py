@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import onnx
 import torch
 
 from data.files import require_absent, write_whole
-from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, contract_json, seal
+from export.contract import FORMAT, INPUT, OPSET, OUTPUT, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, contract_json, seal
 from export.errors import ExportError
 from export.graph.network import build_graph
 from export.graph.targets import LEAN, Form
 from export.runtime.memory import bytes_per_pixel
 from export.runtime.session import create_session, first_line
 from models.network import StyleNetwork
+from models.strength import CHECKED_STRENGTHS
 from models.style_file import StyleCard, load_style
 
 STYLE_FILE = "style.safetensors"
@@ -78,24 +79,51 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
 
     Raises:
         ModelFileError: If the style file cannot be read.
-        ExportError: If the style is absent, the output may not be written, or ONNX Runtime's pictures are not those of
-            torch.
+        ExportError: If the style is absent, has not got the strength that the form takes, the output may not be written,
+            or ONNX Runtime's pictures are not those of torch.
         OutputError: If the output cannot be written.
     """
     check_output(output, overwrite)
     trained = find_style(style)
     require_absent([output], overwrite, "output", [trained])
     network, card = load_style(trained)
+    network = match_strength(network, form, trained)
     content = seal(serialize(network, card, form))
     shapes = CHECKED_SHAPES if form.size is None else ((1, *form.size),)
-    difference = compare(content, network, shapes)
+    strengths = checked_strengths(form)
+    difference = compare(content, network, shapes, strengths)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"ONNX Runtime's pictures differ from torch's by up to {difference:.4g} of 255 where {TOLERANCE} is "
             f"allowed, so '{output}' was not written; train anew if the weights hold huge values, else report this"
         )
     write_whole(output, content)
-    return ExportReport(output, len(content), difference, sum(shape[0] for shape in shapes))
+    return ExportReport(output, len(content), difference, len(strengths) * sum(shape[0] for shape in shapes))
+
+
+def match_strength(network: StyleNetwork, form: Form, style: Path) -> StyleNetwork:
+    """Return a style's network as a form shows it: one without strength where the file takes none.
+
+    Raises:
+        ExportError: If the file is to take a strength and the style has none.
+    """
+    if form.strength == "none" and network.config.strength:
+        plain = StyleNetwork(replace(network.config, strength=False))
+        plain.start_from(network)
+        return plain.eval()
+    if form.strength != "none" and not network.config.strength:
+        raise ExportError(
+            f"'{style}' has no strength to choose, so it cannot be exported with --strength; let it learn one with "
+            f"python -m train fit --model.start_from {style} --model.network.strength true, or leave out --strength"
+        )
+    return network
+
+
+def checked_strengths(form: Form) -> tuple[float | None, ...]:
+    """Return the strengths at which a file is compared with torch; None stands for what it does when it is not told."""
+    if form.strength == "none":
+        return (None,)
+    return CHECKED_STRENGTHS if form.strength == "required" else (None, *CHECKED_STRENGTHS)
 
 
 def find_style(style: Path) -> Path:
@@ -156,7 +184,7 @@ def serialize(
         "steps": str(card.steps),
         "network": json.dumps(config.to_dict(), sort_keys=True),
         "precision": precision,
-        "contract": contract_json(precision, form.size),
+        "contract": contract_json(precision, form.size, form.strength),
         "bytes_per_pixel": str(bytes_per_pixel(config.width, config.upsampling, form.lean)),
     }
     if card.held_out_loss is not None:
@@ -172,13 +200,19 @@ def serialize(
     return content
 
 
-def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, int, int]] = CHECKED_SHAPES) -> float:
+def compare(
+    content: bytes,
+    network: StyleNetwork,
+    shapes: Sequence[tuple[int, int, int]] = CHECKED_SHAPES,
+    strengths: Sequence[float | None] = (None,),
+) -> float:
     """Stylize the same pictures with ONNX Runtime and with torch, both in float32 on the CPU.
 
     Args:
         content: The ONNX file.
         network: The network that it was written from.
         shapes: Pictures, height and width of each batch.
+        strengths: Those at which each is stylized; None to leave that input out.
 
     Returns:
         The largest difference of a value, on the scale of 0 to 255; NaN if either gave a NaN.
@@ -188,17 +222,28 @@ def compare(content: bytes, network: StyleNetwork, shapes: Sequence[tuple[int, i
     """
     batches = [draw_pictures(*shape) for shape in shapes]
     differences = [0.0]
-    for pictures, stylized in zip(batches, stylize_in_onnxruntime(content, batches), strict=True):
-        if stylized.shape != pictures.shape:
-            raise ExportError(f"ONNX Runtime gave {stylized.shape} for pictures of {pictures.shape}; report this")
-        differences.append(np.abs(stylized - stylize_in_torch(network, pictures)).max())
+    for strength in strengths:
+        for pictures, stylized in zip(batches, stylize_in_onnxruntime(content, batches, strength), strict=True):
+            if stylized.shape != pictures.shape:
+                raise ExportError(f"ONNX Runtime gave {stylized.shape} for pictures of {pictures.shape}; report this")
+            differences.append(np.abs(stylized - stylize_in_torch(network, pictures, strength)).max())
     return float(np.max(differences))
 
 
-def stylize_in_torch(network: StyleNetwork, pictures: Planes) -> Planes:
-    """Compute with torch what the exported file computes: RGB in 0 to 255, shape (N, 3, H, W), to the same, clamped."""
+def stylize_in_torch(network: StyleNetwork, pictures: Planes, strength: float | None = None) -> Planes:
+    """Compute with torch what the exported file computes.
+
+    Args:
+        network: The network.
+        pictures: RGB in 0 to 255, shape (N, 3, H, W).
+        strength: Of the style; None for 1.
+
+    Returns:
+        The same shape and range, clamped.
+    """
     with torch.inference_mode():
-        stylized: Planes = network(torch.from_numpy(pictures) / 255).mul(255).clamp(0, 255).numpy()
+        painted = network(torch.from_numpy(pictures) / 255, strength=1.0 if strength is None else strength)
+        stylized: Planes = painted.mul(255).clamp(0, 255).numpy()
     return stylized
 
 
@@ -224,12 +269,15 @@ def draw_pictures(count: int, height: int, width: int) -> Planes:
     return np.rint(np.clip(255 * pictures, 0, 255)).astype(np.float32)
 
 
-def stylize_in_onnxruntime(content: bytes, pictures: Iterable[npt.NDArray[np.number]]) -> list[npt.NDArray[Any]]:
+def stylize_in_onnxruntime(
+    content: bytes, pictures: Iterable[npt.NDArray[np.number]], strength: float | None = None
+) -> list[npt.NDArray[Any]]:
     """Run an exported model on the CPU.
 
     Args:
         content: The ONNX file.
         pictures: Each of the shape and type that the model takes.
+        strength: Of the style; None to leave that input out.
 
     Returns:
         What it gives for each.
@@ -239,7 +287,8 @@ def stylize_in_onnxruntime(content: bytes, pictures: Iterable[npt.NDArray[np.num
     """
     try:
         session = create_session(content)
-        return [session.run([OUTPUT], {INPUT: picture})[0] for picture in pictures]
+        chosen = {} if strength is None else {STRENGTH: np.array(strength, np.float32)}
+        return [session.run([OUTPUT], {INPUT: picture, **chosen})[0] for picture in pictures]
     # ONNX Runtime's exceptions have no base class of their own.
     except Exception as error:
         raise ExportError(f"ONNX Runtime cannot run the graph ({first_line(error)}); report this") from error

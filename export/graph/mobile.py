@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
+from export.runtime.session import hide_warnings
 
 OPERATORS = "required_operators_and_types.config"
 """Name of the list of operators, with the types of their values, that a reduced build is configured with."""
@@ -34,7 +35,7 @@ def count_partitions(path: Path) -> dict[str, dict[str, int]]:
     from onnxruntime.tools.mobile_helpers import usability_checker as checker
     from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), hide_warnings():
         optimized = Path(folder) / "optimized.onnx"
         optimize_model(path, optimized)
         model = ModelProtoWithShapeInfo(optimized).model_with_shape_info
@@ -67,7 +68,7 @@ def convert_to_ort(folder: Path) -> list[Path]:
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), hide_warnings():
         convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True)
     config = folder / OPERATORS
     # The tool writes the name of its folder, which is temporary.

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto
 from torch import nn
 
-from export.contract import INPUT, NOISE, NOISE_STEP, NOISE_TILE, NOISY, OUTPUT
+from export.contract import INPUT, NOISE, NOISE_STEP, NOISE_TILE, NOISY, OUTPUT, STRENGTH
 from export.graph import rewrites
-from export.graph.builder import SPATIAL, GraphBuilder
+from export.graph.builder import SPATIAL, STRENGTH_LACK, GraphBuilder
 from export.graph.targets import LEAN, Form
 from models.layers import UpsampledConv
 from models.network import PICTURE_GAIN, StyleNetwork
@@ -29,9 +29,17 @@ def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
 
     Returns:
         A model of opset 18 that maps ``image`` to ``stylized``, both RGB, float32, shape (N, 3, H, W), in 0 to 255, for
-        every H and W from 16 up, or for the form's size alone. The same weights give the same bytes.
+        every H and W from 16 up, or for the form's size alone; a form with strength has the input ``strength``, too.
+        The same weights give the same bytes.
+
+    Raises:
+        ValueError: If the form has a strength and the network has none.
     """
     graph = GraphBuilder(form)
+    if form.strength != "none":
+        if not network.config.strength:
+            raise ValueError("the form has a strength, and the network has none")
+        graph.node("Sub", STRENGTH_LACK, graph.number("one", 1), STRENGTH)
     value = _first_conv(graph, network, _add_noise(graph, network.config.noise))
     value = graph.relu("norm1", graph.norm("norm1", network.norm1, value))
     for index in (2, 3):
@@ -42,8 +50,11 @@ def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
         value = _upsampled_conv(graph, up, getattr(network, up), value)
         value = graph.relu(norm, graph.norm(norm, getattr(network, norm), value))
     last = rewrites.phased_conv if form.lean else GraphBuilder.conv
-    value = _to_picture(graph, last(graph, "conv4", network.conv4, value))
-    _crop_to_input(graph, value)
+    value = last(graph, "conv4", network.conv4, value)
+    if form.strength == "none":
+        _crop_to_input(graph, _clamp(graph, _to_picture(graph, value)))
+    else:
+        _clamp(graph, _blend_image(graph, _crop_to_input(graph, _to_picture(graph, value))))
     return graph.model("style_network")
 
 
@@ -115,20 +126,34 @@ def _upsampled_conv(graph: GraphBuilder, name: str, layer: UpsampledConv, value:
 
 
 def _to_picture(graph: GraphBuilder, value: str) -> str:
-    """Map unbounded values to 0 to 255: ``models.network.to_picture`` times 255, clamped."""
+    """Map unbounded values to 0 to 255 and a little beyond: ``models.network.to_picture`` times 255."""
     bent = graph.node("Tanh", "picture.tanh", value)
     scaled = graph.node("Mul", "picture.scale", bent, graph.number("picture.gain", 255 * PICTURE_GAIN))
-    shifted = graph.node("Add", "picture.shift", scaled, graph.number("picture.gray", 255 / 2))
-    # A fixed size has nothing to crop, so the clamp ends the graph.
-    output = OUTPUT if graph.form.size else None
+    return graph.node("Add", "picture.shift", scaled, graph.number("picture.gray", 255 / 2))
+
+
+def _clamp(graph: GraphBuilder, value: str) -> str:
+    # A fixed size has nothing to crop, and a strength is cropped before: there the clamp ends the graph.
+    output = OUTPUT if graph.form.size or graph.form.strength != "none" else None
     black, white = graph.number("black", 0), graph.number("white", 255)
-    return graph.node("Clip", "picture.clamp", shifted, black, white, output=output)
+    return graph.node("Clip", "picture.clamp", value, black, white, output=output)
 
 
-def _crop_to_input(graph: GraphBuilder, value: str) -> None:
+def _blend_image(graph: GraphBuilder, value: str) -> str:
+    """Let the image show through at strengths below 1: ``models.strength.blend_photo``."""
+    missing = graph.node("Relu", f"{STRENGTH}.missing", STRENGTH_LACK)
+    share = graph.node("Mul", f"{STRENGTH}.photo", missing, missing)
+    distance = graph.node("Sub", "picture.distance", INPUT, value)
+    shown = graph.node("Mul", "picture.shown", distance, share)
+    return graph.node("Add", "picture.blend", value, shown)
+
+
+def _crop_to_input(graph: GraphBuilder, value: str) -> str:
     """Cut the whole cells that the network works on back to the input's height and width."""
     if graph.form.size:
-        return
+        return value
     size = graph.node("Shape", "crop.size", INPUT, start=SPATIAL[0], end=SPATIAL[-1] + 1)
     start = graph.sizes("crop.start", [0, 0])
-    graph.node("Slice", "crop", value, start, size, graph.sizes("spatial", SPATIAL), output=OUTPUT)
+    # Without strength, this ends the graph.
+    output = OUTPUT if graph.form.strength == "none" else None
+    return graph.node("Slice", "crop", value, start, size, graph.sizes("spatial", SPATIAL), output=output)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from export.contract import CELL, SMALLEST_SIDE
+from export.contract import CELL, SMALLEST_SIDE, StrengthInput
 from export.errors import ExportError
 
 MOST_PIXELS = 4096 * 4096
@@ -26,12 +26,14 @@ class Form:
         pads: ``operator`` for Pad; ``slices`` for slices and a concatenation, for delegates without reflection.
         norms: ``operator`` for InstanceNormalization; ``means`` for ReduceMean and arithmetic.
         size: Height and width of the one picture that the file takes, multiples of 4; None for every batch and size.
+        strength: Whether the file takes a strength; the pictures at strength 1 are the same.
     """
 
     lean: bool = True
     pads: Literal["operator", "slices"] = "operator"
     norms: Literal["operator", "means"] = "operator"
     size: tuple[int, int] | None = None
+    strength: StrengthInput = "none"
 
 
 LEAN = Form()
@@ -45,18 +47,25 @@ class Target:
     Args:
         form: How padding and norms are written.
         needs_size: Whether it takes fixed shapes only.
+        strength: How a file takes a strength, if it is to take one. An optional input is a constant that may be
+            replaced: some delegates compute with the constant all the same, and ONNX Runtime's bindings for JavaScript
+            and Java take no input of that kind.
+        computed_scales: Whether InstanceNormalization takes scales that are computed from a strength; else norms are
+            written as means where there is a strength.
     """
 
     form: Form
     needs_size: bool
+    strength: StrengthInput = "required"
+    computed_scales: bool = True
 
 
 TARGETS = {
-    "cpu": Target(LEAN, needs_size=False),
+    "cpu": Target(LEAN, needs_size=False, strength="optional"),
     # WebGPU and WebNN take the graph as it is.
     "web": Target(LEAN, needs_size=False),
     # The ML program has InstanceNormalization; reflection came with ONNX Runtime 1.26, slices serve all.
-    "coreml": Target(Form(pads="slices"), needs_size=True),
+    "coreml": Target(Form(pads="slices"), needs_size=True, computed_scales=False),
     # NNAPI has neither the norm nor padding other than with zeros.
     "nnapi": Target(Form(pads="slices", norms="means"), needs_size=True),
     "qnn": Target(LEAN, needs_size=True),
@@ -64,13 +73,16 @@ TARGETS = {
 """The targets of ``--target``."""
 
 
-def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = False) -> Form:
+def choose_form(
+    target: str | None, size: tuple[int, int] | None, plain: bool = False, strength: bool = False
+) -> Form:
     """Choose how the graph is written.
 
     Args:
         target: One of ``TARGETS``; None for ``cpu``.
         size: Height and width in pixels; None for any.
         plain: Write the graph without rewrites.
+        strength: Let the file take a strength.
 
     Raises:
         ExportError: If the size is not allowed, the target needs one and there is none, or ``target`` and ``plain`` are
@@ -89,4 +101,7 @@ def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = 
         raise ExportError(f"--plain and --target {target} exclude each other; leave out one")
     if found.needs_size and size is None:
         raise ExportError(f"target {target} takes fixed shapes only; add --size 512x512, or the size that you need")
-    return replace(found.form, lean=not plain, size=size)
+    form = replace(found.form, lean=not plain, size=size)
+    if not strength:
+        return form
+    return replace(form, strength=found.strength, norms=form.norms if found.computed_scales else "means")

@@ -20,6 +20,7 @@ import onnxruntime
 from google.protobuf.message import DecodeError
 
 from export.errors import ModelError
+from export.runtime.layout import give_strength, split_inputs
 from export.runtime.memory import bytes_per_pixel
 from export.runtime.onnx_messages import ModelProto
 from export.runtime.session import CPU, open_session
@@ -75,7 +76,7 @@ def probe(path: Path, session: onnxruntime.InferenceSession) -> None:
     Raises:
         ModelError: If the model takes more than ``MAX_BYTES`` or ``MAX_SECONDS``.
     """
-    values = session.get_inputs()
+    values, _ = split_inputs(session)
     if len(values) != 1 or len(values[0].shape) != 4 or values[0].type not in _TYPES:
         return
     # Of the batch one picture; where a size is free, a small one.
@@ -96,7 +97,8 @@ def probe(path: Path, session: onnxruntime.InferenceSession) -> None:
     watch.daemon = True
     watch.start()
     try:
-        session.run(None, {values[0].name: np.zeros(shape, _TYPES[values[0].type])}, options)
+        feeds = {values[0].name: np.zeros(shape, _TYPES[values[0].type]), **give_strength(session)}
+        session.run(None, feeds, options)
     # ONNX Runtime's exceptions have no base class of their own.
     except Exception as error:
         took = f"{MAX_SECONDS:g} seconds" if late.is_set() else f"{MAX_BYTES / 1e9:.1f} GB of memory"

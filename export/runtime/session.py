@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,16 @@ def create_session(
         session = onnxruntime.InferenceSession(content, options, providers=providers)
     session.disable_fallback()
     return session
+
+
+@contextlib.contextmanager
+def hide_warnings() -> Iterator[None]:
+    """Keep the warnings of ONNX Runtime's own tools, whose sessions are not ours to set up, from standard error."""
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(2)
 
 
 def open_session(

@@ -12,14 +12,26 @@ import numpy as np
 import onnxruntime
 
 from data.images import Picture
-from export.contract import CELL, FORMAT, INPUT, OUTPUT, PREFIX, PRODUCER, SMALLEST_SIDE, has_seal, whole_cells
+from export.contract import (
+    CELL,
+    FORMAT,
+    INPUT,
+    MOST_STRENGTH,
+    OUTPUT,
+    PREFIX,
+    PRODUCER,
+    SMALLEST_SIDE,
+    STRENGTH,
+    has_seal,
+    whole_cells,
+)
 from export.errors import ModelError
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
 from export.runtime.probe import open_probe, probe
 from export.runtime.session import CPU, SessionRunner, find_provider, first_line, read_model
 from export.runtime.tile_graph import TileGraphError
-from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, TilePainter, TilePlan, Watch
+from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, Feeds, TilePainter, TilePlan, Watch
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
@@ -114,23 +126,27 @@ class Stylizer:
             raise ModelError(f"model '{path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
-    def __call__(self, picture: Picture, watch: Watch | None = None) -> Picture:
+    def __call__(self, picture: Picture, watch: Watch | None = None, *, strength: float = 1) -> Picture:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
             picture: RGB, uint8, shape (H, W, 3), any size; sides under 16 pixels are padded, and cropped at the end.
             watch: Called before the first tile and after each, if the picture is cut into tiles.
+            strength: Of the style, from 0 (the picture itself) to 1.5; 1 is the style as trained, and all that files
+                have which were exported without ``--strength``.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
 
         Raises:
             TypeError: If the picture is not an array of uint8.
-            ValueError: If its shape is not (H, W, 3) with at least one pixel.
+            ValueError: If its shape is not (H, W, 3) with at least one pixel, or the strength is out of range.
             MemoryBudgetError: If it needs more memory than is available.
-            ModelError: If ONNX Runtime fails, or returns NaN or another shape.
+            ModelError: If the file takes no strength and another than 1 is given, or ONNX Runtime fails, or returns NaN
+                or another shape.
         """
         _check_picture(picture)
+        chosen = self._choose_strength(strength)
         height, width = picture.shape[:2]
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:
@@ -139,11 +155,11 @@ class Stylizer:
         budget = self._budget()
         plan = self._plan(height, width, budget)
         if plan:
-            return self._painter(picture, plan, watch)[:height, :width]
+            return self._painter(picture, plan, watch, chosen)[:height, :width]
         batch = self.layout.pack(picture)
         # Returning memory costs a tenth of the time, so that a picture which needs little of it keeps it for the next.
         frugal = budget is not None and 4 * self.estimate_memory(height, width) > budget
-        (stylized,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch}, frugal)
+        (stylized,) = self._runner.run(self._session, [OUTPUT], {INPUT: batch, **chosen}, frugal)
         if stylized.shape != batch.shape:
             raise ModelError(
                 f"'{self.path}' returned shape {stylized.shape} for shape {batch.shape}, and must keep the shape; "
@@ -179,6 +195,18 @@ class Stylizer:
                 return side
             side -= 1
         return None
+
+    def _choose_strength(self, strength: float) -> Feeds:
+        if not 0 <= strength <= MOST_STRENGTH:
+            raise ValueError(f"strength is {strength}; it must be from 0 to {MOST_STRENGTH}, 1 for the style as trained")
+        if self.layout.strength:
+            return {STRENGTH: np.array(strength, np.float32)}
+        if strength != 1:
+            raise ModelError(
+                f"model '{self.path}' has no strength other than 1, and {strength:g} was asked for; leave it out, or "
+                "use a file that python -m export --strength wrote"
+            )
+        return {}
 
     def _budget(self) -> int | None:
         if self.memory_limit is not None or self.provider != CPU:

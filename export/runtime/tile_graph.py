@@ -76,6 +76,8 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
     if opset < SMALLEST_OPSET or not norms:
         raise TileGraphError(f"it has opset {opset} and {len(norms)} InstanceNormalization nodes")
     types = {constant.name: constant.data_type for constant in model.graph.initializer}
+    # Scales that are computed from a strength come through a Cast where norms compute in float16.
+    types |= {node.output[0]: _cast_type(node) for node in model.graph.node if node.op_type == "Cast"}
     if any(types.get(norm.input[1], FLOAT) != FLOAT for norm in norms):
         raise TileGraphError("its norms compute in another type than float32")
     names = [name for norm in norms for name in _statistics(norm)]
@@ -83,6 +85,10 @@ def rewrite_for_tiles(content: bytes) -> TileGraphs:
     del model.metadata_props[:]
     noise = _take_noise(model.graph)
     return TileGraphs(_measure_statistics(model, names), _take_statistics(model, names), names, noise)
+
+
+def _cast_type(node: Any) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "to"), FLOAT)
 
 
 def _take_noise(graph: Any) -> npt.NDArray[np.float32] | None:

@@ -39,6 +39,9 @@ BYTES_AROUND = 8
 
 Box = tuple[slice, slice]
 
+Feeds = Mapping[str, npt.NDArray[np.float32]]
+"""Inputs of a model by name."""
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -123,13 +126,16 @@ class TilePainter:
             for side in sides:
                 yield TilePlan(max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE), side, self._halo, window_area)
 
-    def __call__(self, picture: Picture, plan: TilePlan, watch: Watch | None = None) -> Picture:
+    def __call__(
+        self, picture: Picture, plan: TilePlan, watch: Watch | None = None, chosen: Feeds | None = None
+    ) -> Picture:
         """Repaint a picture.
 
         Args:
             picture: RGB, uint8, shape (H, W, 3), the plan's size.
             plan: How to cut it.
             watch: Called before the first tile and after each.
+            chosen: What the model takes besides the picture: its strength.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3).
@@ -139,12 +145,12 @@ class TilePainter:
         """
         if watch:
             watch(plan, 0)
-        statistics = self.measure(picture, plan)
+        given = {**self.measure(picture, plan, chosen), **(chosen or {})}
         session = self._runner.open(self._graphs.tiles)
         stylized = np.empty_like(picture, order="C")
         for done, core in enumerate(plan.cores(), start=1):
             around = plan.surround(core)
-            feeds = {**self._feed(picture, [around]), **statistics}
+            feeds = {**self._feed(picture, [around]), **given}
             (tile,) = self._runner.run(session, [OUTPUT], feeds, frugal=True)
             inside = tuple(slice(c.start - a.start, c.stop - a.start) for c, a in zip(core, around, strict=True))
             try:
@@ -157,10 +163,12 @@ class TilePainter:
                 watch(plan, done)
         return stylized
 
-    def measure(self, picture: Picture, plan: TilePlan) -> dict[str, npt.NDArray[np.float32]]:
+    def measure(
+        self, picture: Picture, plan: TilePlan, chosen: Feeds | None = None
+    ) -> dict[str, npt.NDArray[np.float32]]:
         """Measure the norms' statistics on the plan's windows: mean and variance per channel, each of shape (C,)."""
         session = self._runner.open(self._graphs.statistics)
-        feeds = self._feed(picture, plan.windows())
+        feeds = {**self._feed(picture, plan.windows()), **(chosen or {})}
         measured = self._runner.run(session, self._graphs.names, feeds, frugal=True)
         return dict(zip(self._graphs.names, measured, strict=True))
 

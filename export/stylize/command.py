@@ -17,7 +17,7 @@ from tqdm import tqdm
 from data.files import make_folder
 from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
 from export.cli import MOST_THREADS, CommandParser, integer, positive, read_path_text, run_command, threads
-from export.contract import CELL
+from export.contract import CELL, MOST_STRENGTH
 from export.errors import ExportError, ModelError
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
@@ -30,7 +30,13 @@ from export.terminal import make_printable, print_error
 
 
 def stylize_photo(
-    stylizer: Stylizer, job: Job, max_size: int | None = None, quality: int = 95, watch: Watch | None = None
+    stylizer: Stylizer,
+    job: Job,
+    max_size: int | None = None,
+    quality: int = 95,
+    watch: Watch | None = None,
+    *,
+    strength: float = 1,
 ) -> tuple[int, int]:
     """Repaint one photo file.
 
@@ -40,6 +46,7 @@ def stylize_photo(
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
         quality: Of JPEG and WebP, 1 to 100.
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
+        strength: As for ``Stylizer``.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
@@ -55,7 +62,7 @@ def stylize_photo(
     pixels = to_array(photo if alpha is None else photo.convert("RGB"))
     # A large photo is not kept in memory twice while it is stylized.
     del photo
-    picture = from_array(stylizer(pixels, watch) if watch else stylizer(pixels))
+    picture = from_array(stylizer(pixels, watch, strength=strength))
     if alpha is not None:
         picture.putalpha(alpha)
     try:
@@ -120,7 +127,9 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
         print(f"'{job.output}' is there and whole")
         return 0
     with _TileBar(job.photo, announce=options.tile is None) as tiles:
-        width, height = stylize_photo(stylizer, job, options.max_size, options.quality, tiles.show)
+        width, height = stylize_photo(
+            stylizer, job, options.max_size, options.quality, tiles.show, strength=options.strength
+        )
     print(f"wrote '{job.output}' ({width} x {height} pixels)")
     return 0
 
@@ -178,7 +187,7 @@ def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Wat
     if options.resume and is_whole(job.output):
         return Outcome(kept=True)
     try:
-        stylize_photo(stylizer, job, options.max_size, options.quality, watch)
+        stylize_photo(stylizer, job, options.max_size, options.quality, watch, strength=options.strength)
     except ImageError as error:
         return Outcome(str(error))
     except ModelError as error:
@@ -275,6 +284,14 @@ def _parser() -> CommandParser:
         "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",
     )
     parser.add_argument(
+        "--strength",
+        type=_strength,
+        default=1,
+        metavar="0-1.5",
+        help="strength of the style: 0 leaves the photo, 1 is the style as trained, up to 1.5 (default: %(default)s); "
+        "for files that were exported with --strength",
+    )
+    parser.add_argument(
         "--max-size",
         type=positive,
         metavar="PIXELS",
@@ -321,6 +338,16 @@ def _parser() -> CommandParser:
         help="quality of JPEG and WebP (default: %(default)s)",
     )
     return parser
+
+
+def _strength(text: str) -> float:
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = float("nan")
+    if not 0 <= strength <= MOST_STRENGTH:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to {MOST_STRENGTH}")
+    return strength
 
 
 def _tile(text: str) -> int:

@@ -10,6 +10,7 @@ removed.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,12 +37,15 @@ class Activations:
     after: npt.NDArray[np.float32]
 
 
-def observe(network: StyleNetwork, photos: Sequence[Tensor]) -> dict[str, Activations]:
+def observe(
+    network: StyleNetwork, photos: Sequence[Tensor], strengths: Sequence[float] = (1.0,)
+) -> dict[str, Activations]:
     """Record inputs and outputs of each convolution.
 
     Args:
         network: The network.
         photos: RGB in [0, 1], each of shape (1, 3, H, W).
+        strengths: Those at which each photo is painted.
 
     Returns:
         Samples per convolution, under the module's name; inputs are those before padding.
@@ -60,8 +64,8 @@ def observe(network: StyleNetwork, photos: Sequence[Tensor]) -> dict[str, Activa
             handles.append(module.register_forward_hook(keep))
     try:
         with torch.inference_mode():
-            for photo in photos:
-                network(photo)
+            for photo, strength in itertools.product(photos, strengths):
+                network(photo, strength=strength)
     finally:
         for handle in handles:
             handle.remove()
@@ -84,9 +88,8 @@ def equalize(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwor
             ranges = np.quantile(np.abs(np.concatenate([seen[name].before for name in readers], 1)), _SHARE, axis=1)
             factors = _relative(ranges)
             for name in norms:
-                norm = modules[name]
-                norm.weight.div_(factors)
-                norm.bias.div_(factors)
+                for values in modules[name].parameters():
+                    values.div_(factors)
             for name in readers:
                 modules[name].weight.mul_(factors[:, None, None])
         for name, follower in _normed(network):
@@ -97,7 +100,10 @@ def equalize(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwor
             conv.weight.div_(factors[:, None, None, None])
             conv.bias.div_(factors)
             # The norm's epsilon has another weight than before; at the photos' variances this compensates for it.
-            norm.weight.mul_(((variances + norm.eps * factors**2) / (variances + norm.eps)).sqrt())
+            correction = ((variances + norm.eps * factors**2) / (variances + norm.eps)).sqrt()
+            norm.weight.mul_(correction)
+            if norm.weight_slope is not None:
+                norm.weight_slope.mul_(correction)
     return network
 
 

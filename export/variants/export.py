@@ -15,12 +15,21 @@ from data.images import Picture, to_planes
 from export.benchmark.measure import DEFAULT_SIZES, measure_model
 from export.contract import FILES, MANIFEST, read_manifest, seal
 from export.errors import ExportError
-from export.graph.convert import Planes, Transform, find_style, serialize, stylize_in_onnxruntime, stylize_in_torch
+from export.graph.convert import (
+    Planes,
+    Transform,
+    checked_strengths,
+    find_style,
+    match_strength,
+    serialize,
+    stylize_in_onnxruntime,
+    stylize_in_torch,
+)
 from export.graph.mobile import convert_to_ort, count_partitions
 from export.graph.targets import LEAN, Form
 from export.variants.equalization import equalize, observe
 from export.variants.float16 import to_float16
-from export.variants.int8 import to_int8
+from export.variants.int8 import CALIBRATED_STRENGTHS, to_int8
 from export.variants.manifest import Manifest, Photos, RefusedEntry, describe_file, describe_folder, describe_variant
 from export.variants.photos import PhotoSplit, find_photos, split_photos
 from export.variants.readme import write_readme
@@ -67,13 +76,16 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         The manifest, as it was written.
 
     Raises:
-        ExportError: If the folder may not be written, or no variant passes its threshold.
+        ExportError: If the folder may not be written, the style has not got the strength that the form takes, or no
+            variant passes its threshold.
         OutputError: If the folder cannot be written.
         ImageError: If there are no photos to test on.
         ModelFileError: If the style cannot be read.
     """
     check_folder(output, request.overwrite)
-    network, card = load_style(find_style(style))
+    trained = find_style(style)
+    network, card = load_style(trained)
+    network = match_strength(network, request.form, trained)
     paths = find_photos(request.photos)
     source = "the sample photos of scikit-image" if request.photos is None else f"folder {request.photos.name}"
     announce(f"testing and calibrating with {'' if request.photos is None else 'photos of '}{source}")
@@ -127,10 +139,13 @@ class _VariantWriter:
     card: StyleCard
     request: Request
     photos: PhotoSplit
-    expected: list[Planes] = field(init=False)
+    expected: dict[float | None, list[Planes]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.expected = [stylize_in_torch(self.network, _to_batch(photo))[0] for photo in self.photos.test]
+        self.expected = {
+            strength: [stylize_in_torch(self.network, _to_batch(photo), strength)[0] for photo in self.photos.test]
+            for strength in checked_strengths(self.request.form)
+        }
 
     def add(self, folder: Path, variant: str, manifest: Manifest) -> str:
         """Write a variant's file and entry if it passes its threshold; return a line that says so."""
@@ -142,9 +157,9 @@ class _VariantWriter:
             return f"refused {FILES[variant]}: {refusal}"
         path = folder / FILES[variant]
         path.write_bytes(content)
-        size = self.request.form.size
+        form = self.request.form
         measurements = measure_model(path, self.request.sizes)
-        manifest.files.append(describe_variant(path, variant, size, difference, count_partitions(path), measurements))
+        manifest.files.append(describe_variant(path, variant, form, difference, count_partitions(path), measurements))
         figure = (
             f"{difference.max_levels:.3g} of 255" if variant in {"float32", "u8"} else f"{difference.psnr_db:.1f} dB"
         )
@@ -154,18 +169,21 @@ class _VariantWriter:
         network, transform = self.network, _TRANSFORMS.get(variant)
         if variant == "int8":
             photos = [torch.from_numpy(_to_batch(photo)) / 255 for photo in self.photos.equalization]
-            network = equalize(network, observe(network, photos))
+            strengths = (1.0,) if self.request.form.strength == "none" else CALIBRATED_STRENGTHS
+            network = equalize(network, observe(network, photos, strengths))
             transform = lambda model: to_int8(model, self.photos.calibration)  # noqa: E731
         return seal(serialize(network, self.card, self.request.form, variant, transform))
 
     def _compare(self, content: bytes, variant: str) -> Difference:
-        if variant == "u8":
-            found = stylize_in_onnxruntime(content, [photo[None] for photo in self.photos.test])
-            # Compared with torch's picture rounded to uint8.
-            expected = [np.rint(picture) for picture in self.expected]
-            return compare_pictures([stylized[0].transpose(2, 0, 1) for stylized in found], expected)
-        found = stylize_in_onnxruntime(content, [_to_batch(photo) for photo in self.photos.test])
-        return compare_pictures([stylized[0] for stylized in found], self.expected)
+        is_bytes = variant == "u8"
+        photos = [photo[None] if is_bytes else _to_batch(photo) for photo in self.photos.test]
+        found, expected = [], []
+        for strength, pictures in self.expected.items():
+            stylized = [batch[0] for batch in stylize_in_onnxruntime(content, photos, strength)]
+            found += [picture.transpose(2, 0, 1) for picture in stylized] if is_bytes else stylized
+            # Bytes are compared with torch's picture rounded to uint8.
+            expected += [np.rint(picture) for picture in pictures] if is_bytes else pictures
+        return compare_pictures(found, expected)
 
 
 _TRANSFORMS: dict[str, Transform] = {"fp16": to_float16, "u8": to_uint8, "w8": to_weights8}

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from export.contract import INPUT, NOISE, NOISY
+from export.contract import INPUT, NOISE, NOISY, STRENGTH
 from export.graph.edit import copy_message, replace_nodes
 
 
@@ -16,7 +16,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store and compute in float16 between the float32 picture that comes in and the float32 colors that go out.
 
     After the last convolution values are float32 again: there float16 would be a sixteenth to an eighth of a level off.
-    So is the image until its noise is added. Norms that are written as means stay float32, because the sum of a large
+    So are the image until its noise is added, and scales and shifts that are computed from a strength. Norms that are written as means stay float32, because the sum of a large
     picture's squares exceeds float16. The operator InstanceNormalization takes float16, and the runtime chooses the
     precision of its sums.
     """
@@ -35,7 +35,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 def _cast_between_precisions(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Put a Cast wherever a value passes from a node of one precision to one of the other."""
     found: list[onnx.NodeProto] = []
-    is_half = {INPUT: False}
+    is_half = {INPUT: False, STRENGTH: False}
     casts: set[str] = set()
     for original in nodes:
         node, half = copy_message(original), not _stays_float32(original)
@@ -57,4 +57,4 @@ def _cast_between_precisions(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeP
 
 def _stays_float32(node: onnx.NodeProto) -> bool:
     norm_by_means = "norm" in node.name and node.op_type not in {"InstanceNormalization", "Relu"}
-    return norm_by_means or node.name.startswith(("picture.", "crop", NOISE, NOISY))
+    return norm_by_means or node.name.startswith(("picture.", "crop", NOISE, NOISY, f"{STRENGTH}."))

@@ -9,6 +9,7 @@ are tested on: wave 33.7 to 34.3 dB, starry_night 34.3 to 34.5, wave_half 37.5 t
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,15 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from data.images import Picture, to_planes
-from export.contract import INPUT, PRODUCER
+from export.contract import INPUT, MOST_STRENGTH, PRODUCER, STRENGTH
 from export.graph.edit import copy_message
+from export.runtime.session import hide_warnings
 
 SENSITIVE = ("conv1", "conv4")
 """Convolutions that stay float32: the first sees the picture and the last makes it."""
+
+CALIBRATED_STRENGTHS = (1.0, 0.5, MOST_STRENGTH)
+"""Strengths at which activations' ranges are measured."""
 
 # Says that the graph was prepared: shapes are inferred while it is quantized, and nothing in it can be folded.
 _PREPARED = {"key": "onnx.quant.pre_process", "value": "onnxruntime.quant"}
@@ -38,20 +43,23 @@ def to_int8(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelProt
 
     Args:
         model: What ``export.graph`` wrote of an equalized network, in any form.
-        photos: What the activations' ranges are measured on; of the model's size, if it has one.
+        photos: What the activations' ranges are measured on; of the model's size, if it has one. A model that takes a
+            strength sees each at one of ``CALIBRATED_STRENGTHS`` in turn.
 
     Returns:
         A new model with float32 pictures in and out; the same model and photos give the same bytes.
     """
+    takes_strength = any(value.name == STRENGTH for value in model.graph.input)
+    strengths = CALIBRATED_STRENGTHS if takes_strength else ()
     # A copy, since the quantizer moves the weights of the model that it is given into a file.
     prepared = copy_message(model)
     prepared.metadata_props.add(**_PREPARED)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, hide_warnings():
         output = Path(folder) / "int8.onnx"
         quantize_static(
             prepared,
             output,
-            _Photos(photos),
+            _Photos(photos, strengths),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=list(SENSITIVE),
@@ -70,11 +78,15 @@ def to_int8(model: onnx.ModelProto, photos: Sequence[Picture]) -> onnx.ModelProt
 
 
 class _Photos(CalibrationDataReader):  # type: ignore[misc]
-    """Hands photos to the quantizer, one at a time."""
+    """Hands photos to the quantizer, one at a time, each with the next strength if there are any."""
 
-    def __init__(self, photos: Sequence[Picture]) -> None:
+    def __init__(self, photos: Sequence[Picture], strengths: Sequence[float] = ()) -> None:
         self._photos = iter(photos)
+        self._strengths = itertools.cycle(strengths)
 
     def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
         photo = next(self._photos, None)
-        return None if photo is None else {INPUT: np.ascontiguousarray(to_planes(photo, white=255)[None])}
+        if photo is None:
+            return None
+        feeds = {INPUT: np.ascontiguousarray(to_planes(photo, white=255)[None])}
+        return feeds | {STRENGTH: np.array(strength, np.float32) for strength in itertools.islice(self._strengths, 1)}

@@ -15,7 +15,8 @@ import onnxruntime
 
 from export.benchmark.conditions import read_processor
 from export.benchmark.measure import Measurement
-from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, contract_of
+from export.contract import INPUT, MANIFEST_FORMAT, OPSET, OUTPUT, STRENGTH, contract_of
+from export.graph.targets import Form
 from export.variants.thresholds import THRESHOLDS, Difference, Threshold
 from models.network import StyleNetwork, count_parameters
 from models.style_file import StyleCard
@@ -49,6 +50,25 @@ class ValueEntry:
 
 
 @dataclass(frozen=True)
+class StrengthEntry:
+    """The second input of a variant that takes a strength.
+
+    Args:
+        name: Its name.
+        type: Its type.
+        shape: Empty: it is a single number.
+        range: Its smallest and largest value.
+        default: What it is when it is left out; None where it has to be given.
+    """
+
+    name: str
+    type: str
+    shape: list[int]
+    range: list[float]
+    default: float | None
+
+
+@dataclass(frozen=True)
 class VariantEntry(FileEntry):
     """A variant that passed its threshold.
 
@@ -62,6 +82,7 @@ class VariantEntry(FileEntry):
         threshold: What they had to reach.
         mobile_checker: Per delegate, what ONNX Runtime's checker counted.
         measurements: Latency and memory at each size.
+        strength: What it takes besides a picture; None for a variant without strength.
     """
 
     precision: str
@@ -73,6 +94,7 @@ class VariantEntry(FileEntry):
     threshold: Threshold
     mobile_checker: dict[str, dict[str, int]]
     measurements: list[Measurement]
+    strength: StrengthEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -140,8 +162,12 @@ class Manifest:
     ort: list[FileEntry] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """Return the manifest as indented JSON."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """Return the manifest as indented JSON; variants without strength have no entry of it."""
+        values = asdict(self)
+        for entry in values["files"]:
+            if entry["strength"] is None:
+                del entry["strength"]
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def describe_folder(network: StyleNetwork, card: StyleCard, target: str | None, photos: Photos) -> Manifest:
@@ -175,13 +201,13 @@ def describe_folder(network: StyleNetwork, card: StyleCard, target: str | None, 
 def describe_variant(
     path: Path,
     precision: str,
-    size: tuple[int, int] | None,
+    form: Form,
     difference: Difference,
     partitions: dict[str, dict[str, int]],
     measurements: Sequence[Measurement],
 ) -> VariantEntry:
     """Return the manifest's entry of one ONNX file."""
-    contract = contract_of(precision, size)
+    contract = contract_of(precision, form.size, form.strength)
     value = {key: contract[key] for key in ("shape", "layout", "channels", "range")} | {"type": contract["dtype"]}
     return VariantEntry(
         **asdict(describe_file(path)),
@@ -189,12 +215,20 @@ def describe_variant(
         opset=OPSET,
         input=ValueEntry(INPUT, **value),
         output=ValueEntry(OUTPUT, **value),
+        strength=_describe_strength(contract),
         smallest_side=contract["smallest_side"],
         difference_from_torch=difference.round(),
         threshold=THRESHOLDS[precision],
         mobile_checker=partitions,
         measurements=list(measurements),
     )
+
+
+def _describe_strength(contract: dict[str, Any]) -> StrengthEntry | None:
+    found = contract.get(STRENGTH)
+    if found is None:
+        return None
+    return StrengthEntry(STRENGTH, found["dtype"], found["shape"], found["range"], found.get("default"))
 
 
 def describe_file(path: Path) -> FileEntry:

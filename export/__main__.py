@@ -106,7 +106,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--strength",
         action="store_true",
-        help="let the file take a second input, the strength of the style from 0 to 1.5, for a style that has learned it",
+        help="let the file take a second input, the strength from 0 to 1.5, where the style has learned one",
     )
     parser.add_argument("--ort", action="store_true", help="convert the variants to ORT format for reduced builds, too")
     parser.add_argument(

@@ -102,6 +102,8 @@ class InstanceNorm(nn.Module):
     """
 
     eps = 1e-5
+    weight_slope: nn.Parameter | None
+    bias_slope: nn.Parameter | None
 
     def __init__(self, channels: int, strength: bool = False) -> None:
         super().__init__()
@@ -117,8 +119,9 @@ class InstanceNorm(nn.Module):
             features: Any real range.
             strength: Scalar, for a norm with strength; None for 1.
         """
-        weight, bias = self.weight, self.bias
-        if strength is not None:
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        if strength is not None and self.weight_slope is not None and self.bias_slope is not None:
             weight = weight + (strength - 1) * self.weight_slope
             bias = bias + (strength - 1) * self.bias_slope
         variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)

@@ -205,12 +205,14 @@ class StyleNetwork(nn.Module):
 
         A style without strength gets one to train on: the less of it, the less the residual blocks add (Kitov 2019).
         """
-        missing, _ = self.load_state_dict(style.state_dict(), strict=False)
-        if missing:
-            with torch.no_grad():
-                for block in self.residual:
-                    block.norm2.weight_slope.copy_(block.norm2.weight)
-                    block.norm2.bias_slope.copy_(block.norm2.bias)
+        state = style.state_dict()
+        if self.config.strength and not style.config.strength:
+            for block in range(self.config.residual_blocks):
+                for part in ("weight", "bias"):
+                    name = f"residual.{block}.norm2.{part}"
+                    state[f"{name}_slope"] = state[name]
+        # The other slopes stay 0, and those of a style are left out where this network has no strength.
+        self.load_state_dict(state, strict=False)
 
 
 PICTURE_GAIN = 0.6

@@ -79,7 +79,7 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
 
     Raises:
         ModelFileError: If the style file cannot be read.
-        ExportError: If the style is absent, has not got the strength that the form takes, the output may not be written,
+        ExportError: If the style is absent or has no strength where the form takes one, the output may not be written,
             or ONNX Runtime's pictures are not those of torch.
         OutputError: If the output cannot be written.
     """

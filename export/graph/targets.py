@@ -73,9 +73,7 @@ TARGETS = {
 """The targets of ``--target``."""
 
 
-def choose_form(
-    target: str | None, size: tuple[int, int] | None, plain: bool = False, strength: bool = False
-) -> Form:
+def choose_form(target: str | None, size: tuple[int, int] | None, plain: bool = False, strength: bool = False) -> Form:
     """Choose how the graph is written.
 
     Args:

@@ -198,7 +198,9 @@ class Stylizer:
 
     def _choose_strength(self, strength: float) -> Feeds:
         if not 0 <= strength <= MOST_STRENGTH:
-            raise ValueError(f"strength is {strength}; it must be from 0 to {MOST_STRENGTH}, 1 for the style as trained")
+            raise ValueError(
+                f"strength is {strength}; it must be from 0 to {MOST_STRENGTH}, 1 for the style as trained"
+            )
         if self.layout.strength:
             return {STRENGTH: np.array(strength, np.float32)}
         if strength != 1:

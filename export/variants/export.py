@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
@@ -76,8 +77,8 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         The manifest, as it was written.
 
     Raises:
-        ExportError: If the folder may not be written, the style has not got the strength that the form takes, or no
-            variant passes its threshold.
+        ExportError: If the folder may not be written, the style has no strength where the form takes one, or no variant
+            passes its threshold.
         OutputError: If the folder cannot be written.
         ImageError: If there are no photos to test on.
         ModelFileError: If the style cannot be read.
@@ -177,7 +178,8 @@ class _VariantWriter:
     def _compare(self, content: bytes, variant: str) -> Difference:
         is_bytes = variant == "u8"
         photos = [photo[None] if is_bytes else _to_batch(photo) for photo in self.photos.test]
-        found, expected = [], []
+        found: list[npt.NDArray[np.number]] = []
+        expected: list[npt.NDArray[np.number]] = []
         for strength, pictures in self.expected.items():
             stylized = [batch[0] for batch in stylize_in_onnxruntime(content, photos, strength)]
             found += [picture.transpose(2, 0, 1) for picture in stylized] if is_bytes else stylized

@@ -16,9 +16,9 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store and compute in float16 between the float32 picture that comes in and the float32 colors that go out.
 
     After the last convolution values are float32 again: there float16 would be a sixteenth to an eighth of a level off.
-    So are the image until its noise is added, and scales and shifts that are computed from a strength. Norms that are written as means stay float32, because the sum of a large
-    picture's squares exceeds float16. The operator InstanceNormalization takes float16, and the runtime chooses the
-    precision of its sums.
+    So is the image until its noise is added, and so are scales and shifts until they are computed from a strength.
+    Norms that are written as means stay float32, because the sum of a large picture's squares exceeds float16. The
+    operator InstanceNormalization takes float16, and the runtime chooses the precision of its sums.
     """
     model = copy_message(model)
     graph = model.graph

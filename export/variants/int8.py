@@ -89,4 +89,5 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]
         if photo is None:
             return None
         feeds = {INPUT: np.ascontiguousarray(to_planes(photo, white=255)[None])}
-        return feeds | {STRENGTH: np.array(strength, np.float32) for strength in itertools.islice(self._strengths, 1)}
+        strength = next(self._strengths, None)
+        return feeds if strength is None else {**feeds, STRENGTH: np.array(strength, np.float32)}

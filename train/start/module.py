@@ -93,8 +93,8 @@ class StartTraining(pl.LightningModule):
             raise TrainError(f"--model.{error}") from error
         if network.strength:
             raise TrainError(
-                "--model.network.strength is true, but strength is learned by a finished style with python -m train fit; "
-                "leave it out"
+                "--model.network.strength is true, but strength is learned by a finished style, with python -m train "
+                "fit; leave it out"
             )
         self.paintings_per_step, self.style_size, self.seed = paintings_per_step, style_size, seed
         self.learning_rate, self.compile_mode = learning_rate, compile

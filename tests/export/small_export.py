@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from data.images import encode, from_array
 from export.graph.convert import convert, draw_pictures
+from export.graph.targets import LEAN, Form
 from export.variants.export import Request, export_variants
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, save_style
@@ -37,11 +39,23 @@ def make_network(config: NetworkConfig = NARROW, seed: int = 0, spread: float = 
     return network
 
 
-def export_style(path: Path, network: StyleNetwork, card: StyleCard = WAVE) -> Path:
+def add_strength(network: StyleNetwork, spread: float = 0.2) -> StyleNetwork:
+    """Return the same style with strength, as if it had been trained: every channel of its norms has its own slope."""
+    torch.manual_seed(1)
+    found = StyleNetwork(replace(network.config, strength=True))
+    found.start_from(network)
+    with torch.no_grad():
+        for name, parameter in found.named_parameters():
+            if name.endswith("_slope"):
+                parameter.add_(spread * torch.randn_like(parameter))
+    return found.eval()
+
+
+def export_style(path: Path, network: StyleNetwork, card: StyleCard = WAVE, form: Form = LEAN) -> Path:
     """Write ``style.safetensors`` into a folder, and the ONNX file of that path beside it; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_style(path.with_name("style.safetensors"), network, card)
-    convert(path.parent, path)
+    convert(path.parent, path, form=form)
     return path
 
 

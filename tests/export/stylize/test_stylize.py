@@ -8,11 +8,13 @@ import PIL.Image
 import pytest
 
 from data.images import round_to_bytes
+from export.graph.targets import choose_form
 from export.runtime.stylizer import Stylizer
 from export.stylize.command import main, stylize_photo
 from export.stylize.jobs import Job
+from models.network import NetworkConfig
 from tests import ROOT
-from tests.export.small_export import draw
+from tests.export.small_export import add_strength, draw, export_style, make_network
 from tests.export.stylize.stylize_command import read, run, save_photo
 
 
@@ -37,7 +39,7 @@ def test_png_holds_exactly_the_stylizers_picture(model, folder):
 
 
 def test_values_are_rounded_not_truncated(folder):
-    def almost(picture):
+    def almost(picture, *_, **__):
         return round_to_bytes(picture.astype(np.float32) + np.float32(0.6))
 
     photo = save_photo(folder / "photo.png")
@@ -102,7 +104,15 @@ def test_quality_is_95_unless_told(model, folder):
 
 
 @pytest.mark.parametrize(
-    "options", [["--quality", "0"], ["--quality", "high"], ["--max-size", "0"], ["--threads", "x"]]
+    "options",
+    [
+        ["--quality", "0"],
+        ["--quality", "high"],
+        ["--max-size", "0"],
+        ["--threads", "x"],
+        ["--strength", "1.6"],
+        ["--strength", "nan"],
+    ],
 )
 def test_numbers_out_of_range_are_refused(model, folder, options, capsys):
     save_photo(folder / "photo.jpg")
@@ -131,3 +141,22 @@ def test_help_shows_an_example(capsys):
         main(["--help"])
     assert caught.value.code == 0
     assert "python -m export.stylize wave.onnx photo.jpg --output out.jpg" in capsys.readouterr().out
+
+
+def test_strength_is_what_is_asked_for(folder):
+    network = add_strength(make_network(NetworkConfig(8, 0)))
+    model = export_style(folder / "wave.onnx", network, form=choose_form(None, None, strength=True))
+    save_photo(folder / "photo.png")
+    for strength in ("0", "0.7"):
+        assert run(model, "photo.png", "--output", "out.png", "--overwrite", "--strength", strength) == 0
+        expected = draw() if strength == "0" else Stylizer(model, threads=1)(draw(), strength=0.7)
+        np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)
+
+
+def test_strength_of_a_style_without_any_is_refused_in_one_sentence(model, folder, one_error):
+    save_photo(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.png", "--strength", "0.7") == 2
+    error = one_error()
+    assert "export --strength" in error
+    assert "0.7" in error
+    assert not (folder / "out.png").exists()

@@ -1,7 +1,7 @@
 """Write the ready styles: ``python -m export.package.ready`` (``make styles``).
 
 Each style file of ``models/pretrained`` becomes ``models/pretrained/onnx/<name>.onnx``, the variant with 8-bit weights,
-checked on photos as ``python -m export --variants w8`` checks it. The wheel carries these files, so that it can be
+checked on photos as ``python -m export --variants w8`` checks it, which takes a strength where the style has one. The wheel carries these files, so that it can be
 built, installed and used without torch.
 """
 
@@ -39,15 +39,18 @@ def write_ready_styles(sources: Sequence[Path], folder: Path) -> list[Path]:
         OutputError: If the folder cannot be written to.
     """
     # Here, so that --help does not wait for torch.
+    from export.graph.targets import choose_form
     from export.variants.export import Request, export_variants
+    from models.style_file import load_style
 
     if not sources:
         raise ExportError("there is no .safetensors style file to export; train a style and keep it with train.keep")
     make_folder(folder, "folder")
-    # Only the check matters here, so latency and memory are measured at one small size.
-    request = Request(variants=(VARIANT,), sizes=(64,))
     written = []
     for source in sources:
+        form = choose_form(None, None, strength=load_style(source)[0].config.strength)
+        # Only the check matters here, so latency and memory are measured at one small size.
+        request = Request(variants=(VARIANT,), form=form, sizes=(64,))
         with tempfile.TemporaryDirectory() as name:
             variants = Path(name) / source.stem
             export_variants(source, variants, request, functools.partial(print, f"{source.stem}:"))

@@ -55,7 +55,8 @@ def write_readme(manifest: Manifest) -> str:
     environment.filters |= {"code": lambda name: f"`{name}`", "sentence": _join}
     bitmaps = next((entry for entry in manifest.files if entry.precision == "u8"), None)
     template = environment.get_template("README.md.j2")
-    return template.render(manifest=manifest, groups=_group_by_contract(manifest), bitmaps=bitmaps, purposes=_PURPOSES)
+    groups, strength = _group_by_contract(manifest), manifest.files[0].strength
+    return template.render(manifest=manifest, groups=groups, bitmaps=bitmaps, purposes=_PURPOSES, strength=strength)
 
 
 def _group_by_contract(manifest: Manifest) -> list[_Group]:

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from data.files import make_folder, require_absent, write_whole
 from export.graph.convert import convert
+from export.graph.targets import choose_form
 from export.version import project_version
 from models.start import START_FILE
 from models.style_file import StyleCard, save_style
@@ -411,7 +412,8 @@ class StyleCLI(TrainingCLI):
         )
         save_style(self.folder.weights, self.model.network, card)
         self.written = (self.folder.weights,)
-        report = convert(self.folder.weights, self.folder.onnx, overwrite=True)
+        form = choose_form(None, None, strength=self.model.network.config.strength)
+        report = convert(self.folder.weights, self.folder.onnx, overwrite=True, form=form)
         self.written = (self.folder.weights, self.folder.onnx)
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")

@@ -15,10 +15,10 @@ import pytest
 
 from data.images import decode, to_array
 from export.errors import ExportError
-from export.graph.targets import Form
+from export.graph.targets import Form, choose_form
 from export.runtime.stylizer import Stylizer
 from export.web.onnxruntime_web import find_runtime
-from tests.export.small_export import draw, export_folder, make_network
+from tests.export.small_export import add_strength, draw, export_folder, make_network
 from tests.export.variants.node_runtime import find_node_runtime
 from tests.export.web.browser import Server, wait
 from tests.pictures import write
@@ -45,7 +45,20 @@ def floats(tmp_path_factory):
     return export_folder(tmp_path_factory.mktemp("floats"), make_network(), variants=("fp16", "w8"))
 
 
-FOLDERS = ["any_size", "fixed_size", "floats"]
+@pytest.fixture(scope="module")
+def with_strength(tmp_path_factory):
+    network, form = add_strength(make_network()), choose_form(None, None, strength=True)
+    return export_folder(tmp_path_factory.mktemp("strength"), network, form=form, ort=True)
+
+
+@pytest.fixture(scope="module")
+def web_with_strength(tmp_path_factory):
+    network, form = add_strength(make_network()), choose_form("web", None, strength=True)
+    variants = ("float32", "u8")
+    return export_folder(tmp_path_factory.mktemp("web"), network, form=form, target="web", variants=variants)
+
+
+FOLDERS = ["any_size", "fixed_size", "floats", "with_strength", "web_with_strength"]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +150,24 @@ PAGE = """\
 """
 
 
-@pytest.mark.parametrize("folder", ["any_size", "fixed_size"], indirect=True)
+def test_strength_is_a_parameter_where_a_language_can_set_it(any_size, with_strength, web_with_strength):
+    for folder, languages in (
+        (any_size, set()),
+        (with_strength, {"python", "swift"}),
+        (web_with_strength, {"python", "kotlin", "swift", "javascript"}),
+    ):
+        told = {
+            name for name in ("python", "kotlin", "swift", "javascript") if "strength" in find_blocks(folder, name)[0]
+        }
+        assert told == languages
+        text = (folder / "README.md").read_text()
+        assert ("cannot set an input" in text, "has to be given" in text) == (
+            folder is with_strength,
+            folder is web_with_strength,
+        )
+
+
+@pytest.mark.parametrize("folder", ["any_size", "fixed_size", "web_with_strength"], indirect=True)
 def test_javascript_lines_paint_pythons_picture_in_a_browser(folder, chromium, tmp_path):
     try:
         runtime = find_runtime()

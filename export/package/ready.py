@@ -1,8 +1,8 @@
 """Write the ready styles: ``python -m export.package.ready`` (``make styles``).
 
 Each style file of ``models/pretrained`` becomes ``models/pretrained/onnx/<name>.onnx``, the variant with 8-bit weights,
-checked on photos as ``python -m export --variants w8`` checks it, which takes a strength where the style has one. The wheel carries these files, so that it can be
-built, installed and used without torch.
+checked on photos as ``python -m export --variants w8`` checks it; it takes a strength where the style has one. The
+wheel carries these files, so that it can be built, installed and used without torch.
 """
 
 from __future__ import annotations

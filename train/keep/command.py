@@ -102,12 +102,20 @@ def keep(options: argparse.Namespace) -> None:
 
 
 def compare_networks(kept: StyleNetwork, trained: StyleNetwork, pictures: Sequence[Picture]) -> Difference:
-    """Repaint the same pictures, uint8 of shape (H, W, 3), with both; return the figures of the worst."""
+    """Repaint the same pictures, uint8 of shape (H, W, 3), with both; return the figures of the worst.
+
+    A style with strength is compared at several.
+    """
     from export.graph.convert import stylize_in_torch
     from export.variants.thresholds import compare_pictures
+    from models.strength import CHECKED_STRENGTHS
 
     batches = [to_planes(picture, white=255)[None] for picture in pictures]
-    found, expected = ([stylize_in_torch(network, batch)[0] for batch in batches] for network in (kept, trained))
+    strengths = CHECKED_STRENGTHS if trained.config.strength else (1.0,)
+    found, expected = (
+        [stylize_in_torch(network, batch, strength)[0] for strength in strengths for batch in batches]
+        for network in (kept, trained)
+    )
     return compare_pictures(found, expected)
 
 

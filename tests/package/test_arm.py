@@ -59,8 +59,8 @@ GRAY = np.full((16, 16, 3), 128, np.uint8)
 
 
 def test_one_level_is_right_and_two_are_a_fault(compare_with):
-    assert compare_with(lambda name: GRAY + 1, lambda name: GRAY) == []
-    (fault,) = compare_with(lambda name: GRAY + 2 * (name == FILES["w8"]), lambda name: GRAY)
+    assert compare_with(lambda name: GRAY + np.uint8(name != FILES["int8"]), lambda name: GRAY) == []
+    (fault,) = compare_with(lambda name: GRAY + np.uint8(2 * (name == FILES["w8"])), lambda name: GRAY)
     assert FILES["w8"] in fault
     assert "2 levels" in fault
 

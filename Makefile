@@ -55,10 +55,7 @@ bench: $(INSTALLED)  ## measure the training against the reference; with VGG19 a
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality) \
 	  $(if $(VGG19),$(if $(PHOTOS),--time-to-quality $(if $(PAINTING),--painting "$(PAINTING)")))
 
-slow-arm: wheel  ## repaint a photo on an emulated 64-bit ARM processor; needs qemu-user-static and debootstrap; PHOTO=, CPU=
-	$(PY) -m tests.package.arm dist/*.whl $(if $(PHOTO),--photo "$(PHOTO)") $(if $(CPU),--cpu "$(CPU)")
-
-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
+slow-bench: $(INSTALLED)  ## measure the slow mode, coarse to fine against plain L-BFGS; needs CONTENT and STYLE
 	$(PY) -m train.slow.benchmark --content "$(CONTENT)" --style "$(STYLE)" $(if $(VGG19),--perceptual-weights "$(VGG19)")
 
 fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PHOTOS and PAINTINGS it was not trained on

@@ -13,7 +13,7 @@ PHOTOS ?= $(ONESTROKE_PHOTOS)
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help demo check test lint fuzz styles wheel bench slow-bench fidelity clean
+.PHONY: help demo check test lint fuzz styles wheel arm bench slow-bench fidelity clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ wheel: $(INSTALLED)  ## build the package into dist/: wheel and source archive
 	rm -rf dist
 	$(PY) -m hatchling build
 
+arm: wheel  ## repaint a photo on an emulated 64-bit ARM processor; needs qemu-user-static and debootstrap; PHOTO=, CPU=
+	$(PY) -m tests.package.arm dist/*.whl $(if $(PHOTO),--photo "$(PHOTO)") $(if $(CPU),--cpu "$(CPU)")
+
 bench: $(INSTALLED)  ## measure the training against the reference; with VGG19 and PHOTOS, and PAINTING or a drawn one, also the time to quality
 	$(PY) -m train.bench $(if $(VGG19),--perceptual-weights "$(VGG19)") $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUALITY),--quality) \
 	  $(if $(VGG19),$(if $(PHOTOS),--time-to-quality $(if $(PAINTING),--painting "$(PAINTING)")))
@@ -64,7 +67,7 @@ fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PH
 $(INSTALLED): pyproject.toml export/package/requirements.py
 	@rm -f $(INSTALLED)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(PY) export/package/requirements.py train samples judge dev > .venv/requirements.txt
+	$(PY) export/package/requirements.py train samples judge ray dev > .venv/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --requirement .venv/requirements.txt
 	touch $(INSTALLED)
 

@@ -210,8 +210,8 @@ def _stylize_several(
             # Other machines have other current folders.
             options.model, options.threads = options.model.absolute(), options.threads or 1
             paint_on_ray(jobs, functools.partial(open_paint, options), options.workers, options.threads, tell)
-        elif options.workers and options.workers > 1:
-            paint_in_processes(jobs, functools.partial(open_paint, options, options.workers), options.workers, tell)
+        elif (workers := min(options.workers or 1, count)) > 1:
+            paint_in_processes(jobs, functools.partial(open_paint, options, workers), workers, tell)
         else:
             for job in jobs:
                 with _TileBar(job.photo, announce=options.tile is None) as tiles:

@@ -50,7 +50,7 @@ LENGTHS = ("--trainer.max_steps", "--iterations", "--runs")
 LINES: dict[str, tuple[list[str], str]] = {
     "export.stylize.command": (
         ["wave.onnx", "photo.png", "--output", "out.png", "--threads", "1"],
-        "--max-size --tile --memory --threads --provider --quality --style --output --overwrite",
+        "--max-size --tile --memory --threads --provider --quality --style --output --overwrite --resume --workers",
     ),
     "export.__main__": (
         ["style.safetensors", "--output", "out.onnx"],

@@ -54,8 +54,8 @@ LINES: dict[str, tuple[list[str], str]] = {
     ),
     "export.video.command": (
         ["wave.onnx", "clip.mp4", "--output", "out.mp4", "--threads", "1"],
-        "--style --output --max-size --start --duration --steady --no-steady --mute --fps --quality --threads --provider "
-        "--overwrite",
+        "--style --output --max-size --start --duration --steady --no-steady --mute --fps --quality --threads "
+        "--provider --overwrite",
     ),
     "export.__main__": (
         ["style.safetensors", "--output", "out.onnx"],

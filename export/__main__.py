@@ -18,13 +18,15 @@ from models.errors import ModelFileError
 
 COMMANDS = """\
 commands of this folder:
-  python -m export             write a trained style as an ONNX file, or as a folder of variants
-  python -m export.stylize     repaint photos with an exported style
-  python -m export.styles      list the styles that are ready to use
-  python -m export.gallery     lay all styles on one photo, or one style on many photos, out on one sheet
-  python -m export.benchmark   measure latency, peak memory and load time of exported files
-  python -m export.web         build a web page that repaints photos and the camera's picture in the browser
-  python -m export.widths      compare folders of variants, to choose a width
+  python -m export                   write a trained style as an ONNX file, or as a folder of variants
+  python -m export.stylize           repaint photos with an exported style
+  python -m export.video             repaint videos, GIFs and folders of frames
+  python -m export.styles            list the styles that are ready to use
+  python -m export.gallery           lay all styles on one photo, or one style on many photos, out on one sheet
+  python -m export.benchmark         measure latency, peak memory and load time of exported files
+  python -m export.video.stability   measure how much painted videos flicker
+  python -m export.web               build a web page that repaints photos and the camera's picture in the browser
+  python -m export.widths            compare folders of variants, to choose a width
 """
 
 

@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for a mistake that one sentence on stderr explains; 130 after Ctrl-C, which keeps what was
         painted until then.
     """
-    options = _parser().parse_args(arguments)
+    # Intermixed, so that the clip may stand behind the flags.
+    options = _parser().parse_intermixed_args(arguments)
     progress = Progress()
     return run_command(lambda: _repaint(options, progress), lambda: _describe_stop(options, progress))
 
@@ -80,17 +81,18 @@ def _repaint(options: argparse.Namespace, progress: Progress) -> None:
         if not whole:
             raise KeyboardInterrupt
         sound = "sound as it was" if clip.sounds else "no sound"
-        damaged = f"; {clip.damaged} damaged parts of the clip left out" if clip.damaged else ""
-        print(
-            f"wrote '{options.output}' ({clip.width} x {clip.height} pixels, {progress.frames} frames, "
-            f"{float(progress.end):.2f} s, {sound}{damaged})"
-        )
+        damaged = f"; damaged parts of the clip that were left out: {clip.damaged}" if clip.damaged else ""
+        print(f"wrote '{options.output}' ({clip.width} x {clip.height} pixels, {_count(progress)}, {sound}{damaged})")
 
 
 def _describe_stop(options: argparse.Namespace, progress: Progress) -> str:
     if not progress.kept:
         return "stopped: nothing was written"
-    return f"stopped: '{options.output}' holds the first {progress.frames} frames, {float(progress.end):.2f} s"
+    return f"stopped: '{options.output}' holds the first {_count(progress)}"
+
+
+def _count(progress: Progress) -> str:
+    return f"{progress.frames} {'frame' if progress.frames == 1 else 'frames'}, {float(progress.end):.2f} s"
 
 
 def _choose_paths(options: argparse.Namespace) -> None:
@@ -171,8 +173,15 @@ def _open_clip(options: argparse.Namespace) -> Iterator[FrameFolder | VideoClip]
 def _open_sink(options: argparse.Namespace, clip: FrameFolder | VideoClip) -> Iterator[Sink]:
     output: Path = options.output
     if _is_folder(output):
+        is_new = not output.exists()
         make_folder(output)
-        yield FrameWriter(output, clip.names)
+        try:
+            yield FrameWriter(output, clip.names)
+        finally:
+            # Only a folder without a frame can be removed.
+            with contextlib.suppress(OSError):
+                if is_new:
+                    output.rmdir()
         return
     with _needing_av():
         from export.video.writer import CONTAINERS, GifWriter, VideoWriter

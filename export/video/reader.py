@@ -76,6 +76,7 @@ class VideoClip:
         self._duration = duration
         self._max_size = max_size
         self._size: tuple[int, int] | None = None
+        self._latest: dict[int, int] = {}
         self._reformatter = VideoReformatter()
         self._open(sound)
         try:
@@ -201,6 +202,11 @@ class VideoClip:
             return _BEFORE
         if self._duration is not None and packet.dts * packet.time_base >= self._duration:
             return _AFTER
+        if packet.dts <= self._latest.get(packet.stream_index, packet.dts - 1):
+            # No file can hold sound that goes back in time.
+            self.damaged += 1
+            return _BEFORE
+        self._latest[packet.stream_index] = packet.dts
         return _INSIDE
 
     def _estimate_count(self, start: Fraction) -> int | None:
@@ -233,9 +239,9 @@ def _open(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise ExportError(f"clip '{path}' is empty; {remedy}")
     try:
-        return av.open(
-            str(path.absolute()), "r", container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        )
+        # Texts such as titles may be of any encoding, and are not needed.
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        return av.open(str(path.absolute()), "r", container_options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         # Not a reader on the list, or not one at all.
         foreign = isinstance(error, (av.InvalidDataError, av.ArgumentError))

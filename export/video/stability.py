@@ -43,6 +43,9 @@ PAN = (1.3, 0.7)
 SENSOR_NOISE = 4.0
 """Standard deviation of the noise of a camera that stands still, in levels of 255, as indoors in the evening."""
 
+SAME_PLACE = 16.0
+"""Difference, in levels of 255 on the average of the channels, up to which a place is taken for the same one."""
+
 STILL_FLOW = 0.25
 """Motion, in pixels, up to which a place stands still."""
 
@@ -108,7 +111,8 @@ class Row:
 def follow_motion(earlier: Picture, later: Picture) -> Motion:
     """Compute the motion between two frames of a clip, RGB, uint8, shape (H, W, 3).
 
-    The flow is certain where going back and forth ends within the bound of Sundaram et al. (2010), equation 5.
+    The flow is certain where going back and forth ends within the bound of Sundaram et al. (2010), equation 5, and
+    leads to a place of the same color; what was hidden before fails one or the other.
     """
     import cv2
 
@@ -121,7 +125,8 @@ def follow_motion(earlier: Picture, later: Picture) -> Motion:
     height, width = gray[0].shape
     x, y = _places(back)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    certain = inside & ((returned**2).sum(2) < 0.01 * size + 0.5)
+    agrees = np.abs(later - move(earlier, back)).mean(2) < SAME_PLACE
+    certain = inside & agrees & ((returned**2).sum(2) < 0.01 * size + 0.5)
     change = np.abs(later.astype(np.float32) - earlier).mean(2)
     still = (np.hypot(back[..., 0], back[..., 1]) < STILL_FLOW) & (cv2.blur(change, (9, 9)) < STILL_CHANGE)
     return Motion(back, certain, still)

@@ -15,6 +15,8 @@ STYLIZE = ("export.stylize.command", ["wave.onnx", "photo.png", "--output", "out
 EXPORT = ("export.__main__", ["style.safetensors", "--output", "out.onnx"])
 BENCHMARK = ("export.benchmark.measure", ["wave.onnx"])
 GALLERY = ("export.gallery.command", ["wave.onnx", "--photo", "photo.png", "--output", "sheet.png"])
+VIDEO = ("export.video.command", ["wave.onnx", "photo.png", "--output", "out.mp4"])
+STABILITY = ("export.video.stability", ["wave.onnx"])
 WEB = ("export.web.build", ["wave.onnx"])
 
 BAD = [
@@ -51,6 +53,18 @@ BAD = [
     (GALLERY, ["--size", DIGITS], "must be an integer"),
     (GALLERY, ["--threads", "3000000000"], "between 1 and 1024"),
     (GALLERY, ["--output", f"{LONG}.png"], "File name too long"),
+    (VIDEO, [HOSTILE], "2 clips follow the style"),
+    (VIDEO, ["--start", DIGITS], "must be a number above 0"),
+    (VIDEO, ["--duration", "nan"], "must be a number above 0"),
+    (VIDEO, ["--fps", "1e400"], "must be a number above 0"),
+    (VIDEO, ["--output", f"{LONG}.mp4"], "File name too long"),
+    (VIDEO, ["--output", f"{LONG}/"], "File name too long"),
+    (VIDEO, ["--output", "photo.png"], "let its name end in one of .mp4"),
+    (("export.video.command", []), ["wave.onnx", LONG], "File name too long"),
+    (("export.video.command", []), ["wave.onnx", "loop"], "'loop'"),
+    (STABILITY, ["--frames", DIGITS], "must be an integer"),
+    (STABILITY, ["--clips", LONG], "File name too long"),
+    (STABILITY, ["--clips", "photo.png"], "it is not a video, or is broken"),
     (WEB, ["--output", "loop"], "loop' is a link to itself"),
     (WEB, ["--output", LONG], "File name too long"),
     (WEB, [LONG], "File name too long"),

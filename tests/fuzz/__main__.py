@@ -19,12 +19,20 @@ from random import Random
 
 from tests.fuzz.trial import BYTES, GOOD, SECONDS, Outcome, call_in_fork, run_case
 
-COUNTS = {"pictures": 10_000, "onnx_files": 600, "command_lines": 600, "weights": 150, "checkpoints": 150}
+COUNTS = {
+    "pictures": 10_000,
+    "clips": 1000,
+    "onnx_files": 600,
+    "command_lines": 600,
+    "weights": 150,
+    "checkpoints": 150,
+}
 """Kinds, each a module beside this one, and the cases of a whole attack."""
 
 # What the commands import, so that a fork need not; never ONNX Runtime, whose thread no fork would have.
 LIBRARIES = {
     "pictures": ("data.images",),
+    "clips": ("data.images", "av"),
     "onnx_files": ("data.images", "onnx"),
     "command_lines": ("models.start", "pytorch_lightning.cli", "onnx", "matplotlib.pyplot"),
     "weights": ("models.start", "onnx", "matplotlib.pyplot"),

@@ -52,6 +52,11 @@ LINES: dict[str, tuple[list[str], str]] = {
         ["wave.onnx", "photo.png", "--output", "out.png", "--threads", "1"],
         "--max-size --tile --memory --threads --provider --quality --style --output --overwrite --resume --workers",
     ),
+    "export.video.command": (
+        ["wave.onnx", "clip.mp4", "--output", "out.mp4", "--threads", "1"],
+        "--style --output --max-size --start --duration --steady --no-steady --mute --fps --quality --threads "
+        "--provider --overwrite",
+    ),
     "export.__main__": (
         ["style.safetensors", "--output", "out.onnx"],
         "--size --target --variants --photos --output --plain --ort --overwrite",
@@ -91,12 +96,14 @@ LINES: dict[str, tuple[list[str], str]] = {
 def write_inputs(sandbox: Path) -> None:
     """Write what the lines name."""
     from tests.export.small_export import draw, export_style, make_network, write_photos
+    from tests.export.video.clips import draw_frames, write_clip
 
     for name in ("photo.png", "painting.png"):
         encode(from_array(draw(48, 40)), sandbox / name)
     export_style(sandbox / "wave.onnx", make_network())
     write_weights(sandbox / "vgg.safetensors")
     write_photos(sandbox / "folder", 1)
+    write_clip(sandbox / "clip.mp4", draw_frames(2))
     (sandbox / "text.txt").write_text("no picture, no model, no weights\n")
     (sandbox / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
     (sandbox / "mine.json").write_text("{}")

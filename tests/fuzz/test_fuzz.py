@@ -31,6 +31,7 @@ def attack(*flags: str) -> subprocess.CompletedProcess[str]:
     ("kind", "count"),
     [
         ("pictures", 300),
+        ("clips", 200),
         ("onnx_files", 200),
         ("weights", 80),
         ("checkpoints", 60),

@@ -114,7 +114,7 @@ def test_damage_within_is_left_out_and_said(folder, same, capsys):
     clip.write_bytes(content)
     assert run(same, clip, "--output", "out.mkv") == 0
     said = capsys.readouterr()
-    assert "1 damaged parts of the clip left out" in said.out
+    assert "damaged parts of the clip that were left out: 1)" in said.out
     assert said.err == ""
     assert len(read_clip(folder / "out.mkv").frames) == 29
 

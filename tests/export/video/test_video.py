@@ -117,6 +117,14 @@ def test_a_part_begins_at_zero_with_its_own_sound(folder, same, ending):
     assert all(-0.001 <= time < 0.16 for time, _ in content.packets[0])
 
 
+def test_titles_of_another_encoding_do_no_harm(folder, same):
+    clip = write_clip(folder / "clip.mp4")
+    content = clip.read_bytes()
+    assert b"VideoHandler" in content
+    clip.write_bytes(content.replace(b"VideoHandler", b"Vid\xe9o\xff\x8andler"))
+    assert run(same, clip, "--output", "out.mp4") == 0
+
+
 def test_sound_can_be_left_out(folder, same, capsys):
     clip = write_clip(folder / "clip.mp4")
     assert run(same, clip, "--output", "out.mp4", "--mute") == 0
@@ -193,7 +201,7 @@ def test_the_default_output_is_beside_the_clip(folder, same):
 
 def test_a_ready_style_paints_a_clip(folder):
     clip = write_clip(folder / "clip.mp4", draw_frames(2))
-    assert run("--style", "wave_nano", clip, "--output", "out.mp4") == 0
+    assert run("--style", "wave_nano", "--output", "out.mp4", clip) == 0
     content = read_clip(folder / "out.mp4")
     assert len(content.frames) == 2
     assert difference(content.frames[0], draw_frames(1)[0]) > 10

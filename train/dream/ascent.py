@@ -42,10 +42,11 @@ class Ascent:
             steps: How many.
 
         Yields:
-            The picture after each step, and the weighted mean square of the activations before it.
+            The picture after each step, and the weighted mean square of the activations before it; of a channel that
+            nothing excites yet, the mean before its ReLU.
 
         Raises:
-            TrainError: If the activations are no longer finite, or nothing of the picture excites them.
+            TrainError: If the activations are no longer finite, or no pixel has a part in the channel that is raised.
         """
         config = self.config
         for _ in range(steps):
@@ -60,8 +61,8 @@ class Ascent:
             (gradient,) = torch.autograd.grad(total, leaf)
             if config.channel is not None and not gradient.any():
                 raise TrainError(
-                    f"nothing in the picture excites channel {config.channel} of --layers {config.layers}; choose "
-                    "another --channel or --seed, or a photo for --content"
+                    f"no pixel can change channel {config.channel} of --layers {config.layers}; choose another "
+                    "--channel"
                 )
             gradient = smooth_gradient(gradient, config.priors["smoothness"])
             gradient = gradient / gradient.abs().mean().clamp_min(torch.finfo(torch.float32).tiny)
@@ -71,11 +72,17 @@ class Ascent:
             yield picture, activation
 
     def _measure(self, picture: Tensor) -> Tensor:
-        config = self.config
-        chosen = slice(None) if config.channel is None else slice(config.channel, config.channel + 1)
-        found = self.features(picture, config.layers)
-        means = [weight * found[layer][:, chosen].square().mean() for layer, weight in config.layers.items()]
-        return torch.stack(means).sum()
+        layers, channel = self.config.layers, self.config.channel
+        if channel is None:
+            found = self.features(picture, layers)
+            return torch.stack([weight * found[layer].square().mean() for layer, weight in layers.items()]).sum()
+        ((layer, weight),) = layers.items()
+        before = layer.replace("relu", "conv")
+        found = self.features(picture, {layer, before})
+        activations = found[layer][:, channel]
+        # A ReLU that is 0 everywhere has no gradient: what reaches it is raised until it is not.
+        raised: Tensor = activations.square() if activations.any() else found[before][:, channel]
+        return weight * raised.mean()
 
 
 def dream(photo: Tensor | None, size: tuple[int, int], ascent: Ascent) -> Iterator[tuple[Tensor, float]]:
@@ -91,7 +98,7 @@ def dream(photo: Tensor | None, size: tuple[int, int], ascent: Ascent) -> Iterat
         before it.
 
     Raises:
-        TrainError: If the activations are no longer finite, or nothing excites them.
+        TrainError: If the activations are no longer finite, or no pixel has a part in the channel that is raised.
     """
     config = ascent.config
     shrinks = [OCTAVE_GROWTH**-octave for octave in reversed(range(config.octaves))]
@@ -121,7 +128,7 @@ def zoom_in(picture: Tensor, ascent: Ascent) -> Iterator[Tensor]:
         Each frame, of the same shape.
 
     Raises:
-        TrainError: If the activations are no longer finite, or nothing excites them.
+        TrainError: If the activations are no longer finite, or no pixel has a part in the channel that is raised.
     """
     config = ascent.config
     shrink = 1 / config.zoom

@@ -113,11 +113,21 @@ def test_decay_leaves_color_only_where_it_raises_the_channel():
     assert max(deviation[1], deviation[2]) < 0.01
 
 
-def test_a_channel_that_nothing_excites_is_refused(tmp_path, one_error, monkeypatch):
+def test_a_channel_that_noise_does_not_excite_is_raised_too():
+    state = {**RED_EDGES, "features.0.bias": torch.full((64,), -12.0)}
+    features = VGGFeatures("vgg19", ["relu1_1"], state)
+    start = make_noise((1, 3, 32, 32), 1)
+    assert not features(start, ["relu1_1"])["relu1_1"].any()
+    config = DreamConfig("unused.png", layers={"relu1_1": 1.0}, channel=7, decay=0, step=0.02)
+    *_, (picture, _) = Ascent(features, config).climb(start, 60)
+    assert features(picture, ["relu1_1"])["relu1_1"][0, 7].max() > 1
+
+
+def test_a_channel_that_no_pixel_can_change_is_refused(tmp_path, one_error, monkeypatch):
     monkeypatch.setattr("train.dream.run.VGGFeatures", lambda *_: VGGFeatures("vgg19", ["relu1_1"], RED_EDGES))
     flags = ["--layers", "{relu1_1: 1}", "--channel", "8", "--size", "32", "--output", str(tmp_path / "d.png")]
     assert dream(flags) == 2
-    assert "nothing in the picture excites channel 8" in one_error()
+    assert "no pixel can change channel 8" in one_error()
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])

@@ -209,6 +209,22 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
         ) from error
 
 
+def encode_gif(frames: Sequence[PIL.Image.Image], durations: Sequence[int]) -> bytes:
+    """Encode an animation that repeats for ever.
+
+    Args:
+        frames: Pictures of one size.
+        durations: How long each is shown, in milliseconds.
+
+    Returns:
+        A GIF file.
+    """
+    content = io.BytesIO()
+    first, *more = frames
+    first.save(content, "GIF", save_all=True, append_images=more, duration=list(durations), loop=0)
+    return content.getvalue()
+
+
 def check_writable_format(path: Path) -> str:
     """Return the format of a path's ending, such as ``"JPEG"``; ImageError if it cannot be written."""
     if path.suffix.lower() not in _WRITABLE:

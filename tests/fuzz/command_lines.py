@@ -77,7 +77,8 @@ LINES: dict[str, tuple[list[str], str]] = {
     ),
     "train.dream.command": (
         [*DREAM, "--iterations", "1", "--octaves", "1"],
-        "--config --layers --size --octaves --step --jitter --perceptual --perceptual-weights --seed --overwrite",
+        "--config --layers --size --octaves --step --jitter --perceptual --perceptual-weights --seed --overwrite "
+        "--channel --smoothness --decay --zoom --frame-iterations",
     ),
     "train.features.command": (
         ["--photos", "folder", "--output", "seen", "--layers", "relu2_1", "--size", "32", *WEIGHTS],

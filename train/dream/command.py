@@ -1,7 +1,7 @@
 """DeepDream: ``python -m train.dream --content photo.jpg --output dream.png``.
 
-Raises the activations of chosen layers by gradient ascent on the pixels: what these layers respond to becomes visible
-in the photo. torch is imported only when the work begins.
+Raises the activations of chosen layers, or of one channel, by gradient ascent on the pixels: what they respond to
+becomes visible in the photo, or in noise. torch is imported only when the work begins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from train.dream.config import DreamConfig
 EXAMPLES = (
     "python -m train.dream --content photo.jpg --output dream.png",
     "python -m train.dream --content photo.jpg --output eyes.png --layers '{relu5_1: 1}' --octaves 6",
+    "python -m train.dream --layers '{relu4_1: 1}' --channel 53 --size 256 --output leaves.png --frames 40",
 )
 
 
@@ -25,13 +26,13 @@ def main(args: list[str] | None = None) -> int:
         begun = True
 
     def work() -> None:
-        description = "Raise the activations of a perceptual network's layers in a photo (DeepDream)."
+        description = "Raise the activations of a perceptual network's layers in a photo, or in noise (DeepDream)."
         config = parse_config(DreamConfig, "python -m train.dream", description, EXAMPLES, args)
-        from train.dream.ascent import run
+        from train.dream.run import run
 
-        print(f"wrote {run(config, note)}")
+        print("wrote " + ", ".join(str(path) for path in run(config, note)))
 
     def describe_stop() -> str:
-        return f"stopped {'while the picture was written' if begun else 'before the first step'}; nothing was written"
+        return "stopped while files were written" if begun else "stopped before the first step; nothing was written"
 
     return run_command(work, describe_stop)

@@ -56,7 +56,8 @@ class SlowConfig:
         style_layers: Layers that hold the style, each with its share.
         content_weight: How much of the photo is kept.
         style_weight: Strength of the style; 0.5 is half as strong.
-        tv_weight: Smoothness: total variation; 0 switches it off.
+        tv_weight: Smoothness: total variation (squared differences); 0 switches it off.
+        alpha_weight: Contrast: alpha-norm, which draws pixels back from black, white and beyond; 0 switches it off.
         style_norm: joint (one distance over all layers) or layers (each layer's distance, added up).
         palette_weight: How closely the picture's colors are to be spread like the painting's; 0 switches it off.
         preserve_color: Change the luminance only, and keep the photo's colors.
@@ -88,6 +89,7 @@ class SlowConfig:
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
+    alpha_weight: float = 0.0
     style_norm: StyleNorm = "joint"
     palette_weight: float = 1.0
     preserve_color: bool = False
@@ -131,7 +133,7 @@ class SlowConfig:
         require_at_least(0, patience=self.patience, save_every=self.save_every)
         require_between(*SEEDS, seed=self.seed)
         require_between(*STYLE_SCALES, style_scale=self.style_scale)
-        weighted = ("content_weight", "style_weight", "tv_weight", "palette_weight")
+        weighted = ("content_weight", "style_weight", "tv_weight", "alpha_weight", "palette_weight")
         require_between(0, MOST_WEIGHT, **{name: getattr(self, name) for name in weighted})
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)

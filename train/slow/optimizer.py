@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.losses import LossTerms, PerceptualLoss
+from models.losses import LossTerms, PerceptualLoss, alpha_norm
 from train.compute.precision import PrecisionName, is_lowered, lower_precision
 from train.slow.config import LEARNING_RATES, OptimizerName
 
@@ -43,7 +43,11 @@ PictureLoss = Callable[[Tensor], LossTerms]
 
 
 def bind_loss(
-    loss: PerceptualLoss, content: Mapping[str, Tensor], precision: PrecisionName, device: torch.device
+    loss: PerceptualLoss,
+    content: Mapping[str, Tensor],
+    precision: PrecisionName,
+    device: torch.device,
+    alpha_weight: float = 0.0,
 ) -> tuple[PictureLoss, PictureLoss | None]:
     """Bind a loss to a photo's content, as ``PixelOptimizer`` takes it.
 
@@ -52,13 +56,18 @@ def bind_loss(
         content: What ``describe_content`` returned for the photo.
         precision: Precision in which the first result computes.
         device: Device of the pixels.
+        alpha_weight: Weight of the alpha-norm, which is added to the total. Only free pixels can leave [0, 1], so that
+            it is no term of ``PerceptualLoss``, which networks are trained with.
 
     Returns:
         The loss of a picture, and the same in float32 where the optimizer may change to it, else None.
     """
 
     def evaluate_exactly(picture: Tensor) -> LossTerms:
-        return loss(picture.contiguous(memory_format=torch.channels_last), content)  # type: ignore[no-any-return]
+        terms: LossTerms = loss(picture.contiguous(memory_format=torch.channels_last), content)
+        if not alpha_weight:
+            return terms
+        return terms._replace(total=terms.total + alpha_weight * alpha_norm(picture).mean())
 
     def evaluate(picture: Tensor) -> LossTerms:
         with lower_precision(precision, picture.device):

@@ -11,7 +11,7 @@ from pathlib import Path
 import PIL.Image
 
 from data.files import write_whole
-from data.images import encode, fit_within, from_array
+from data.images import encode, encode_gif, fit_within, from_array
 from data.photos import to_uint8
 from train.slow.optimizer import Iterate
 from train.slow.outputs import SlowFiles
@@ -72,10 +72,7 @@ class Record:
         last = fit_within(picture, GIF_SIDE)
         # Pictures of coarse sizes are enlarged, so that all frames have one size.
         frames = [frame.resize(last.size, PIL.Image.Resampling.BICUBIC) for frame in self.frames] + [last]
-        file = io.BytesIO()
-        durations = [120] * (len(frames) - 1) + [2000]
-        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-        return file.getvalue()
+        return encode_gif(frames, [120] * (len(frames) - 1) + [2000])
 
 
 def draw_curve(rows: list[tuple[float, ...]]) -> bytes:

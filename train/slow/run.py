@@ -36,7 +36,7 @@ def optimize(task: Task) -> Iterator[Iterate]:
     for size in task.sizes:
         content = task.prepare(size)
         first = resize(picture, size)
-        loss, exact = bind_loss(task.loss, content, config.precision, first.device)
+        loss, exact = bind_loss(task.loss, content, config.precision, first.device, config.alpha_weight)
         optimizer = PixelOptimizer(first, loss, config.optimizer, config.learning_rate, carried, exact)
         stopping, announced = EarlyStopping(config.patience), False
         for terms in optimizer.run(config.iterations):

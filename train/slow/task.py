@@ -115,6 +115,15 @@ class Task:
         colors = resize(self.colors, (picture.shape[2], picture.shape[3]))
         return (colors - to_luminance(colors) + picture).clamp(0, 1)
 
+    @property
+    def photo(self) -> Tensor:
+        """The photo at full size, RGB in [0, 1], shape (1, 3, H, W).
+
+        Raises:
+            RuntimeError: If there is none.
+        """
+        return self._content(self.size)
+
     def _content(self, size: tuple[int, int]) -> Tensor:
         if self.content is None:
             raise RuntimeError("there is no content")

@@ -81,7 +81,7 @@ def test_overwriting_removes_earlier_intermediate_pictures_and_nothing_else(phot
 @pytest.mark.parametrize("command", ["slow", "dream"])
 def test_place_that_cannot_be_written_is_refused_before_the_work(photo, one_error, monkeypatch, command, output):
     monkeypatch.setattr("train.slow.run.Task", None)
-    monkeypatch.setattr("train.dream.ascent.VGGFeatures", None)
+    monkeypatch.setattr("train.dream.run.VGGFeatures", None)
     (photo.parent / "folder.png").mkdir()
     place = photo.parent / output
     if command == "slow":

@@ -34,6 +34,9 @@ SITE_FILES = {"float32": FILES["float32"], "float16": FILES["fp16"]}
 float32 in WASM, which has no other arithmetic and so gives Python's pictures; float16 in WebGPU, where graphics cards
 compute in it, at half the download."""
 
+SMALL_WORDS = frozenset({"a", "an", "and", "at", "by", "de", "in", "la", "of", "on", "the", "van", "von", "with"})
+"""Words that titles do not capitalize."""
+
 INDEX = "styles.json"
 THUMBNAIL_SIDE = 240
 """Long side, in pixels, of the sample photo painted in each style."""
@@ -214,12 +217,24 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
     encode(from_array(style.paint(sample)), site / thumbnail, quality=88)
     return {
         "id": identity,
-        "title": identity.replace("_", " ").replace("-", " ").capitalize(),
+        "title": _title(identity),
         "license": style.card.license,
         "thumbnail": thumbnail,
         "bytes_per_pixel": style.card.bytes_per_pixel,
         "files": files,
     }
+
+
+def _title(identity: str) -> str:
+    """Write a name as titles are written: ``composition_vii`` becomes Composition VII."""
+    words = re.split("[_-]+", identity)
+    return " ".join(_title_word(word, first=index == 0) for index, word in enumerate(words))
+
+
+def _title_word(word: str, first: bool) -> str:
+    if re.fullmatch("[ivx]+", word):
+        return word.upper()
+    return word if word in SMALL_WORDS and not first else word.capitalize()
 
 
 def _identify(styles: Sequence[Style]) -> list[str]:

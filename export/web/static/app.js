@@ -4,11 +4,15 @@ import { Camera } from "./camera.js";
 import { Comparison } from "./comparison.js";
 import { Engine, Replaced } from "./engine.js";
 import { isolate, keep } from "./offline.js";
-import { Photo, save } from "./photos.js";
+import { Photo, save, savePicture } from "./photos.js";
+import { Rate } from "./rate.js";
+import { Recorder } from "./recorder.js";
+import { Thumbnails } from "./thumbnails.js";
 import * as view from "./view.js";
 
 const { element } = view;
 const comparison = new Comparison(element("frame"));
+const recorder = new Recorder();
 const camera = new Camera(() => {
   stopCamera();
   view.showError("The camera was switched off; start it again, or choose a photo.");
@@ -21,7 +25,10 @@ const PATIENCE_MS = 1000;
 
 let site = null;
 let engine = null;
+let thumbnails = null;
 let photo = null;
+/** The photo whose painting is on the stage; another one is first shown as it is. */
+let shown = null;
 /** Counts what was asked for, so that only the latest is shown. */
 let wish = 0;
 /** Milliseconds per pixel of each style's last run. */
@@ -35,10 +42,11 @@ async function main() {
     view.showError("The list of styles could not be loaded; reload the page.");
     return;
   }
-  view.listStyles(site.styles);
+  const cards = view.listStyles(site.styles);
   view.showLicense(chosenStyle().license);
   const device = new URLSearchParams(location.search).get("device");
   engine = new Engine(site, { device, onProgress: view.showDownload, onStart: view.showDevice });
+  thumbnails = new Thumbnails(engine, cards, (style, image) => view.showThumbnail(cards.get(style), image));
   connect();
   view.showState("idle");
   // At once and not with the first photo, so that the page is ready, and works offline, once it is loaded.
@@ -66,11 +74,13 @@ function connect() {
     paintPhoto();
   });
   element("size").addEventListener("change", paintPhoto);
-  element("save").addEventListener("click", savePicture);
+  element("save").addEventListener("click", saveShown);
   element("camera").addEventListener("click", startCamera);
   element("stop").addEventListener("click", () => stopCamera());
   element("turn").addEventListener("click", turnCamera);
   element("snap").addEventListener("click", () => usePhoto(camera.take()));
+  element("record").addEventListener("click", () => (recorder.running ? saveRecording() : startRecording()));
+  element("controls").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("paste", ({ clipboardData }) => readFirst(clipboardData.files));
   connectDrops(element("stage"));
 }
@@ -122,11 +132,15 @@ function usePhoto(next) {
   photo?.close();
   photo = next;
   element("empty").hidden = true;
+  document.body.classList.add("with-photo");
   if (camera.running) {
     stopCamera();
   } else {
     paintPhoto();
   }
+  // After the picture itself, which comes first.
+  view.awaitThumbnails();
+  thumbnails.show(photo);
 }
 
 async function paintPhoto() {
@@ -141,19 +155,28 @@ async function paintPhoto() {
   engine.dropLongRun(PATIENCE_MS);
   const mine = ++wish;
   if (memory > MEMORY_LIMIT) {
-    comparison.showPhoto(photo.scale(photo.fit(1024)));
+    showUnpainted(photo.scale(photo.fit(1024)));
     const needed = `${(memory / 1e9).toFixed(1)} GB, and a page gets at most 4`;
     view.showError(`${size.width} × ${size.height} pixels need some ${needed}; choose a smaller long side.`);
     return;
   }
   const image = photo.scale(size);
-  comparison.showPhoto(image);
+  // While a photo is painted anew, its last painting stays.
+  if (shown !== photo) {
+    showUnpainted(image);
+  }
   view.showState("working", "Painting…", speed.has(style.id) ? speed.get(style.id) * pixels : null);
   const result = await run(mine, style, image);
   if (result) {
+    shown = photo;
     speed.set(style.id, result.milliseconds / pixels);
     view.showTime("done", result.milliseconds, `for ${size.width} × ${size.height} pixels`);
   }
+}
+
+function showUnpainted(image) {
+  shown = null;
+  comparison.showPhoto(image);
 }
 
 /** Repaint and show; returns null if it failed, which the page then shows, or if the result is no longer wanted. */
@@ -176,9 +199,9 @@ async function run(mine, style, image) {
   }
 }
 
-async function savePicture() {
+async function saveShown() {
   try {
-    await save(comparison.painted, `${photo.name}-${chosenStyle().id}`, element("format").value);
+    await savePicture(comparison.painted, `${photo.name}-${chosenStyle().id}`, element("format").value);
   } catch (error) {
     report(error);
   }
@@ -199,8 +222,12 @@ async function startCamera() {
     return;
   }
   element("empty").hidden = true;
+  shown = null;
+  thumbnails.pause();
   view.showCamera(true);
-  let shown = performance.now();
+  element("record").hidden = !Recorder.available;
+  element("turn").hidden = !(await camera.hasOther());
+  const rate = new Rate();
   while (mine === wish) {
     // A hidden page gets no frames to draw, and so spends no power on painting.
     await new Promise(requestAnimationFrame);
@@ -210,17 +237,44 @@ async function startCamera() {
       continue;
     }
     comparison.mirror(camera.mirrored);
-    const result = await run(mine, chosenStyle(), frame.scale(frame.fit(Number(element("live-size").value))));
+    const size = frame.fit(Number(element("live-size").value));
+    const result = await run(mine, chosenStyle(), frame.scale(size));
     if (result) {
-      const rate = 1000 / (performance.now() - shown);
-      shown = performance.now();
-      view.showTime("live", result.milliseconds, `a frame, ${rate.toFixed(rate < 10 ? 1 : 0)} a second`);
+      showFrame(result, size, rate);
     } else if (mine === wish) {
       // The page shows the reason; another frame would fail the same way.
       wish++;
-      camera.stop();
-      view.showCamera(false);
+      endCamera();
     }
+  }
+}
+
+function showFrame({ milliseconds }, { width, height }, rate) {
+  view.showTime("live", milliseconds, `a frame of ${width} × ${height} pixels`);
+  view.showRate(rate.count(performance.now()));
+  if (recorder.running) {
+    recorder.add(comparison.painted, camera.mirrored);
+    view.showRecording(recorder.seconds);
+  }
+}
+
+function startRecording() {
+  try {
+    recorder.start(comparison.painted);
+    recorder.add(comparison.painted, camera.mirrored);
+    view.showRecording(0);
+  } catch (error) {
+    view.showError(`This browser does not record (${error.message}); take a picture instead.`);
+  }
+}
+
+async function saveRecording() {
+  view.showRecording(null);
+  try {
+    const { blob, ending } = await recorder.stop();
+    save(blob, `camera-${chosenStyle().id}.${ending}`);
+  } catch (error) {
+    report(error);
   }
 }
 
@@ -238,17 +292,25 @@ async function withCamera(act) {
     return true;
   } catch (error) {
     // What was shown before stays: only the camera's own controls go.
-    camera.stop();
-    view.showCamera(false);
+    endCamera();
     report(error);
     return false;
   }
 }
 
+/** End the camera and what it was used for; the last picture stays. */
+function endCamera() {
+  camera.stop();
+  if (recorder.running) {
+    saveRecording();
+  }
+  view.showCamera(false);
+  thumbnails.resume();
+}
+
 function stopCamera() {
   wish++;
-  camera.stop();
-  view.showCamera(false);
+  endCamera();
   comparison.mirror(false);
   if (photo) {
     paintPhoto();

@@ -12,7 +12,9 @@ export class Engine {
   #started = null;
   #waiting = new Map();
   #next = 0;
+  #asked = 0;
   #paintingSince = null;
+  #idlers = [];
 
   /**
    * @param {object} site What styles.json holds.
@@ -39,7 +41,7 @@ export class Engine {
         return started;
       });
       // Callers that wait get the error; without one it must not count as unhandled.
-      this.#started.catch(() => {});
+      this.#started.catch(() => {}).finally(() => this.#settle());
     }
     return this.#started;
   }
@@ -49,27 +51,43 @@ export class Engine {
    *
    * @param {object} style One of the site's styles.
    * @param {ImageData} picture Its pixels are handed over: the caller keeps a copy if it needs one.
+   * @param {object} options
+   * @param {boolean} options.small Whether it is a thumbnail: it then leaves the style in use loaded, and downloads
+   *   without a word.
    * @returns {Promise<{image: ImageData, milliseconds: number, device: string, threads: number, note: string}>}
    */
-  async paint(style, picture) {
+  async paint(style, picture, { small = false } = {}) {
+    // From now on, and not only when the worker has it.
+    this.#asked++;
     try {
       await this.start();
       this.#paintingSince ??= performance.now();
       const { width, height, data } = picture;
-      const result = await this.#ask({ type: "paint", style, pixels: data, width, height }, [data.buffer]);
+      const result = await this.#ask({ type: "paint", style, pixels: data, width, height, small }, [data.buffer]);
       return { ...result, image: new ImageData(result.pixels, width, height) };
     } catch (error) {
-      if (!(error instanceof Replaced)) {
+      // A thumbnail takes nobody's picture with it.
+      if (!(error instanceof Replaced) && !small) {
         // After a failed allocation the runtime's heap cannot be trusted, nor shrunk.
         this.#end(error);
       }
       throw error;
+    } finally {
+      this.#asked--;
+      this.#settle();
     }
   }
 
   /** Whether a picture is being painted, or waits for the runtime to load. */
   get busy() {
-    return this.#waiting.size > 0;
+    return this.#asked > 0 || this.#waiting.size > 0;
+  }
+
+  /** Wait until nothing is being painted or loaded. */
+  async idle() {
+    while (this.busy) {
+      await new Promise((resolve) => this.#idlers.push(resolve));
+    }
   }
 
   /** Drop what has been painting for longer than this; what is nearly done, or still loading, is worth waiting for. */
@@ -95,9 +113,6 @@ export class Engine {
     }
     const waiter = this.#waiting.get(id);
     this.#waiting.delete(id);
-    if (!this.busy) {
-      this.#paintingSince = null;
-    }
     if (error) {
       waiter?.reject(new Error(error));
     } else {
@@ -109,10 +124,19 @@ export class Engine {
     this.#worker?.terminate();
     this.#worker = null;
     this.#started = null;
-    this.#paintingSince = null;
     for (const { reject } of this.#waiting.values()) {
       reject(reason);
     }
     this.#waiting.clear();
+    this.#paintingSince = null;
+  }
+
+  #settle() {
+    if (!this.busy) {
+      this.#paintingSince = null;
+      for (const resolve of this.#idlers.splice(0)) {
+        resolve();
+      }
+    }
   }
 }

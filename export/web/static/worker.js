@@ -56,12 +56,24 @@ async function start(options) {
 }
 
 /** Repaint one picture; milliseconds are the network's, without the download and the first preparations. */
-async function paint({ style, pixels, width, height }) {
+async function paint({ style, pixels, width, height, small }) {
+  if (small && open.id !== style.id) {
+    const session = await loadStyle(style, false);
+    try {
+      return await run(session, pixels, width, height);
+    } finally {
+      await session.release();
+    }
+  }
   await openStyle(style);
+  return run(open.session, pixels, width, height);
+}
+
+async function run(session, pixels, width, height) {
   const input = toPlanes(pixels, width, height, site.contract.smallest_side);
   const image = new ort.Tensor("float32", input.planes, [1, 3, input.height, input.width]);
   const started = performance.now();
-  const answers = await open.session.run({ [site.contract.input]: image });
+  const answers = await session.run({ [site.contract.input]: image });
   const output = answers[site.contract.output];
   const planes = await output.getData();
   const milliseconds = performance.now() - started;
@@ -77,21 +89,26 @@ async function openStyle(style) {
   }
   await open.session?.release();
   open = { id: null, session: null };
-  const file = chooseFile(style, precision);
-  const content = await download(new URL(file.path, self.location.href), file.bytes, style.title);
-  let session;
+  open = { session: await loadStyle(style, true), id: style.id };
+}
+
+async function loadStyle(style, announced) {
+  const content = await fetchStyle(style, announced);
   try {
-    session = await createSession(content, device);
+    return await createSession(content, device);
   } catch (error) {
     if (device === "wasm") {
       throw error;
     }
     // Some graphics drivers promise WebGPU and fail; the same runtime computes on the processor, and the page says so.
     [device, precision, note] = ["wasm", "float32", "WebGPU failed"];
-    const plain = chooseFile(style, precision);
-    session = await createSession(await download(new URL(plain.path, self.location.href), plain.bytes, style.title), device);
+    return createSession(await fetchStyle(style, announced), device);
   }
-  open = { id: style.id, session };
+}
+
+function fetchStyle(style, announced) {
+  const file = chooseFile(style, precision);
+  return download(new URL(file.path, self.location.href), file.bytes, announced ? style.title : null);
 }
 
 function createSession(content, provider) {
@@ -125,7 +142,7 @@ function countThreads() {
   return Math.min(8, cores <= 4 ? cores : Math.max(4, Math.ceil(cores / 2)));
 }
 
-/** Fetch a file and report progress; `bytes` is its size, which a compressed answer does not state. */
+/** Fetch a file and report progress, if it has a name; `bytes` is its size, which a compressed answer does not state. */
 async function download(url, bytes, what) {
   let answer;
   try {
@@ -149,7 +166,9 @@ async function download(url, bytes, what) {
     }
     content.set(value, loaded);
     loaded += value.length;
-    self.postMessage({ progress: { what, loaded, total: bytes } });
+    if (what) {
+      self.postMessage({ progress: { what, loaded, total: bytes } });
+    }
   }
   if (loaded !== bytes) {
     throw new Error(`'${url.pathname}' broke off after ${loaded} of ${bytes} bytes; try again.`);

@@ -36,10 +36,16 @@ def test_site_holds_every_file_that_it_names(wave, starry, package, tmp_path):
         assert PIL.Image.open(tmp_path / "site" / style["thumbnail"]).size == (240, 160)
     assert [(style["id"], style["title"]) for style in index["styles"]] == [
         ("wave", "Wave"),
-        ("starry_night", "Starry night"),
+        ("starry_night", "Starry Night"),
     ]
     assert "Microsoft" in (tmp_path / "site/onnxruntime-web-1.2.3/LICENSE").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_names_become_titles():
+    names = ["composition_vii", "portrait_of_jean_metzinger", "the_kiss", "wave-no2"]
+    titles = ["Composition VII", "Portrait of Jean Metzinger", "The Kiss", "Wave No2"]
+    assert [build._title(name) for name in names] == titles
 
 
 def test_page_imports_only_files_of_its_own():

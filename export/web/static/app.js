@@ -1,17 +1,21 @@
 // The page: it handles what a person chooses. The work is done in the modules that it imports.
 
 import { Camera } from "./camera.js";
+import { keepColor } from "./color.js";
 import { Comparison } from "./comparison.js";
+import { Controls } from "./controls.js";
 import { Engine, Replaced } from "./engine.js";
 import { isolate, keep } from "./offline.js";
 import { Photo, save, savePicture } from "./photos.js";
 import { Rate } from "./rate.js";
 import { Recorder } from "./recorder.js";
+import { scaleSize } from "./stroke.js";
 import { Thumbnails } from "./thumbnails.js";
 import * as view from "./view.js";
 
 const { element } = view;
 const comparison = new Comparison(element("frame"));
+const controls = new Controls(element("adjust"), { onRepaint: paintPhoto, onRecolor: recolor });
 const recorder = new Recorder();
 const camera = new Camera(() => {
   stopCamera();
@@ -22,15 +26,20 @@ const camera = new Camera(() => {
 const MEMORY_LIMIT = 4e9;
 /** A run longer than this is dropped, rather than waited for, when something else is asked. */
 const PATIENCE_MS = 1000;
+/** Long side, in pixels, of a photo that is shown before it is painted. */
+const PREVIEW_SIDE = 1024;
 
 let site = null;
 let engine = null;
 let thumbnails = null;
 let photo = null;
-/** The photo whose painting is on the stage; another one is first shown as it is. */
+/** What is on the stage: the photo, its pixels, and how the network painted them; null if nothing is painted. */
 let shown = null;
 /** Counts what was asked for, so that only the latest is shown. */
 let wish = 0;
+/** Whether a photo is being painted, and whether something else was asked meanwhile, of which only the latest is painted. */
+let painting = false;
+let again = false;
 /** Milliseconds per pixel of each style's last run. */
 const speed = new Map();
 
@@ -43,7 +52,7 @@ async function main() {
     return;
   }
   const cards = view.listStyles(site.styles);
-  view.showLicense(chosenStyle().license);
+  showStyle();
   const device = new URLSearchParams(location.search).get("device");
   engine = new Engine(site, { device, onProgress: view.showDownload, onStart: view.showDevice });
   thumbnails = new Thumbnails(engine, cards, (style, image) => view.showThumbnail(cards.get(style), image));
@@ -70,7 +79,7 @@ function connect() {
   });
   element("sample").addEventListener("click", readSample);
   element("styles").addEventListener("change", () => {
-    view.showLicense(chosenStyle().license);
+    showStyle();
     paintPhoto();
   });
   element("size").addEventListener("change", paintPhoto);
@@ -138,7 +147,6 @@ function usePhoto(next) {
   } else {
     paintPhoto();
   }
-  // After the picture itself, which comes first.
   view.awaitThumbnails();
   thumbnails.show(photo);
 }
@@ -147,55 +155,78 @@ async function paintPhoto() {
   if (!photo || camera.running) {
     return;
   }
-  const style = chosenStyle();
-  const size = photo.fit(element("size").value === "full" ? null : Number(element("size").value));
-  const pixels = size.width * size.height;
-  const memory = pixels * style.bytes_per_pixel;
-  view.showMemory(memory, MEMORY_LIMIT);
   engine.dropLongRun(PATIENCE_MS);
-  const mine = ++wish;
-  if (memory > MEMORY_LIMIT) {
-    showUnpainted(photo.scale(photo.fit(1024)));
-    const needed = `${(memory / 1e9).toFixed(1)} GB, and a page gets at most 4`;
-    view.showError(`${size.width} × ${size.height} pixels need some ${needed}; choose a smaller long side.`);
+  wish++;
+  // While a photo is painted anew, its last painting stays.
+  if (shown?.photo !== photo) {
+    shown = null;
+    comparison.showPhoto(photo.scale(photo.fit(PREVIEW_SIDE)));
+  }
+  view.showState("working", "Painting…");
+  again = true;
+  if (painting) {
     return;
   }
-  const image = photo.scale(size);
-  // While a photo is painted anew, its last painting stays.
-  if (shown !== photo) {
-    showUnpainted(image);
+  painting = true;
+  thumbnails.pause();
+  while (again && !camera.running) {
+    again = false;
+    await paintLatest(wish);
+  }
+  painting = false;
+  if (!camera.running) {
+    thumbnails.resume();
+  }
+}
+
+async function paintLatest(mine) {
+  const style = chosenStyle();
+  const { strength, stroke } = controls.settings;
+  const size = photo.fit(element("size").value === "full" ? null : Number(element("size").value));
+  const scaled = scaleSize(size, stroke);
+  const pixels = scaled.width * scaled.height;
+  const memory = pixels * style.bytes_per_pixel;
+  view.showMemory(memory, MEMORY_LIMIT);
+  if (memory > MEMORY_LIMIT) {
+    const needed = `${(memory / 1e9).toFixed(1)} GB, and a page gets at most 4`;
+    const remedy = stroke < 1 ? "a smaller long side or larger strokes" : "a smaller long side";
+    view.showError(`${size.width} × ${size.height} pixels need some ${needed}; choose ${remedy}.`);
+    return;
   }
   view.showState("working", "Painting…", speed.has(style.id) ? speed.get(style.id) * pixels : null);
-  const result = await run(mine, style, image);
+  const result = await run(mine, style, photo.scale(size), { strength, stroke });
   if (result) {
-    shown = photo;
     speed.set(style.id, result.milliseconds / pixels);
     view.showTime("done", result.milliseconds, `for ${size.width} × ${size.height} pixels`);
   }
 }
 
-function showUnpainted(image) {
-  shown = null;
-  comparison.showPhoto(image);
-}
-
 /** Repaint and show; returns null if it failed, which the page then shows, or if the result is no longer wanted. */
-async function run(mine, style, image) {
+async function run(mine, style, image, settings) {
   try {
     // A copy, because the pixels move to the worker and the page still has to show them.
     const copy = new ImageData(new Uint8ClampedArray(image.data), image.width, image.height);
-    const result = await engine.paint(style, copy);
+    const result = await engine.paint(style, copy, settings);
     if (mine !== wish) {
       return null;
     }
     view.showDevice(result);
-    comparison.show(image, result.image);
+    shown = { photo, image, painted: result.image };
+    recolor();
     return result;
   } catch (error) {
     if (mine === wish) {
       report(error);
     }
     return null;
+  }
+}
+
+/** Show what is painted in its own colors, or in those of the photo. */
+function recolor() {
+  if (shown) {
+    const { image, painted } = shown;
+    comparison.show(image, controls.settings.preserveColor ? keepColor(painted, image) : painted);
   }
 }
 
@@ -222,7 +253,6 @@ async function startCamera() {
     return;
   }
   element("empty").hidden = true;
-  shown = null;
   thumbnails.pause();
   view.showCamera(true);
   element("record").hidden = !Recorder.available;
@@ -238,7 +268,7 @@ async function startCamera() {
     }
     comparison.mirror(camera.mirrored);
     const size = frame.fit(Number(element("live-size").value));
-    const result = await run(mine, chosenStyle(), frame.scale(size));
+    const result = await run(mine, chosenStyle(), frame.scale(size), controls.settings);
     if (result) {
       showFrame(result, size, rate);
     } else if (mine === wish) {
@@ -311,6 +341,7 @@ function endCamera() {
 function stopCamera() {
   wish++;
   endCamera();
+  shown = null;
   comparison.mirror(false);
   if (photo) {
     paintPhoto();
@@ -323,6 +354,12 @@ function stopCamera() {
 }
 
 // Parts of the above
+
+function showStyle() {
+  const style = chosenStyle();
+  view.showLicense(style);
+  controls.setStyle(style);
+}
 
 function chosenStyle() {
   return site.styles.find((style) => style.id === view.chosenId());

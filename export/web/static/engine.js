@@ -12,9 +12,7 @@ export class Engine {
   #started = null;
   #waiting = new Map();
   #next = 0;
-  #asked = 0;
   #paintingSince = null;
-  #idlers = [];
 
   /**
    * @param {object} site What styles.json holds.
@@ -41,7 +39,7 @@ export class Engine {
         return started;
       });
       // Callers that wait get the error; without one it must not count as unhandled.
-      this.#started.catch(() => {}).finally(() => this.#settle());
+      this.#started.catch(() => {});
     }
     return this.#started;
   }
@@ -51,19 +49,20 @@ export class Engine {
    *
    * @param {object} style One of the site's styles.
    * @param {ImageData} picture Its pixels are handed over: the caller keeps a copy if it needs one.
-   * @param {object} options
-   * @param {boolean} options.small Whether it is a thumbnail: it then leaves the style in use loaded, and downloads
+   * @param {object} settings
+   * @param {number} settings.strength 0 to 1.5, for styles that have one; else 1.
+   * @param {number} settings.stroke Size of the strokes; 2 is twice as large as trained.
+   * @param {boolean} settings.small Whether it is a thumbnail: it then leaves the style in use loaded, and downloads
    *   without a word.
    * @returns {Promise<{image: ImageData, milliseconds: number, device: string, threads: number, note: string}>}
    */
-  async paint(style, picture, { small = false } = {}) {
-    // From now on, and not only when the worker has it.
-    this.#asked++;
+  async paint(style, picture, { strength = 1, stroke = 1, small = false } = {}) {
     try {
       await this.start();
       this.#paintingSince ??= performance.now();
       const { width, height, data } = picture;
-      const result = await this.#ask({ type: "paint", style, pixels: data, width, height, small }, [data.buffer]);
+      const job = { type: "paint", style, pixels: data, width, height, strength, stroke, small };
+      const result = await this.#ask(job, [data.buffer]);
       return { ...result, image: new ImageData(result.pixels, width, height) };
     } catch (error) {
       // A thumbnail takes nobody's picture with it.
@@ -72,22 +71,12 @@ export class Engine {
         this.#end(error);
       }
       throw error;
-    } finally {
-      this.#asked--;
-      this.#settle();
     }
   }
 
   /** Whether a picture is being painted, or waits for the runtime to load. */
   get busy() {
-    return this.#asked > 0 || this.#waiting.size > 0;
-  }
-
-  /** Wait until nothing is being painted or loaded. */
-  async idle() {
-    while (this.busy) {
-      await new Promise((resolve) => this.#idlers.push(resolve));
-    }
+    return this.#waiting.size > 0;
   }
 
   /** Drop what has been painting for longer than this; what is nearly done, or still loading, is worth waiting for. */
@@ -113,6 +102,9 @@ export class Engine {
     }
     const waiter = this.#waiting.get(id);
     this.#waiting.delete(id);
+    if (!this.busy) {
+      this.#paintingSince = null;
+    }
     if (error) {
       waiter?.reject(new Error(error));
     } else {
@@ -124,19 +116,10 @@ export class Engine {
     this.#worker?.terminate();
     this.#worker = null;
     this.#started = null;
+    this.#paintingSince = null;
     for (const { reject } of this.#waiting.values()) {
       reject(reason);
     }
     this.#waiting.clear();
-    this.#paintingSince = null;
-  }
-
-  #settle() {
-    if (!this.busy) {
-      this.#paintingSince = null;
-      for (const resolve of this.#idlers.splice(0)) {
-        resolve();
-      }
-    }
   }
 }

@@ -19,7 +19,7 @@ export class Thumbnails {
   #working = false;
 
   /**
-   * @param {Engine} engine Paints the thumbnails when it has nothing else to do.
+   * @param {Engine} engine Paints the thumbnails, one at a time.
    * @param {Map<object, HTMLElement>} cards Each style's place in the grid.
    * @param {function} onPainted Called with the style and its ImageData, or null if it could not be painted.
    */
@@ -47,7 +47,7 @@ export class Thumbnails {
     this.#work();
   }
 
-  /** Leave the engine to the camera. */
+  /** Leave the engine to the photo itself, or to the camera. */
   pause() {
     this.#paused = true;
   }
@@ -62,19 +62,10 @@ export class Thumbnails {
       return;
     }
     this.#working = true;
-    try {
-      for (;;) {
-        // The person's picture comes first.
-        await this.#engine.idle();
-        const style = this.#next();
-        if (!style) {
-          return;
-        }
-        await this.#paint(style);
-      }
-    } finally {
-      this.#working = false;
+    for (let style = this.#next(); style; style = this.#next()) {
+      await this.#paint(style);
     }
+    this.#working = false;
   }
 
   #next() {

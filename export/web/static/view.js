@@ -133,8 +133,8 @@ export function showMemory(memory, limit) {
 }
 
 /** Show under what terms the chosen style may be used. */
-export function showLicense(license) {
-  element("license").textContent = license;
+export function showLicense({ title, license }) {
+  element("license").textContent = `${title}: ${license}`;
 }
 
 /** Swap the controls of photos for those of the camera, or back. */

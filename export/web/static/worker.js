@@ -4,6 +4,7 @@
 // between them it sends {progress: {what, loaded, total}} for what it downloads.
 
 import { toPixels, toPlanes } from "./planes.js";
+import { enlarge, scalePhoto, shrink } from "./stroke.js";
 
 let ort = null;
 let site = null;
@@ -55,32 +56,50 @@ async function start(options) {
   return { device, precision, threads, files };
 }
 
-/** Repaint one picture; milliseconds are the network's, without the download and the first preparations. */
-async function paint({ style, pixels, width, height, small }) {
+/** Repaint one picture; milliseconds are the time of the network and of scaling, without download and preparations. */
+async function paint({ style, pixels, width, height, strength, stroke, small }) {
+  const picture = { data: pixels, width, height };
   if (small && open.id !== style.id) {
     const session = await loadStyle(style, false);
     try {
-      return await run(session, pixels, width, height);
+      return await repaint(session, style, picture, strength, stroke);
     } finally {
       await session.release();
     }
   }
   await openStyle(style);
-  return run(open.session, pixels, width, height);
+  return repaint(open.session, style, picture, strength, stroke);
 }
 
-async function run(session, pixels, width, height) {
-  const input = toPlanes(pixels, width, height, site.contract.smallest_side);
-  const image = new ort.Tensor("float32", input.planes, [1, 3, input.height, input.width]);
+async function repaint(session, style, picture, strength, stroke) {
   const started = performance.now();
-  const answers = await session.run({ [site.contract.input]: image });
-  const output = answers[site.contract.output];
+  const scaled = stroke === 1 ? picture : scalePhoto(picture, stroke);
+  let painted = await run(session, scaled, style.strength ? strength : null);
+  if (stroke > 1) {
+    painted = enlarge(painted, scaled, picture);
+  } else if (stroke < 1) {
+    painted = shrink(painted, picture);
+  }
+  const { width, height } = picture;
+  return { pixels: painted.data, width, height, milliseconds: performance.now() - started, device, threads, note };
+}
+
+/** Run the network; strength is null for those that take none. */
+async function run(session, { data, width, height }, strength) {
+  const { contract } = site;
+  const input = toPlanes(data, width, height, contract.smallest_side);
+  const feeds = { [contract.input]: new ort.Tensor("float32", input.planes, [1, 3, input.height, input.width]) };
+  if (strength !== null) {
+    feeds[contract.strength] = new ort.Tensor("float32", [strength], []);
+  }
+  const answers = await session.run(feeds);
+  const output = answers[contract.output];
   const planes = await output.getData();
-  const milliseconds = performance.now() - started;
   const painted = toPixels(planes, input.width, width, height);
-  output.dispose();
-  image.dispose();
-  return { pixels: painted, width, height, milliseconds, device, threads, note };
+  for (const tensor of [output, ...Object.values(feeds)]) {
+    tensor.dispose();
+  }
+  return { data: painted, width, height };
 }
 
 async function openStyle(style) {

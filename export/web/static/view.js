@@ -68,6 +68,8 @@ export function chosenId() {
 export function showState(state, message = "", expectedMs = null) {
   stage.dataset.state = state;
   element("error").hidden = true;
+  // A screen reader would read every frame's time aloud.
+  element("status").setAttribute("aria-live", state === "live" ? "off" : "polite");
   element("status").replaceChildren(...(Array.isArray(message) ? message : [message]));
   element("save").disabled = state !== "done";
   // Without a painted frame there is no shape for the video.

@@ -234,6 +234,17 @@ def test_everything_is_reached_by_keys_and_the_arrows_move_the_slider(page, tmp_
         ActionChains(page).send_keys(Keys.TAB).perform()
         reached.append(page.switch_to.active_element.get_attribute("id") or "style")
     assert reached == ["split", "file", "camera", "style", "stroke", "preserve-color", "size", "format", "save"]
+    stroke = find(page, "stroke")
+    forget_state(page)
+    stroke.send_keys(Keys.ARROW_RIGHT)
+    wait(lambda: state(page) == "done", "larger strokes")
+    assert stroke.get_attribute("aria-valuetext") == f"1.4{TIMES}"
+    find(page, "preserve-color").send_keys(" ")
+    assert find(page, "preserve-color").is_selected()
+    forget_state(page)
+    find(page, "reset").send_keys(Keys.ENTER)
+    wait(lambda: state(page) == "done", "the style as trained")
+    assert page.switch_to.active_element == stroke
     split = find(page, "split")
     split.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert split.get_attribute("value") == "53"
@@ -284,6 +295,11 @@ def test_phone_shows_the_picture_and_the_buttons_while_the_rest_scrolls(page, tm
         )
         assert seen == identity
     page.execute_script("scrollTo(0, 0)")
+    low = page.execute_script(
+        "return [...document.querySelectorAll('.style, .button, select, .slider input, .switch label')]"
+        ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)"
+    )
+    assert low == []
 
 
 def start_camera(driver):

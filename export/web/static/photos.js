@@ -38,12 +38,12 @@ export class Photo {
     return draw(width, height, (context) => context.drawImage(this.source, 0, 0, width, height));
   }
 
-  /** Draw as much of the photo as has this shape, at this size; faces are above the middle more often than below. */
+  /** Draw as much of the photo as has this shape, at this size; of a high photo the upper part, where faces are. */
   crop({ width, height }) {
     const factor = Math.min(this.width / width, this.height / height);
     const [wide, high] = [width * factor, height * factor];
     return draw(width, height, (context) => {
-      const [left, top] = [(this.width - wide) / 2, (this.height - high) * 0.4];
+      const [left, top] = [(this.width - wide) / 2, (this.height - high) / 5];
       context.drawImage(this.source, left, top, wide, high, 0, 0, width, height);
     });
   }

@@ -2,9 +2,9 @@
 
 import { Replaced } from "./engine.js";
 
-/** Pixels of a thumbnail, three by two times what it takes on most screens; all are of one shape, so that rows align. */
-const WIDTH = 192;
-const HEIGHT = 144;
+/** Pixels of a thumbnail: smaller, and strokes hide what the photo shows. All have one shape, so that rows align. */
+const WIDTH = 240;
+const HEIGHT = 180;
 
 export class Thumbnails {
   #engine;

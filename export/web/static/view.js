@@ -162,13 +162,13 @@ export function showRate(rate) {
 /** Show whether the painting is recorded, and for how long; null stands for not at all. */
 export function showRecording(seconds) {
   const running = seconds !== null;
-  element("record").textContent = running ? "Stop recording" : "Record";
+  const rest = Object.assign(document.createElement("span"), { className: "roomy", textContent: " recording" });
+  element("record").replaceChildren(...(running ? ["Stop", rest] : ["Record"]));
   // A video has one size from its first frame to its last.
   element("live-size").disabled = running;
   element("recording").hidden = !running;
   if (running) {
-    const rest = String(Math.floor(seconds % 60)).padStart(2, "0");
-    element("recording").textContent = `${Math.floor(seconds / 60)}:${rest}`;
+    element("recording").textContent = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
   }
 }
 

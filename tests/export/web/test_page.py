@@ -163,7 +163,7 @@ def thumbnails(driver):
 
 def test_all_styles_are_painted_small_on_the_persons_own_photo(page, wave, starry, tmp_path):
     page.execute_script(WATCH_WORKER, False)
-    photo = ramp(192, 144)
+    photo = ramp(240, 180)
     paint(page, write(tmp_path / "own.png", photo))
     found = wait(lambda: len(both := thumbnails(page)) == 2 and both, "both thumbnails")
     for name, folder in (("wave", wave), ("starry_night", starry)):
@@ -174,7 +174,7 @@ def test_all_styles_are_painted_small_on_the_persons_own_photo(page, wave, starr
 def test_thumbnails_of_an_earlier_photo_are_not_painted_any_more(page, tmp_path):
     page.execute_script(WATCH_WORKER, True)
     for shade in (40, 200):
-        find(page, "file").send_keys(str(write(tmp_path / f"{shade}.png", flat((shade, 90, 90), 192, 144))))
+        find(page, "file").send_keys(str(write(tmp_path / f"{shade}.png", flat((shade, 90, 90), 240, 180))))
         wait(lambda shade=shade: page.execute_script(SHOWN, "photo")[0] == shade, f"{shade}.png")
     forget_state(page)
     page.execute_script(RELEASE)

@@ -1,14 +1,22 @@
 // The page: it handles what a person chooses. The work is done in the modules that it imports.
 
 import { Camera } from "./camera.js";
+import { keepColor } from "./color.js";
 import { Comparison } from "./comparison.js";
+import { Controls } from "./controls.js";
 import { Engine, Replaced } from "./engine.js";
 import { isolate, keep } from "./offline.js";
-import { Photo, save } from "./photos.js";
+import { Photo, save, savePicture } from "./photos.js";
+import { Rate } from "./rate.js";
+import { Recorder } from "./recorder.js";
+import { scaleSize } from "./stroke.js";
+import { Thumbnails } from "./thumbnails.js";
 import * as view from "./view.js";
 
 const { element } = view;
 const comparison = new Comparison(element("frame"));
+const controls = new Controls(element("adjust"), { onRepaint: paintPhoto, onRecolor: recolor });
+const recorder = new Recorder();
 const camera = new Camera(() => {
   stopCamera();
   view.showError("The camera was switched off; start it again, or choose a photo.");
@@ -18,12 +26,20 @@ const camera = new Camera(() => {
 const MEMORY_LIMIT = 4e9;
 /** A run longer than this is dropped, rather than waited for, when something else is asked. */
 const PATIENCE_MS = 1000;
+/** Long side, in pixels, of a photo that is shown before it is painted. */
+const PREVIEW_SIDE = 1024;
 
 let site = null;
 let engine = null;
+let thumbnails = null;
 let photo = null;
+/** What is on the stage: the photo, its pixels, and how the network painted them; null if nothing is painted. */
+let shown = null;
 /** Counts what was asked for, so that only the latest is shown. */
 let wish = 0;
+/** Whether a photo is being painted, and whether something else was asked meanwhile, of which only the latest is painted. */
+let painting = false;
+let again = false;
 /** Milliseconds per pixel of each style's last run. */
 const speed = new Map();
 
@@ -35,10 +51,11 @@ async function main() {
     view.showError("The list of styles could not be loaded; reload the page.");
     return;
   }
-  view.listStyles(site.styles);
-  view.showLicense(chosenStyle().license);
+  const cards = view.listStyles(site.styles);
+  showStyle();
   const device = new URLSearchParams(location.search).get("device");
   engine = new Engine(site, { device, onProgress: view.showDownload, onStart: view.showDevice });
+  thumbnails = new Thumbnails(engine, cards, (style, image) => view.showThumbnail(cards.get(style), image));
   connect();
   view.showState("idle");
   // At once and not with the first photo, so that the page is ready, and works offline, once it is loaded.
@@ -62,15 +79,17 @@ function connect() {
   });
   element("sample").addEventListener("click", readSample);
   element("styles").addEventListener("change", () => {
-    view.showLicense(chosenStyle().license);
+    showStyle();
     paintPhoto();
   });
   element("size").addEventListener("change", paintPhoto);
-  element("save").addEventListener("click", savePicture);
+  element("save").addEventListener("click", saveShown);
   element("camera").addEventListener("click", startCamera);
   element("stop").addEventListener("click", () => stopCamera());
   element("turn").addEventListener("click", turnCamera);
   element("snap").addEventListener("click", () => usePhoto(camera.take()));
+  element("record").addEventListener("click", () => (recorder.running ? saveRecording() : startRecording()));
+  element("controls").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("paste", ({ clipboardData }) => readFirst(clipboardData.files));
   connectDrops(element("stage"));
 }
@@ -122,34 +141,60 @@ function usePhoto(next) {
   photo?.close();
   photo = next;
   element("empty").hidden = true;
+  document.body.classList.add("with-photo");
   if (camera.running) {
     stopCamera();
   } else {
     paintPhoto();
   }
+  view.awaitThumbnails();
+  thumbnails.show(photo);
 }
 
 async function paintPhoto() {
   if (!photo || camera.running) {
     return;
   }
-  const style = chosenStyle();
-  const size = photo.fit(element("size").value === "full" ? null : Number(element("size").value));
-  const pixels = size.width * size.height;
-  const memory = pixels * style.bytes_per_pixel;
-  view.showMemory(memory, MEMORY_LIMIT);
   engine.dropLongRun(PATIENCE_MS);
-  const mine = ++wish;
-  if (memory > MEMORY_LIMIT) {
-    comparison.showPhoto(photo.scale(photo.fit(1024)));
-    const needed = `${(memory / 1e9).toFixed(1)} GB, and a page gets at most 4`;
-    view.showError(`${size.width} × ${size.height} pixels need some ${needed}; choose a smaller long side.`);
+  wish++;
+  // While a photo is painted anew, its last painting stays.
+  if (shown?.photo !== photo) {
+    shown = null;
+    comparison.showPhoto(photo.scale(photo.fit(PREVIEW_SIDE)));
+  }
+  view.showState("working", "Painting…");
+  again = true;
+  if (painting) {
     return;
   }
-  const image = photo.scale(size);
-  comparison.showPhoto(image);
+  painting = true;
+  thumbnails.pause();
+  while (again && !camera.running) {
+    again = false;
+    await paintLatest(wish);
+  }
+  painting = false;
+  if (!camera.running) {
+    thumbnails.resume();
+  }
+}
+
+async function paintLatest(mine) {
+  const style = chosenStyle();
+  const { strength, stroke } = controls.settings;
+  const size = photo.fit(element("size").value === "full" ? null : Number(element("size").value));
+  const scaled = scaleSize(size, stroke);
+  const pixels = scaled.width * scaled.height;
+  const memory = pixels * style.bytes_per_pixel;
+  view.showMemory(memory, MEMORY_LIMIT);
+  if (memory > MEMORY_LIMIT) {
+    const needed = `${(memory / 1e9).toFixed(1)} GB, and a page gets at most 4`;
+    const remedy = stroke < 1 ? "a smaller long side or larger strokes" : "a smaller long side";
+    view.showError(`${size.width} × ${size.height} pixels need some ${needed}; choose ${remedy}.`);
+    return;
+  }
   view.showState("working", "Painting…", speed.has(style.id) ? speed.get(style.id) * pixels : null);
-  const result = await run(mine, style, image);
+  const result = await run(mine, style, photo.scale(size), { strength, stroke });
   if (result) {
     speed.set(style.id, result.milliseconds / pixels);
     view.showTime("done", result.milliseconds, `for ${size.width} × ${size.height} pixels`);
@@ -157,16 +202,17 @@ async function paintPhoto() {
 }
 
 /** Repaint and show; returns null if it failed, which the page then shows, or if the result is no longer wanted. */
-async function run(mine, style, image) {
+async function run(mine, style, image, settings) {
   try {
     // A copy, because the pixels move to the worker and the page still has to show them.
     const copy = new ImageData(new Uint8ClampedArray(image.data), image.width, image.height);
-    const result = await engine.paint(style, copy);
+    const result = await engine.paint(style, copy, settings);
     if (mine !== wish) {
       return null;
     }
     view.showDevice(result);
-    comparison.show(image, result.image);
+    shown = { photo, image, painted: result.image };
+    recolor();
     return result;
   } catch (error) {
     if (mine === wish) {
@@ -176,9 +222,17 @@ async function run(mine, style, image) {
   }
 }
 
-async function savePicture() {
+/** Show what is painted in its own colors, or in those of the photo. */
+function recolor() {
+  if (shown) {
+    const { image, painted } = shown;
+    comparison.show(image, controls.settings.preserveColor ? keepColor(painted, image) : painted);
+  }
+}
+
+async function saveShown() {
   try {
-    await save(comparison.painted, `${photo.name}-${chosenStyle().id}`, element("format").value);
+    await savePicture(comparison.painted, `${photo.name}-${chosenStyle().id}`, element("format").value);
   } catch (error) {
     report(error);
   }
@@ -199,8 +253,11 @@ async function startCamera() {
     return;
   }
   element("empty").hidden = true;
+  thumbnails.pause();
   view.showCamera(true);
-  let shown = performance.now();
+  element("record").hidden = !Recorder.available;
+  element("turn").hidden = !(await camera.hasOther());
+  const rate = new Rate();
   while (mine === wish) {
     // A hidden page gets no frames to draw, and so spends no power on painting.
     await new Promise(requestAnimationFrame);
@@ -210,17 +267,44 @@ async function startCamera() {
       continue;
     }
     comparison.mirror(camera.mirrored);
-    const result = await run(mine, chosenStyle(), frame.scale(frame.fit(Number(element("live-size").value))));
+    const size = frame.fit(Number(element("live-size").value));
+    const result = await run(mine, chosenStyle(), frame.scale(size), controls.settings);
     if (result) {
-      const rate = 1000 / (performance.now() - shown);
-      shown = performance.now();
-      view.showTime("live", result.milliseconds, `a frame, ${rate.toFixed(rate < 10 ? 1 : 0)} a second`);
+      showFrame(result, size, rate);
     } else if (mine === wish) {
       // The page shows the reason; another frame would fail the same way.
       wish++;
-      camera.stop();
-      view.showCamera(false);
+      endCamera();
     }
+  }
+}
+
+function showFrame({ milliseconds }, { width, height }, rate) {
+  view.showTime("live", milliseconds, `a frame of ${width} × ${height} pixels`);
+  view.showRate(rate.count(performance.now()));
+  if (recorder.running) {
+    recorder.add(comparison.painted, camera.mirrored);
+    view.showRecording(recorder.seconds);
+  }
+}
+
+function startRecording() {
+  try {
+    recorder.start(comparison.painted);
+    recorder.add(comparison.painted, camera.mirrored);
+    view.showRecording(0);
+  } catch (error) {
+    view.showError(`This browser does not record (${error.message}); take a picture instead.`);
+  }
+}
+
+async function saveRecording() {
+  view.showRecording(null);
+  try {
+    const { blob, ending } = await recorder.stop();
+    save(blob, `camera-${chosenStyle().id}.${ending}`);
+  } catch (error) {
+    report(error);
   }
 }
 
@@ -238,17 +322,26 @@ async function withCamera(act) {
     return true;
   } catch (error) {
     // What was shown before stays: only the camera's own controls go.
-    camera.stop();
-    view.showCamera(false);
+    endCamera();
     report(error);
     return false;
   }
 }
 
+/** End the camera and what it was used for; the last picture stays. */
+function endCamera() {
+  camera.stop();
+  if (recorder.running) {
+    saveRecording();
+  }
+  view.showCamera(false);
+  thumbnails.resume();
+}
+
 function stopCamera() {
   wish++;
-  camera.stop();
-  view.showCamera(false);
+  endCamera();
+  shown = null;
   comparison.mirror(false);
   if (photo) {
     paintPhoto();
@@ -261,6 +354,12 @@ function stopCamera() {
 }
 
 // Parts of the above
+
+function showStyle() {
+  const style = chosenStyle();
+  view.showLicense(style);
+  controls.setStyle(style);
+}
 
 function chosenStyle() {
   return site.styles.find((style) => style.id === view.chosenId());

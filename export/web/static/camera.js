@@ -25,6 +25,12 @@ export class Camera {
     return this.#stream?.getVideoTracks()[0]?.getSettings().facingMode !== "environment";
   }
 
+  /** Whether there is another one to turn to; browsers tell only after the first was allowed. */
+  async hasOther() {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    return devices.filter(({ kind }) => kind === "videoinput").length > 1;
+  }
+
   /** Start; throws an Error of one sentence if there is no camera or it is not allowed. */
   async start() {
     if (!navigator.mediaDevices) {

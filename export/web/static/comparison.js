@@ -39,7 +39,7 @@ export class Comparison {
 
   /** Show a photo that is not painted yet. */
   showPhoto(image) {
-    this.#frame.style.setProperty("--ratio", image.width / image.height);
+    this.#shape(image);
     this.#frame.classList.remove("compared");
     draw(this.#photo, image);
     this.#frame.hidden = false;
@@ -47,7 +47,7 @@ export class Comparison {
 
   /** Show a photo and its painting. */
   show(image, painted) {
-    this.#frame.style.setProperty("--ratio", image.width / image.height);
+    this.#shape(image);
     draw(this.#photo, image);
     draw(this.#painted, painted);
     this.#frame.classList.add("compared");
@@ -62,6 +62,12 @@ export class Comparison {
   /** Show nothing. */
   hide() {
     this.#frame.hidden = true;
+    this.#frame.parentElement.style.removeProperty("--ratio");
+  }
+
+  #shape({ width, height }) {
+    // On phones the stage, too, takes the picture's shape.
+    this.#frame.parentElement.style.setProperty("--ratio", width / height);
   }
 
   #follow(event) {

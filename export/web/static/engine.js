@@ -49,17 +49,24 @@ export class Engine {
    *
    * @param {object} style One of the site's styles.
    * @param {ImageData} picture Its pixels are handed over: the caller keeps a copy if it needs one.
+   * @param {object} settings
+   * @param {number} settings.strength 0 to 1.5, for styles that have one; else 1.
+   * @param {number} settings.stroke Size of the strokes; 2 is twice as large as trained.
+   * @param {boolean} settings.small Whether it is a thumbnail: it then leaves the style in use loaded, and downloads
+   *   without a word.
    * @returns {Promise<{image: ImageData, milliseconds: number, device: string, threads: number, note: string}>}
    */
-  async paint(style, picture) {
+  async paint(style, picture, { strength = 1, stroke = 1, small = false } = {}) {
     try {
       await this.start();
       this.#paintingSince ??= performance.now();
       const { width, height, data } = picture;
-      const result = await this.#ask({ type: "paint", style, pixels: data, width, height }, [data.buffer]);
+      const job = { type: "paint", style, pixels: data, width, height, strength, stroke, small };
+      const result = await this.#ask(job, [data.buffer]);
       return { ...result, image: new ImageData(result.pixels, width, height) };
     } catch (error) {
-      if (!(error instanceof Replaced)) {
+      // A thumbnail takes nobody's picture with it.
+      if (!(error instanceof Replaced) && !small) {
         // After a failed allocation the runtime's heap cannot be trusted, nor shrunk.
         this.#end(error);
       }

@@ -33,15 +33,19 @@ export class Photo {
     };
   }
 
-  /** Draw the photo at a size, on white where it is transparent, and return its pixels. */
+  /** Draw the photo at a size and return its pixels. */
   scale({ width, height }) {
-    const canvas = new OffscreenCanvas(width, height);
-    const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, width, height);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.source, 0, 0, width, height);
-    return context.getImageData(0, 0, width, height);
+    return draw(width, height, (context) => context.drawImage(this.source, 0, 0, width, height));
+  }
+
+  /** Draw as much of the photo as has this shape, at this size; of a high photo the upper part, where faces are. */
+  crop({ width, height }) {
+    const factor = Math.min(this.width / width, this.height / height);
+    const [wide, high] = [width * factor, height * factor];
+    return draw(width, height, (context) => {
+      const [left, top] = [(this.width - wide) / 2, (this.height - high) / 5];
+      context.drawImage(this.source, left, top, wide, high, 0, 0, width, height);
+    });
   }
 
   /** Give the decoded pixels back at once, rather than when the browser comes round to it. */
@@ -50,15 +54,30 @@ export class Photo {
   }
 }
 
+/** Return what is drawn on white, where it is transparent. */
+function draw(width, height, paint) {
+  const context = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  paint(context);
+  return context.getImageData(0, 0, width, height);
+}
+
 /** Offer a canvas as a download. */
-export async function save(canvas, name, type) {
+export async function savePicture(canvas, name, type) {
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, 0.95));
   if (!blob) {
     throw new Error("The picture could not be saved; choose a smaller long side.");
   }
+  save(blob, `${name}.${type === "image/jpeg" ? "jpg" : "png"}`);
+}
+
+/** Offer a file as a download. */
+export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `${name}.${type === "image/jpeg" ? "jpg" : "png"}`;
+  link.download = name;
   link.click();
   // Some browsers read the blob only after the click has returned.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

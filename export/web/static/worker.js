@@ -4,6 +4,7 @@
 // between them it sends {progress: {what, loaded, total}} for what it downloads.
 
 import { toPixels, toPlanes } from "./planes.js";
+import { enlarge, scalePhoto, shrink } from "./stroke.js";
 
 let ort = null;
 let site = null;
@@ -55,20 +56,50 @@ async function start(options) {
   return { device, precision, threads, files };
 }
 
-/** Repaint one picture; milliseconds are the network's, without the download and the first preparations. */
-async function paint({ style, pixels, width, height }) {
+/** Repaint one picture; milliseconds are the time of the network and of scaling, without download and preparations. */
+async function paint({ style, pixels, width, height, strength, stroke, small }) {
+  const picture = { data: pixels, width, height };
+  if (small && open.id !== style.id) {
+    const session = await loadStyle(style, false);
+    try {
+      return await repaint(session, style, picture, strength, stroke);
+    } finally {
+      await session.release();
+    }
+  }
   await openStyle(style);
-  const input = toPlanes(pixels, width, height, site.contract.smallest_side);
-  const image = new ort.Tensor("float32", input.planes, [1, 3, input.height, input.width]);
+  return repaint(open.session, style, picture, strength, stroke);
+}
+
+async function repaint(session, style, picture, strength, stroke) {
   const started = performance.now();
-  const answers = await open.session.run({ [site.contract.input]: image });
-  const output = answers[site.contract.output];
+  const scaled = stroke === 1 ? picture : scalePhoto(picture, stroke);
+  let painted = await run(session, scaled, style.strength ? strength : null);
+  if (stroke > 1) {
+    painted = enlarge(painted, scaled, picture);
+  } else if (stroke < 1) {
+    painted = shrink(painted, picture);
+  }
+  const { width, height } = picture;
+  return { pixels: painted.data, width, height, milliseconds: performance.now() - started, device, threads, note };
+}
+
+/** Run the network; strength is null for those that take none. */
+async function run(session, { data, width, height }, strength) {
+  const { contract } = site;
+  const input = toPlanes(data, width, height, contract.smallest_side);
+  const feeds = { [contract.input]: new ort.Tensor("float32", input.planes, [1, 3, input.height, input.width]) };
+  if (strength !== null) {
+    feeds[contract.strength] = new ort.Tensor("float32", [strength], []);
+  }
+  const answers = await session.run(feeds);
+  const output = answers[contract.output];
   const planes = await output.getData();
-  const milliseconds = performance.now() - started;
   const painted = toPixels(planes, input.width, width, height);
-  output.dispose();
-  image.dispose();
-  return { pixels: painted, width, height, milliseconds, device, threads, note };
+  for (const tensor of [output, ...Object.values(feeds)]) {
+    tensor.dispose();
+  }
+  return { data: painted, width, height };
 }
 
 async function openStyle(style) {
@@ -77,21 +108,26 @@ async function openStyle(style) {
   }
   await open.session?.release();
   open = { id: null, session: null };
-  const file = chooseFile(style, precision);
-  const content = await download(new URL(file.path, self.location.href), file.bytes, style.title);
-  let session;
+  open = { session: await loadStyle(style, true), id: style.id };
+}
+
+async function loadStyle(style, announced) {
+  const content = await fetchStyle(style, announced);
   try {
-    session = await createSession(content, device);
+    return await createSession(content, device);
   } catch (error) {
     if (device === "wasm") {
       throw error;
     }
     // Some graphics drivers promise WebGPU and fail; the same runtime computes on the processor, and the page says so.
     [device, precision, note] = ["wasm", "float32", "WebGPU failed"];
-    const plain = chooseFile(style, precision);
-    session = await createSession(await download(new URL(plain.path, self.location.href), plain.bytes, style.title), device);
+    return createSession(await fetchStyle(style, announced), device);
   }
-  open = { id: style.id, session };
+}
+
+function fetchStyle(style, announced) {
+  const file = chooseFile(style, precision);
+  return download(new URL(file.path, self.location.href), file.bytes, announced ? style.title : null);
 }
 
 function createSession(content, provider) {
@@ -125,7 +161,7 @@ function countThreads() {
   return Math.min(8, cores <= 4 ? cores : Math.max(4, Math.ceil(cores / 2)));
 }
 
-/** Fetch a file and report progress; `bytes` is its size, which a compressed answer does not state. */
+/** Fetch a file and report progress, if it has a name; `bytes` is its size, which a compressed answer does not state. */
 async function download(url, bytes, what) {
   let answer;
   try {
@@ -149,7 +185,9 @@ async function download(url, bytes, what) {
     }
     content.set(value, loaded);
     loaded += value.length;
-    self.postMessage({ progress: { what, loaded, total: bytes } });
+    if (what) {
+      self.postMessage({ progress: { what, loaded, total: bytes } });
+    }
   }
   if (loaded !== bytes) {
     throw new Error(`'${url.pathname}' broke off after ${loaded} of ${bytes} bytes; try again.`);

@@ -1,5 +1,6 @@
 """In a real browser the page gives Python's pictures, by keyboard, on a phone, from the camera and offline."""
 
+import base64
 import io
 import re
 
@@ -12,7 +13,7 @@ from export.runtime.stylizer import Stylizer
 from export.web.build import build_site
 from export.web.onnxruntime_web import find_runtime
 from tests.export.web.browser import Server, set_viewport, wait
-from tests.pictures import noise, ramp, write
+from tests.pictures import flat, noise, ramp, write
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -111,16 +112,177 @@ def test_saved_picture_is_pythons(page, wave, tmp_path, width, height):
     expected = Stylizer(wave / "style.onnx", threads=1)(pixels)
     assert differ(saved, expected) <= 2
     assert differ(saved, pixels) > 20
-    assert re.fullmatch(rf"\d+ ms for {width} {TIMES} {height} pixels", text(page, "status"))
+    assert re.fullmatch(rf"(\d+ ms|\d+\.\d s) for {width} {TIMES} {height} pixels", text(page, "status"))
+
+
+CHANGE = """
+  const [identity, value] = arguments;
+  const input = document.getElementById(identity);
+  input.value = value;
+  for (const kind of ["input", "change"]) {
+    input.dispatchEvent(new Event(kind, { bubbles: true }));
+  }
+"""
+
+
+def turn(driver, identity, value):
+    """Move a slider, and wait for the picture."""
+    forget_state(driver)
+    driver.execute_script(CHANGE, identity, value)
+    wait(lambda: state(driver) == "done", f"{identity} {value}")
+
+
+def choose_style(driver, name):
+    radio = driver.find_element("css selector", f"input[value={name}]")
+    if not radio.is_selected():
+        forget_state(driver)
+        radio.send_keys(" ")
+        wait(lambda: state(driver) == "done", name)
+
+
+@pytest.fixture
+def controls(page):
+    """Return the page, and set its controls back afterwards."""
+    yield page
+    if find(page, "reset").is_displayed():
+        find(page, "reset").click()
+    choose_style(page, "wave")
+
+
+def test_strength_is_pythons(controls, starry, tmp_path):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / "strong.png", photo))
+    assert not find(controls, "strength").is_enabled()
+    assert find(controls, "strength-note").text == "This style was trained for one strength only."
+    choose_style(controls, "starry_night")
+    assert find(controls, "strength").is_enabled()
+    assert not find(controls, "strength-note").is_displayed()
+    stylizer = Stylizer(starry / "style.onnx", threads=1)
+    for strength in (0, 0.7, 1.5):
+        turn(controls, "strength", strength)
+        expected = photo if strength == 0 else stylizer(photo, strength=strength)
+        assert differ(shown(controls, "painted"), expected) <= 2
+    assert differ(shown(controls, "painted"), stylizer(photo)) > 5
+    assert find(controls, "strength").get_attribute("aria-valuetext") == "150%"
+
+
+# Each step of the slider is a factor of the square root of two.
+@pytest.mark.parametrize("step", [-1, 0.5, 1, 2])
+def test_stroke_size_is_pythons(controls, wave, tmp_path, step):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / f"stroke{step}.png", photo))
+    turn(controls, "stroke", step)
+    stylizer = Stylizer(wave / "style.onnx", threads=1)
+    assert differ(shown(controls, "painted"), stylizer(photo, stroke=2**step)) <= 2
+    assert differ(shown(controls, "painted"), stylizer(photo)) > 20
+
+
+def test_kept_colors_are_pythons_and_need_no_painting(controls, wave, tmp_path):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / "colors.png", photo))
+    before = shown(controls, "painted")
+    find(controls, "preserve-color").click()
+    expected = Stylizer(wave / "style.onnx", threads=1)(photo, preserve_color=True)
+    assert differ(shown(controls, "painted"), expected) <= 2
+    assert differ(save(controls, "colors-wave.png"), expected) <= 2
+    find(controls, "preserve-color").click()
+    np.testing.assert_array_equal(shown(controls, "painted"), before)
+
+
+def test_reset_brings_back_the_style_as_trained(controls, tmp_path):
+    paint(controls, write(tmp_path / "reset.png", ramp(64, 48)))
+    before = shown(controls, "painted")
+    assert not find(controls, "reset").is_displayed()
+    turn(controls, "stroke", 1)
+    find(controls, "preserve-color").click()
+    forget_state(controls)
+    find(controls, "reset").click()
+    wait(lambda: state(controls) == "done", "the style as trained")
+    np.testing.assert_array_equal(shown(controls, "painted"), before)
+    assert not find(controls, "preserve-color").is_selected()
 
 
 def test_another_style_repaints_the_same_photo(page, starry, tmp_path):
     paint(page, write(tmp_path / "other.png", ramp(64, 48)))
-    forget_state(page)
-    page.find_element("css selector", "input[value=starry_night]").send_keys(" ")
-    wait(lambda: state(page) == "done", "the other style")
+    choose_style(page, "starry_night")
     saved = save(page, "other-starry_night.png")
     assert differ(saved, Stylizer(starry / "style.onnx", threads=1)(ramp(64, 48))) <= 2
+
+
+# What the page asks of its worker is noted, and can be held back.
+WATCH_WORKER = """
+  if (!window.asked) {
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message, transfer) {
+      const send = () => post.call(this, message, transfer);
+      if (message.type !== "paint") {
+        return send();
+      }
+      window.asked.push({ small: message.small, red: message.pixels?.[0] });
+      window.held ? window.held.push(send) : send();
+    };
+  }
+  window.asked = [];
+  window.held = arguments[0] ? [] : null;
+"""
+RELEASE = "const held = window.held; window.held = null; for (const send of held) send();"
+
+
+SHOWN = """
+  const canvas = document.getElementById(arguments[0]);
+  return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+"""
+
+
+def shown(driver, identity):
+    """Return the pixels of a canvas."""
+    shape = [int(find(driver, identity).get_attribute(side)) for side in ("height", "width")]
+    return np.array(driver.execute_script(SHOWN, identity), np.uint8).reshape(*shape, 4)[..., :3]
+
+
+def thumbnails(driver):
+    """Return those that are painted, by the style's name."""
+    found = driver.execute_script(
+        "return [...document.querySelectorAll('.style:has(canvas):not(.waiting)')].map((card) => {"
+        "  const canvas = card.querySelector('canvas');"
+        "  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);"
+        "  return [card.querySelector('input').value, canvas.height, canvas.width, [...data]];"
+        "})"
+    )
+    return {name: np.array(data, np.uint8).reshape(height, width, 4)[..., :3] for name, height, width, data in found}
+
+
+def test_all_styles_are_painted_small_on_the_persons_own_photo(page, wave, starry, tmp_path):
+    page.execute_script(WATCH_WORKER, False)
+    photo = ramp(240, 180)
+    paint(page, write(tmp_path / "own.png", photo))
+    found = wait(lambda: len(both := thumbnails(page)) == 2 and both, "both thumbnails")
+    for name, folder in (("wave", wave), ("starry_night", starry)):
+        assert differ(found[name], Stylizer(folder / "style.onnx", threads=1)(photo)) <= 2
+    assert [bool(message["small"]) for message in page.execute_script("return window.asked")] == [False, True, True]
+
+
+def test_thumbnails_of_an_earlier_photo_are_not_painted_any_more(page, tmp_path):
+    page.execute_script(WATCH_WORKER, True)
+    for shade in (40, 200):
+        find(page, "file").send_keys(str(write(tmp_path / f"{shade}.png", flat((shade, 90, 90), 240, 180))))
+        wait(lambda shade=shade: page.execute_script(SHOWN, "photo")[0] == shade, f"{shade}.png")
+    forget_state(page)
+    page.execute_script(RELEASE)
+    wait(lambda: state(page) == "done" and len(thumbnails(page)) == 2, "the second photo and its thumbnails")
+    asked = page.execute_script("return window.asked.map(({ small, red }) => [Boolean(small), red])")
+    assert asked == [[False, 40], [False, 200], [True, 200], [True, 200]]
+
+
+def test_thumbnails_out_of_sight_wait_until_they_are_scrolled_to(page, tmp_path):
+    set_viewport(page, 390, 240, phone=True)
+    page.execute_script(WATCH_WORKER, False)
+    paint(page, write(tmp_path / "high.png", ramp(90, 160)))
+    page.execute_async_script("setTimeout(arguments[0], 100)")
+    assert thumbnails(page) == {}
+    page.execute_script("document.getElementById('styles').scrollIntoView({ block: 'center' })")
+    wait(lambda: len(thumbnails(page)) == 2, "the thumbnails")
+    page.execute_script("scrollTo(0, 0)")
 
 
 def test_page_paints_in_several_threads(page):
@@ -159,10 +321,21 @@ def test_everything_is_reached_by_keys_and_the_arrows_move_the_slider(page, tmp_
     paint(page, write(tmp_path / "photo.png", ramp()))
     reached = []
     page.execute_script("document.activeElement.blur()")
-    for _ in range(7):
+    for _ in range(9):
         ActionChains(page).send_keys(Keys.TAB).perform()
         reached.append(page.switch_to.active_element.get_attribute("id") or "style")
-    assert reached == ["split", "file", "camera", "style", "size", "format", "save"]
+    assert reached == ["split", "file", "camera", "style", "stroke", "preserve-color", "size", "format", "save"]
+    stroke = find(page, "stroke")
+    forget_state(page)
+    stroke.send_keys(Keys.ARROW_RIGHT)
+    wait(lambda: state(page) == "done", "larger strokes")
+    assert stroke.get_attribute("aria-valuetext") == f"1.4{TIMES}"
+    find(page, "preserve-color").send_keys(" ")
+    assert find(page, "preserve-color").is_selected()
+    forget_state(page)
+    find(page, "reset").send_keys(Keys.ENTER)
+    wait(lambda: state(page) == "done", "the style as trained")
+    assert page.switch_to.active_element == stroke
     split = find(page, "split")
     split.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     assert split.get_attribute("value") == "53"
@@ -182,34 +355,97 @@ def test_every_control_has_a_name(page):
     assert nameless == []
 
 
-def test_phone_shows_picture_and_controls_without_scrolling(page, tmp_path):
+def box(driver, identity):
+    return driver.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", identity)
+
+
+def test_phone_shows_the_picture_and_the_buttons_while_the_rest_scrolls(page, tmp_path):
     set_viewport(page, 390, 844, scale=2, phone=True)
     paint(page, write(tmp_path / "photo.png", ramp(300, 200)))
     assert page.execute_script("return document.documentElement.scrollWidth") == 390
-    for identity in ("frame", "styles", "size", "format", "save"):
-        box = page.execute_script("return document.getElementById(arguments[0]).getBoundingClientRect()", identity)
-        assert box["left"] >= 0
-        assert box["right"] <= 391
-        assert box["top"] >= 0
-        assert box["bottom"] <= 844, identity
-    frame = find(page, "frame").rect
+    frame = box(page, "frame")
     assert frame["width"] == pytest.approx(390, abs=1)
     shot = np.asarray(PIL.Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB"))
     assert shot.shape == (1688, 780, 3)
     row = shot[int(2 * (frame["y"] + frame["height"] / 4))]
     # Left of the divider lies the photo, whose red rises to the right as it was drawn.
     assert differ(row[40:360:40, 0], np.arange(40, 360, 40) * 255 / 779) <= 4
+    set_viewport(page, 390, 600, scale=2, phone=True)
+    page.execute_script("scrollTo(0, document.documentElement.scrollHeight)")
+    assert page.execute_script("return scrollY") > 50
+    for identity in ("frame", "choose", "camera", "save", "size", "format"):
+        place = box(page, identity)
+        assert place["left"] >= 0, identity
+        assert place["right"] <= 391, identity
+        assert place["top"] >= 0, identity
+        assert place["bottom"] <= 600, identity
+        seen = page.execute_script(
+            "return document.elementFromPoint(...arguments).closest('#frame, label, button, select').id",
+            (place["left"] + place["right"]) / 2,
+            (place["top"] + place["bottom"]) / 2,
+        )
+        assert seen == identity
+    page.execute_script("scrollTo(0, 0)")
+    low = page.execute_script(
+        "return [...document.querySelectorAll('.style, .button, select, .slider input, .switch label')]"
+        ".filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)"
+    )
+    assert low == []
+
+
+def start_camera(driver):
+    choose(driver, "size", "512")
+    find(driver, "camera").click()
+    wait(lambda: state(driver) == "live", "the first frame")
 
 
 def test_camera_is_painted_live_and_its_picture_kept(page):
-    choose(page, "size", "512")
-    find(page, "camera").click()
-    wait(lambda: state(page) == "live", "the first frame")
-    assert re.fullmatch(r"\d+ ms a frame, [\d.]+ a second", text(page, "status"))
+    start_camera(page)
+    assert re.fullmatch(rf"(\d+ ms|\d+\.\d s) a frame of 256 {TIMES} 144 pixels", text(page, "status"))
+    wait(lambda: re.fullmatch(r"\d+(\.\d)? fps", text(page, "rate")), "frames per second")
     find(page, "snap").click()
     wait(lambda: state(page) == "done", "the picture")
     assert re.search(rf"512 {TIMES} \d+ pixels", text(page, "status"))
     assert find(page, "camera").is_displayed()
+    assert not find(page, "live").is_displayed()
+
+
+PLAY = """
+  const [encoded, done] = arguments;
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  const video = document.createElement("video");
+  video.src = URL.createObjectURL(new Blob([bytes]));
+  video.onerror = () => done(video.error.message);
+  video.onseeked = () => {
+    const small = new OffscreenCanvas(64, 36).getContext("2d");
+    small.drawImage(video, 0, 0, 64, 36);
+    done([video.videoWidth, video.videoHeight, [...small.getImageData(0, 0, 64, 36).data]]);
+  };
+  video.onloadeddata = () => (video.currentTime = 0.01);
+"""
+VIDEOS = {".mp4", ".webm"}
+
+
+def test_painted_camera_is_recorded_to_a_file_that_plays(page):
+    page.set_script_timeout(60)
+    start_camera(page)
+    find(page, "record").click()
+    assert text(page, "record") == "Stop recording"
+    wait(lambda: text(page, "recording") in {"0:01", "0:02", "0:03"}, "a second")
+    shown = {name: np.reshape(page.execute_script(SHOWN, name), (-1, 4))[:, :3] for name in ("photo", "painted")}
+    find(page, "record").click()
+    file = wait(
+        lambda: [*page.downloads.glob("camera-wave.mp4"), *page.downloads.glob("camera-wave.webm")], "the video"
+    )[0]
+    find(page, "stop").click()
+    played = page.execute_async_script(PLAY, base64.b64encode(file.read_bytes()).decode())
+    assert isinstance(played, list), played
+    width, height, data = played
+    assert (width, height) == (640, 360)
+    average = np.reshape(data, (-1, 4))[:, :3].mean(0)
+    # The test picture of the camera moves, but its colors, and those of its painting, stay.
+    away = {name: np.abs(average - pixels.mean(0)).max() for name, pixels in shown.items()}
+    assert away["painted"] < 10 < away["photo"]
 
 
 def test_page_paints_after_the_network_is_gone(chromium, site, wave, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from data.files import OutputError
 from data.images import ImageError
+from export.contract import MOST_STRENGTH
 from export.errors import ExportError
 from export.terminal import PrintError, guard_output, make_printable, print_error
 
@@ -170,6 +171,17 @@ def read_path_text(text: str) -> str:
     """Read a path whose slash at the end tells that it is a folder."""
     read_path(text)
     return text
+
+
+def read_strength(text: str) -> float:
+    """Read the strength of a style; anything else becomes argparse's error."""
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = float("nan")
+    if not 0 <= strength <= MOST_STRENGTH:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to {MOST_STRENGTH}")
+    return strength
 
 
 def positive(text: str) -> int:

@@ -16,8 +16,17 @@ from tqdm import tqdm
 
 from data.files import make_folder
 from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
-from export.cli import MOST_THREADS, CommandParser, integer, positive, read_path_text, run_command, threads
-from export.contract import CELL, MOST_STRENGTH
+from export.cli import (
+    MOST_THREADS,
+    CommandParser,
+    integer,
+    positive,
+    read_path_text,
+    read_strength,
+    run_command,
+    threads,
+)
+from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
@@ -285,7 +294,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--strength",
-        type=_strength,
+        type=read_strength,
         default=1,
         metavar="0-1.5",
         help="strength of the style: 0 leaves the photo, 1 is the style as trained, up to 1.5 (default: %(default)s); "
@@ -338,16 +347,6 @@ def _parser() -> CommandParser:
         help="quality of JPEG and WebP (default: %(default)s)",
     )
     return parser
-
-
-def _strength(text: str) -> float:
-    try:
-        strength = float(text)
-    except ValueError:
-        strength = float("nan")
-    if not 0 <= strength <= MOST_STRENGTH:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to {MOST_STRENGTH}")
-    return strength
 
 
 def _tile(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from data.files import make_folder, require_absent, stage_file
 from data.images import Picture
-from export.cli import CommandParser, integer, number, positive, read_path_text, run_command, threads
+from export.cli import CommandParser, integer, number, positive, read_path_text, read_strength, run_command, threads
 from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
 from export.styles import find_style
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _repaint(options: argparse.Namespace, progress: Progress) -> None:
     _choose_paths(options)
     with _open_clip(options) as clip:
-        paint: Paint = Stylizer(options.model, options.threads, options.provider)
+        stylizer = Stylizer(options.model, options.threads, options.provider)
+        paint: Paint = functools.partial(stylizer, strength=options.strength)
         if options.steady:
             paint = keep_steady(paint)
         with _open_sink(options, clip) as sink:
@@ -240,6 +242,14 @@ def _parser() -> CommandParser:
         metavar="PATH",
         help=f"a file that ends in {', '.join(ENDINGS)}, or a folder for the frames (default: beside the clip, "
         "clip-wave.mp4 for wave.onnx)",
+    )
+    parser.add_argument(
+        "--strength",
+        type=read_strength,
+        default=1,
+        metavar="0-1.5",
+        help="strength of the style: 0 leaves the clip, 1 is the style as trained, up to 1.5 (default: %(default)s); "
+        "for files that were exported with --strength",
     )
     parser.add_argument(
         "--max-size", type=positive, metavar="PIXELS", help="scale frames down to this long side (default: as they are)"

@@ -26,7 +26,7 @@ def interrupt_after(monkeypatch, count):
         def __init__(self, *words):
             pass
 
-        def __call__(self, picture):
+        def __call__(self, picture, **controls):
             if len(painted) == count:
                 raise KeyboardInterrupt
             painted.append(picture)

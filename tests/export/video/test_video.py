@@ -8,6 +8,10 @@ import PIL.Image
 import pytest
 
 from data.images import encode, from_array
+from export.graph.targets import choose_form
+from export.runtime.stylizer import Stylizer
+from models.network import NetworkConfig
+from tests.export.small_export import add_strength, export_style, make_network
 from tests.export.video.clips import difference, draw_frames, read_clip, run, sound_of, write_clip
 from tests.pictures import flat
 
@@ -205,6 +209,18 @@ def test_a_ready_style_paints_a_clip(folder):
     content = read_clip(folder / "out.mp4")
     assert len(content.frames) == 2
     assert difference(content.frames[0], draw_frames(1)[0]) > 10
+
+
+def test_strength_is_what_is_asked_for(folder):
+    (folder / "frames").mkdir()
+    photo = draw_frames(1)[0]
+    encode(from_array(photo), folder / "frames" / "1.png")
+    network = add_strength(make_network(NetworkConfig(8, 0)))
+    model = export_style(folder / "style.onnx", network, form=choose_form(None, None, strength=True))
+    for strength, expected in {0: photo, 0.7: Stylizer(model, threads=1)(photo, strength=0.7)}.items():
+        assert run(model, "frames", "--output", f"painted{strength}/", "--strength", strength) == 0
+        with PIL.Image.open(folder / f"painted{strength}" / "1.png") as painted:
+            np.testing.assert_array_equal(np.asarray(painted), expected)
 
 
 def test_help_needs_no_pyav(capsys, monkeypatch):

@@ -12,19 +12,20 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data.files import require_only, stage_folder
 from data.images import decode, encode, fit_within, from_array, to_array
 from export.cli import CommandParser, run_command
-from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE
+from export.contract import FILES, INPUT, OUTPUT, SMALLEST_SIDE, STRENGTH
 from export.errors import ExportError
 from export.runtime.layout import Layout
 from export.runtime.stylizer import ModelCard, Stylizer
 from export.styles import choose_styles
 from export.web.onnxruntime_web import NAME, WebRuntime, find_runtime, open_runtime
+from export.web.strength_input import require_strength
 
 PAGE = Path(__file__).with_name("static")
 """The page's own files."""
@@ -169,7 +170,7 @@ def read_style(source: Path) -> Style:
             )
     stylizers = {precision: Stylizer(path, threads=1) for precision, path in files.items()}
     for precision, stylizer in stylizers.items():
-        if stylizer.layout != Layout(is_bytes=False, size=None):
+        if replace(stylizer.layout, strength=False) != Layout(is_bytes=False, size=None):
             raise ExportError(
                 f"'{files[precision]}' takes bytes or one size only, and the page needs float32 of any size; "
                 "export the style without --size, and name its style.onnx"
@@ -182,6 +183,11 @@ def read_style(source: Path) -> Style:
         if other is None or other.style != card.style:
             raise ExportError(
                 f"'{files[precision]}' is not of the style '{card.style}' as the rest of '{source}'; export it again"
+            )
+        if stylizers[precision].layout.strength != stylizers["float32"].layout.strength:
+            raise ExportError(
+                f"of '{files[precision]}' and '{files['float32']}' one takes a strength and one does not; export both "
+                "with --strength, or none"
             )
     return Style(source, files, card, stylizers["float32"])
 
@@ -196,7 +202,7 @@ def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
     shell = ["./", *sorted(path.name for path in PAGE.iterdir()), INDEX, *(entry["thumbnail"] for entry in entries)]
     index = {
         "shell": shell,
-        "contract": {"input": INPUT, "output": OUTPUT, "smallest_side": SMALLEST_SIDE},
+        "contract": {"input": INPUT, "output": OUTPUT, "strength": STRENGTH, "smallest_side": SMALLEST_SIDE},
         "runtime": {"version": library.version, "folder": f"{folder}/", "builds": builds},
         "styles": entries,
     }
@@ -206,7 +212,7 @@ def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
 def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
     files: dict[str, dict[str, Any]] = {}
     for precision, path in style.files.items():
-        content = path.read_bytes()
+        content = require_strength(path.read_bytes())
         digest = hashlib.sha256(content).hexdigest()
         # The digest in the name lets browsers keep the file for good.
         name = f"models/{identity}-{digest[:12]}.onnx"
@@ -220,6 +226,7 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
         "title": _title(identity),
         "license": style.card.license,
         "thumbnail": thumbnail,
+        "strength": style.paint.layout.strength,
         "bytes_per_pixel": style.card.bytes_per_pixel,
         "files": files,
     }

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from export.graph.targets import choose_form
 from export.web import onnxruntime_web
 from models.style_file import StyleCard
-from tests.export.small_export import export_style, make_network
+from tests.export.small_export import add_strength, export_style, make_network
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +22,10 @@ def wave(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def starry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a style named starry_night."""
+    """Return the folder of a style named starry_night, whose strength can be chosen."""
     path = tmp_path_factory.mktemp("styles") / "starry" / "style.onnx"
-    return export_style(path, make_network(seed=1), StyleCard("starry_night", license="CC0 1.0")).parent
+    network, form = add_strength(make_network(seed=1)), choose_form(None, None, strength=True)
+    return export_style(path, network, StyleCard("starry_night", license="CC0 1.0"), form).parent
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,25 @@ import json
 import re
 import shutil
 
+import numpy as np
 import onnx
+import onnxruntime
 import PIL.Image
 import pytest
 
 from export import styles
+from export.contract import is_intact
 from export.errors import ExportError
+from export.graph.convert import convert
+from export.runtime.stylizer import Stylizer
 from export.web import build
 from export.web.build import PAGE, build_site, check_output, main
+from export.web.strength_input import require_strength
 from tests.pictures import ramp, write
+
+
+def read_metadata(folder):
+    return {entry.key: entry.value for entry in onnx.load(folder / "style.onnx").metadata_props}
 
 
 def read_index(site):
@@ -31,15 +41,35 @@ def test_site_holds_every_file_that_it_names(wave, starry, package, tmp_path):
     for style, source in zip(index["styles"], (wave, starry), strict=True):
         file = style["files"]["float32"]
         content = (tmp_path / "site" / file["path"]).read_bytes()
-        assert content == (source / "style.onnx").read_bytes()
+        assert content == require_strength((source / "style.onnx").read_bytes())
         assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
         assert PIL.Image.open(tmp_path / "site" / style["thumbnail"]).size == (240, 160)
-    assert [(style["id"], style["title"]) for style in index["styles"]] == [
-        ("wave", "Wave"),
-        ("starry_night", "Starry Night"),
+    assert [(style["id"], style["title"], style["strength"]) for style in index["styles"]] == [
+        ("wave", "Wave", False),
+        ("starry_night", "Starry Night", True),
     ]
     assert "Microsoft" in (tmp_path / "site/onnxruntime-web-1.2.3/LICENSE").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_strength_must_be_given_on_a_site_and_is_the_same(wave, starry, tmp_path):
+    assert require_strength((wave / "style.onnx").read_bytes()) == (wave / "style.onnx").read_bytes()
+    (tmp_path / "style.onnx").write_bytes(require_strength((starry / "style.onnx").read_bytes()))
+    session = onnxruntime.InferenceSession(tmp_path / "style.onnx", providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["image", "strength"]
+    mine, theirs = (Stylizer(folder / "style.onnx", threads=1) for folder in (tmp_path, starry))
+    np.testing.assert_array_equal(mine(ramp(), strength=0.7), theirs(ramp(), strength=0.7))
+    assert is_intact((tmp_path / "style.onnx").read_bytes())
+    contract, expected = (json.loads(read_metadata(folder)["onestroke.contract"]) for folder in (tmp_path, starry))
+    assert expected["strength"].pop("default") == 1
+    assert contract == expected
+
+
+def test_files_of_which_only_one_takes_a_strength_are_refused(starry, package, tmp_path):
+    shutil.copytree(starry, tmp_path / "variants")
+    convert(starry, tmp_path / "variants/style.fp16.onnx")
+    with pytest.raises(ExportError, match="one takes a strength and one does not"):
+        build_site([tmp_path / "variants"], tmp_path / "site", runtime=package)
 
 
 def test_names_become_titles():

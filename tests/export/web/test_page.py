@@ -115,11 +115,96 @@ def test_saved_picture_is_pythons(page, wave, tmp_path, width, height):
     assert re.fullmatch(rf"(\d+ ms|\d+\.\d s) for {width} {TIMES} {height} pixels", text(page, "status"))
 
 
+CHANGE = """
+  const [identity, value] = arguments;
+  const input = document.getElementById(identity);
+  input.value = value;
+  for (const kind of ["input", "change"]) {
+    input.dispatchEvent(new Event(kind, { bubbles: true }));
+  }
+"""
+
+
+def turn(driver, identity, value):
+    """Move a slider, and wait for the picture."""
+    forget_state(driver)
+    driver.execute_script(CHANGE, identity, value)
+    wait(lambda: state(driver) == "done", f"{identity} {value}")
+
+
+def choose_style(driver, name):
+    radio = driver.find_element("css selector", f"input[value={name}]")
+    if not radio.is_selected():
+        forget_state(driver)
+        radio.send_keys(" ")
+        wait(lambda: state(driver) == "done", name)
+
+
+@pytest.fixture
+def controls(page):
+    """Return the page, and set its controls back afterwards."""
+    yield page
+    if find(page, "reset").is_displayed():
+        find(page, "reset").click()
+    choose_style(page, "wave")
+
+
+def test_strength_is_pythons(controls, starry, tmp_path):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / "strong.png", photo))
+    assert not find(controls, "strength").is_enabled()
+    assert find(controls, "strength-note").text == "This style was trained for one strength only."
+    choose_style(controls, "starry_night")
+    assert find(controls, "strength").is_enabled()
+    assert not find(controls, "strength-note").is_displayed()
+    stylizer = Stylizer(starry / "style.onnx", threads=1)
+    for strength in (0, 0.7, 1.5):
+        turn(controls, "strength", strength)
+        expected = photo if strength == 0 else stylizer(photo, strength=strength)
+        assert differ(shown(controls, "painted"), expected) <= 2
+    assert differ(shown(controls, "painted"), stylizer(photo)) > 5
+    assert find(controls, "strength").get_attribute("aria-valuetext") == "150%"
+
+
+# Each step of the slider is a factor of the square root of two.
+@pytest.mark.parametrize("step", [-1, 0.5, 1, 2])
+def test_stroke_size_is_pythons(controls, wave, tmp_path, step):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / f"stroke{step}.png", photo))
+    turn(controls, "stroke", step)
+    stylizer = Stylizer(wave / "style.onnx", threads=1)
+    assert differ(shown(controls, "painted"), stylizer(photo, stroke=2**step)) <= 2
+    assert differ(shown(controls, "painted"), stylizer(photo)) > 20
+
+
+def test_kept_colors_are_pythons_and_need_no_painting(controls, wave, tmp_path):
+    photo = (ramp(131, 97) // 2 + noise(131, 97) // 2).astype(np.uint8)
+    paint(controls, write(tmp_path / "colors.png", photo))
+    before = shown(controls, "painted")
+    find(controls, "preserve-color").click()
+    expected = Stylizer(wave / "style.onnx", threads=1)(photo, preserve_color=True)
+    assert differ(shown(controls, "painted"), expected) <= 2
+    assert differ(save(controls, "colors-wave.png"), expected) <= 2
+    find(controls, "preserve-color").click()
+    np.testing.assert_array_equal(shown(controls, "painted"), before)
+
+
+def test_reset_brings_back_the_style_as_trained(controls, tmp_path):
+    paint(controls, write(tmp_path / "reset.png", ramp(64, 48)))
+    before = shown(controls, "painted")
+    assert not find(controls, "reset").is_displayed()
+    turn(controls, "stroke", 1)
+    find(controls, "preserve-color").click()
+    forget_state(controls)
+    find(controls, "reset").click()
+    wait(lambda: state(controls) == "done", "the style as trained")
+    np.testing.assert_array_equal(shown(controls, "painted"), before)
+    assert not find(controls, "preserve-color").is_selected()
+
+
 def test_another_style_repaints_the_same_photo(page, starry, tmp_path):
     paint(page, write(tmp_path / "other.png", ramp(64, 48)))
-    forget_state(page)
-    page.find_element("css selector", "input[value=starry_night]").send_keys(" ")
-    wait(lambda: state(page) == "done", "the other style")
+    choose_style(page, "starry_night")
     saved = save(page, "other-starry_night.png")
     assert differ(saved, Stylizer(starry / "style.onnx", threads=1)(ramp(64, 48))) <= 2
 
@@ -147,6 +232,12 @@ SHOWN = """
   const canvas = document.getElementById(arguments[0]);
   return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
 """
+
+
+def shown(driver, identity):
+    """Return the pixels of a canvas."""
+    shape = [int(find(driver, identity).get_attribute(side)) for side in ("height", "width")]
+    return np.array(driver.execute_script(SHOWN, identity), np.uint8).reshape(*shape, 4)[..., :3]
 
 
 def thumbnails(driver):

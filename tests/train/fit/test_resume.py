@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from models.style_file import load_style
 from tests import ROOT
 from tests.train.small_run import arguments
 from train.errors import TrainError
+from train.fit.callbacks import LossGuard
 from train.fit.checkpoint import AtomicCheckpointIO, compute_checksum
 from train.fit.command import main, name_full_disk
 
@@ -227,3 +229,23 @@ def test_a_full_disk_names_the_run_and_the_thread_of_the_log_prints_nothing(tmp_
         train()
     assert found.value.filename == str(tmp_path)
     assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_that_has_a_sentence_keeps_it(tmp_path):
+    with pytest.raises(OutputError) as found, name_full_disk(lambda: tmp_path):
+        raise OutputError("'last.ckpt' cannot be written (No space left on device)")
+    assert str(found.value) == "'last.ckpt' cannot be written (No space left on device)"
+
+
+def test_a_full_disk_keeps_the_rows_of_a_run_that_goes_on(tmp_path, monkeypatch):
+    guard = LossGuard()
+    guard.path = tmp_path / "metrics.csv"
+    guard.path.write_text("step,loss\n1,2.5\n")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=r"metrics\.csv' cannot be written \(No space left on device\)"):
+        guard.on_train_start(SimpleNamespace(is_global_zero=True, global_step=1), None)
+    assert guard.path.read_text() == "step,loss\n1,2.5\n"

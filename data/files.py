@@ -193,8 +193,10 @@ def _replace_folder(finished: Path, output: Path) -> None:
 
 def _explain(error: OSError, partial: Path, path: Path) -> None:
     """Raise OutputError with the path that the user knows, if the error is about that path or its temporary name."""
-    named = None if error.filename is None else Path(error.filename)
-    if isinstance(error, OutputError) or not (named in {None, path} or (named and named.is_relative_to(partial))):
+    # A copy that fails names its original first.
+    named = [Path(name) for name in (error.filename, error.filename2) if name is not None]
+    ours = not named or any(name == path or name.is_relative_to(partial) for name in named)
+    if isinstance(error, OutputError) or not ours:
         return
     remedy = "make room, or choose a place that you may write to and that has room"
     raise OutputError(f"'{path}' cannot be written ({error.strerror or error}); {remedy}") from error

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.errors import ModelFileError, first_line
 from models.header import read_card, read_config, read_object
 from models.layers import InstanceNorm
 from models.network import NetworkConfig, StyleNetwork
+from models.tensor_file import write_tensors
 from models.vgg import LAYOUTS, VGGFeatures, dequantize, name_layers, quantize
 
 START_FILE = Path(__file__).resolve().parent / "start.safetensors"
@@ -228,12 +228,7 @@ def save_start(path: Path, start: StartNetwork, card: StartCard) -> None:
         "network": json.dumps(start.network.config.to_dict(), sort_keys=True),
         "card": json.dumps(asdict(card), sort_keys=True),
     }
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        partial.write_bytes(save(tensors, metadata=header))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, header)
 
 
 def is_start_file(path: Path) -> bool:

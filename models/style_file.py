@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import ModelFileError, first_line
 from models.header import read_card, read_config, read_object
 from models.network import StyleNetwork
 from models.quantization import quantize_weights
+from models.tensor_file import write_tensors
 
 FORMAT = "onestroke-style-1"
 """Value of the header's ``format``, which identifies a style file."""
@@ -72,13 +72,7 @@ def save_style(path: Path, network: StyleNetwork, card: StyleCard, dtype: torch.
         "network": json.dumps(network.config.to_dict(), sort_keys=True),
         "card": json.dumps(asdict(card), sort_keys=True),
     }
-    partial = path.with_name(path.name + ".tmp")
-    try:
-        # Not save_file, whose files only their owner may read: a web server could not.
-        partial.write_bytes(save(tensors, metadata=header))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(path, tensors, header)
 
 
 def load_style(path: Path) -> tuple[StyleNetwork, StyleCard]:

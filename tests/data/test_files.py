@@ -1,5 +1,6 @@
 """What is finished takes its place in one step, and what fails leaves the former one there."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -150,6 +151,18 @@ def test_a_folder_with_a_file_of_somebody_elses_is_not_to_be_replaced(tmp_path, 
         foreign[kind].touch()
     with pytest.raises(OutputError, match=rf"'{foreign[kind]}' was not written by this program"):
         require_only(tmp_path, ["models/wave.onnx", "styles.json"])
+
+
+def test_a_copy_for_which_there_is_no_room_is_told_of_the_folder_that_was_asked_for(tmp_path):
+    original = tmp_path / "app.js"
+
+    def fill(site):
+        with stage_folder(site) as partial:
+            raise OSError(errno.ENOSPC, "No space left on device", str(original), None, str(partial / "app.js"))
+
+    with pytest.raises(OutputError, match=r"site' cannot be written \(No space left on device\); make room"):
+        fill(tmp_path / "site")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_is_read_is_never_replaced_by_any_of_its_names(tmp_path):

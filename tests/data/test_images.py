@@ -22,7 +22,9 @@ from data.images import (
 from tests.pictures import TURNS, flat, noise, ramp, write
 
 SIDES = st.integers(1, 40)
-shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+shared_folder = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40
+)
 
 
 def pixel(image: PIL.Image.Image) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -74,7 +74,6 @@ def test_the_order_follows_the_seed_and_not_its_sum_with_the_number(folder: Path
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 6), st.integers(0, 6))
-@settings(deadline=None)
 def test_ranks_together_read_what_one_process_would(batch: int, world: int, start: int, more: int):
     ranks = [list(StepSampler(batch, start + more, start, rank, world)) for rank in range(world)]
     together = [list(chain(*parts)) for parts in zip(*ranks, strict=True)]

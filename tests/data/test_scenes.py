@@ -11,7 +11,7 @@ from data.photos import Sample
 from data.scenes import MixedStream, SceneStream, draw_scene, fractal_noise
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(16, 90), st.integers(0, 2**64 - 1))
 def test_scene_is_a_picture_and_the_same_every_time(side, seed):
     scene = draw_scene(side, seed)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = []
     for kind in options.kind or COUNTS:
         count = options.count or COUNTS[kind]
-        rows.append((kind, count, attack(kind, count, options.seed, options.first, options.keep)))
+        rows.append((kind, count, attack(kind, count, options.seed, options.first, options.keep, options.seconds)))
     print(f"\n{'kind':14} {'cases':>6} {'done':>6} {'refused':>8} {'faults':>7} {'longest':>8} {'most MB':>8}")
     for kind, count, outcomes in rows:
         found = Counter(outcome.verdict for outcome in outcomes)
@@ -59,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{kind:14} {count:6} {found['done']:6} {found['refused']:8} {faults:7} {longest:7.1f}s {most:8.0f}  "
             + ", ".join(f"{number} {verdict}" for verdict, number in found.most_common() if verdict not in GOOD)
         )
-    print(f"seed {options.seed}; bounds: {SECONDS} s of CPU time and {BYTES / 1e9:g} GB for each case")
+    print(f"seed {options.seed}; bounds: {options.seconds} s of CPU time and {BYTES / 1e9:g} GB for each case")
     return int(any(outcome.verdict not in GOOD for _, _, outcomes in rows for outcome in outcomes))
 
 
-def attack(kind: str, count: int, seed: int, first: int = 0, keep: Path | None = None) -> list[Outcome]:
+def attack(
+    kind: str, count: int, seed: int, first: int = 0, keep: Path | None = None, seconds: int = SECONDS
+) -> list[Outcome]:
     """Run cases of a kind, and print those that did wrong.
 
     Args:
@@ -72,6 +74,7 @@ def attack(kind: str, count: int, seed: int, first: int = 0, keep: Path | None =
         seed: Of all randomness; a case depends on it and its own number alone.
         first: Number of the first case.
         keep: Folder for the mutants of cases that did wrong.
+        seconds: CPU time that a command may take.
     """
     for module in LIBRARIES[kind]:
         importlib.import_module(module)
@@ -85,7 +88,7 @@ def attack(kind: str, count: int, seed: int, first: int = 0, keep: Path | None =
         make = attacker.read_inputs(sandbox)
         for number in range(first, first + count):
             case = make(Random(f"{seed} {kind} {number}"))
-            outcome = run_case(case, sandbox, scratch)
+            outcome = run_case(case, sandbox, scratch, seconds)
             outcomes.append(outcome)
             if outcome.verdict not in GOOD:
                 line = shlex.join([case.module, *case.arguments])
@@ -126,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, help="cases of each kind (default: a whole attack)")
     parser.add_argument("--seed", type=int, default=0, help="of all randomness (default: 0)")
     parser.add_argument("--first", type=int, default=0, help="number of the first case, to run one again (default: 0)")
+    parser.add_argument(
+        "--seconds", type=int, default=SECONDS, help=f"CPU time that a command may take (default: {SECONDS})"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the files of cases that did wrong")
     return parser
 

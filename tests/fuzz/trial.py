@@ -18,8 +18,8 @@ from pathlib import Path
 SECONDS = 10
 """CPU time that a command may take."""
 
-PATIENCE = 60
-"""Time on the clock that it may take; more than ``SECONDS``, because the machine may be busy."""
+PATIENCE = 600
+"""Time on the clock that it may take; far more than ``SECONDS``, because the machine may be busy."""
 
 BYTES = 2_000_000_000
 """Memory that its process may hold."""

@@ -15,7 +15,7 @@ sides = st.integers(6, 19)
 
 
 @given(height=sides, width=sides, before=st.integers(0, 5), after=st.integers(0, 5), mode=modes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_pad_equals_torch_pad(height, width, before, after, mode):
     features = torch.randn(2, 3, height, width)
     expected = F.pad(features, (before, after, before, after), mode=TORCH_NAME[mode])
@@ -42,7 +42,7 @@ def test_conv_equals_padded_convolution(mode, kernel, stride):
 
 
 @given(height=st.integers(2, 12), width=st.integers(2, 12), mode=modes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_fused_upsampling_equals_nearest_then_convolution(height, width, mode):
     layer = UpsampledConv(4, 3, mode)
     features = torch.randn(2, 4, height, width)

@@ -92,7 +92,7 @@ def test_smooth_picture_and_other_periods_have_next_to_no_grid_energy():
 
 
 @given(batch=st.integers(1, 2), channels=st.integers(1, 5), height=st.integers(1, 70), width=st.integers(1, 70))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_gram_matrix_is_symmetric_and_equals_the_double_precision_one(batch, channels, height, width):
     features = torch.randn(batch, channels, height, width)
     rows = features.double().flatten(2)

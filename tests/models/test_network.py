@@ -28,7 +28,7 @@ def test_network_equals_the_textbook_one():
     padding=st.sampled_from(["reflect", "replicate", "zero"]),
     upsampling=st.sampled_from(["nearest", "pixel_shuffle"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_output_has_the_inputs_size(height, width, padding, upsampling):
     network = StyleNetwork(NetworkConfig(width=4, residual_blocks=1, padding=padding, upsampling=upsampling))
     picture = network(torch.rand(1, 3, height, width))

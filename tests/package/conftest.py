@@ -33,7 +33,7 @@ class Installed:
     def run(self, *words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run ``python`` with these words, without the checkout on its path."""
         command = [str(self.python), *map(str, words)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=240)
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def build(folder: Path, output: Path, target: str) -> Path:
     """Build ``wheel`` or ``sdist`` from a folder, without an index; return the file."""
     pytest.importorskip("hatchling", reason="the package is built with hatchling; pip install hatchling")
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(output)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = output.iterdir()
     return built

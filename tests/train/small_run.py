@@ -53,6 +53,6 @@ def command(arguments: list[str]) -> list[str]:
     return [sys.executable, "-m", "train", *arguments]
 
 
-def run(arguments: list[str], timeout: int = 240) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own and wait for it."""
-    return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+from data.files import write_whole
 from data.images import contact_sheet, encode, from_array
 from data.photos import Failures, PhotoBatch, to_uint8, to_unit
 from export.terminal import make_printable
@@ -80,11 +82,12 @@ class LossGuard(Callback):
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if _is_until(row, trainer.global_step)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            # Columns that an older version wrote are dropped, and those that it did not write are empty.
-            table = csv.DictWriter(file, self.FIELDS, extrasaction="ignore")
-            table.writeheader()
-            table.writerows(rows)
+        text = io.StringIO(newline="")
+        # Columns that an older version wrote are dropped, and those that it did not write are empty.
+        table = csv.DictWriter(text, self.FIELDS, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+        write_whole(self.path, text.getvalue())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

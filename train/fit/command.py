@@ -91,7 +91,8 @@ def name_full_disk(find_folder: Callable[[], Path | None]) -> Iterator[None]:
         yield
     except OSError as error:
         folder = find_folder()
-        if error.filename is None and folder is not None:
+        # One without a number has a sentence of its own.
+        if error.errno is not None and error.filename is None and folder is not None:
             error.filename = str(folder)
         raise
     finally:

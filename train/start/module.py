@@ -150,7 +150,7 @@ class StartTraining(pl.LightningModule):
         validation = PaintingsLoss(features, replace(self.loss_config, grid_weight=0)).to(device)
         describer = VGGFeatures("vgg_small", STATISTICS_LAYERS)
         # Closed on an error or Ctrl-C, too, so that the sentence about it has a line of its own.
-        with tqdm(self.training_paintings, desc="paintings", unit="painting", leave=False) as read:
+        with tqdm(self.training_paintings, desc="paintings", unit="painting", disable=None, leave=False) as read:
             self.descriptions = self._read(read, loss, describer, device)
         self.start.predictor.standardize(self.descriptions)
         self.held_out_descriptions = self._read(self._choose_validated(), validation, describer, device)

@@ -40,7 +40,7 @@ def stylize(session, pictures):
     return session.run(["stylized"], {"image": pictures})[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(16, 40),
     width=st.integers(16, 40),

@@ -92,7 +92,7 @@ def set_viewport(chromium: Any, width: int, height: int, scale: float = 1, phone
     chromium.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": phone})
 
 
-def wait(until: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def wait(until: Callable[[], Any], what: str, seconds: float = 600) -> Any:
     """Wait until a call gives something true, and return it; fail, naming what was waited for."""
     from selenium.common.exceptions import WebDriverException
 

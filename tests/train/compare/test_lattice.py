@@ -56,7 +56,7 @@ def strength(picture):
     return find_lattice(np.full_like(picture, 128), picture).strength
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pattern=st.sampled_from([dots, hatching, diagonal, oblique, bricks]),
     period=st.sampled_from(PERIODS),
@@ -81,7 +81,7 @@ def test_small_flat_regions_suffice_for_short_periods(pattern, side, period):
     assert strength(to_picture(sky()[:side, :side])) < THRESHOLDS.lattice
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(slope=st.floats(0, 3), levels=st.floats(1, 30), seed=st.integers(0, 99))
 def test_noise_of_any_smoothness_has_none(slope, levels, seed):
     noise = 128 + levels * fractal_noise(np.random.default_rng(seed), SIDE, slope)[..., None]

@@ -2,11 +2,13 @@
 
 import csv
 import errno
+import functools
 import os
 import signal
 import subprocess
+import sys
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +16,9 @@ import torch
 from data.files import OutputError
 from models.style_file import load_style
 from tests import ROOT
-from tests.train.small_run import arguments, command
+from tests.train.small_run import arguments
 from train.errors import TrainError
+from train.fit.callbacks import LossGuard
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, compute_checksum
 from train.fit.command import main, name_full_disk
 
@@ -34,21 +37,46 @@ def reference(tmp_path_factory):
     return folder
 
 
-def start(folder, name):
-    return subprocess.Popen(
-        command(arguments(folder, steps=STEPS, name=name)),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+TORN = """
+import os, pathlib, signal, sys
+from train.fit.command import main
+write = pathlib.Path.write_bytes
+writes = []
+
+def write_half(path, data):
+    writes.append(path.name)
+    if writes.count("last.ckpt.tmp") == 4:
+        write(path, data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(path, data)
+
+pathlib.Path.write_bytes = write_half
+sys.exit(main(sys.argv[1:]))
+"""
+"""Trains, and is killed in the middle of its fourth checkpoint."""
+
+STOPPED = """
+import signal, sys
+from train.fit.callbacks import LossGuard
+from train.fit.command import main
+look = LossGuard.on_train_batch_end
+
+def press(guard, trainer, *others):
+    look(guard, trainer, *others)
+    if trainer.global_step == 3:
+        signal.raise_signal(signal.SIGINT)
+
+LossGuard.on_train_batch_end = press
+sys.exit(main(sys.argv[1:]))
+"""
+"""Trains, and gets Ctrl-C in its third step."""
 
 
-def wait_for(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read().decode()
-        assert time.monotonic() < end, "the run did not get there"
-        time.sleep(0.002)
+def train_in_process(code, folder, name):
+    words = [sys.executable, "-c", code, *arguments(folder, steps=STEPS, name=name)]
+    # Where the tests run in the background of a shell, Ctrl-C is switched off, and programs inherit that.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=heard)
 
 
 def resume(folder, name):
@@ -69,26 +97,19 @@ def assert_same_end(folder, name):
 @pytest.mark.slow
 def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_weights(reference):
     folder = reference / "runs" / "torn"
-    process = start(reference, "torn")
-    # A checkpoint is written at every step, so that its temporary file is soon caught in the making.
-    wait_for(lambda: (folder / "last.ckpt").exists() and (folder / "last.ckpt.tmp").exists(), process)
-    process.kill()
-    process.wait()
-    assert 0 < step_of(folder / "last.ckpt") < STEPS
+    assert train_in_process(TORN, reference, "torn").returncode == -signal.SIGKILL
+    assert step_of(folder / "last.ckpt") == 3
+    assert (folder / "last.ckpt.tmp").exists()
     resume(reference, "torn")
     assert_same_end(reference, "torn")
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(reference):
-    folder = reference / "runs" / "stopped"
-    process = start(reference, "stopped")
-    wait_for((folder / "last.ckpt").exists, process)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 130, output
-    assert "--ckpt_path" in output
-    assert "Traceback" not in output
+    done = train_in_process(STOPPED, reference, "stopped")
+    assert done.returncode == 130, done.stderr
+    assert "holds step 3 of 24; go on with the same command and --ckpt_path" in done.stderr
+    assert "Traceback" not in done.stderr
     resume(reference, "stopped")
     assert_same_end(reference, "stopped")
 
@@ -228,3 +249,23 @@ def test_a_full_disk_names_the_run_and_the_thread_of_the_log_prints_nothing(tmp_
         train()
     assert found.value.filename == str(tmp_path)
     assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_that_has_a_sentence_keeps_it(tmp_path):
+    with pytest.raises(OutputError) as found, name_full_disk(lambda: tmp_path):
+        raise OutputError("'last.ckpt' cannot be written (No space left on device)")
+    assert str(found.value) == "'last.ckpt' cannot be written (No space left on device)"
+
+
+def test_a_full_disk_keeps_the_rows_of_a_run_that_goes_on(tmp_path, monkeypatch):
+    guard = LossGuard()
+    guard.path = tmp_path / "metrics.csv"
+    guard.path.write_text("step,loss\n1,2.5\n")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=r"metrics\.csv' cannot be written \(No space left on device\)"):
+        guard.on_train_start(SimpleNamespace(is_global_zero=True, global_step=1), None)
+    assert guard.path.read_text() == "step,loss\n1,2.5\n"

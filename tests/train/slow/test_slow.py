@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import os
 import signal
 import subprocess
 import sys
@@ -228,13 +227,11 @@ def test_control_c_keeps_the_picture_so_far(photo):
     # Where the tests run in the background of a shell, Ctrl-C is switched off, and programs inherit that.
     heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, preexec_fn=heard)  # noqa: PLW1509
-    for _ in range(600):
-        if (photo.parent / "out-steps" / "00002.png").exists():
-            break
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGINT)
     try:
-        _, said = process.communicate(timeout=60)
+        while process.poll() is None and not (photo.parent / "out-steps" / "00002.png").exists():
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 0, said

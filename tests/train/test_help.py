@@ -10,6 +10,7 @@ from tests import ROOT
 COMMANDS = (
     "slow",
     "slow.benchmark",
+    "slow.reconstruct",
     "dream",
     "features",
     "compare",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,6 +15,7 @@ class Settings:
 
     Args:
         output: File to write.
+        words: Several words.
         save_every: Iterations between two files.
         keep_all: Keep them.
     """
@@ -22,6 +23,7 @@ class Settings:
     output: str
     save_every: int = 3
     keep_all: bool = False
+    words: list[str] = field(default_factory=list)
 
 
 def parse(*args):
@@ -51,6 +53,20 @@ def test_switches_need_no_value():
     assert parse("--keep-all", "--output", "o").keep_all
     assert not parse("--keep-all", "false", "--output", "o").keep_all
     assert spell_flags([], {"keep_all"}) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--words", "one", "two words", "--keep-all"], ["one", "two words"]),
+        (["--words", "one"], ["one"]),
+        (["--words", "[one, two]"], ["one", "two"]),
+        (["--words=[one]"], ["one"]),
+        ([], []),
+    ],
+)
+def test_a_setting_may_take_several_words(flags, words):
+    assert parse(*flags, "--output", "o").words == words
 
 
 @pytest.mark.parametrize(

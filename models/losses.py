@@ -37,7 +37,7 @@ TV_BALANCE = 0.5
 """Factor of the total variation at a ``tv_weight`` of 1; just enough to keep single-pixel noise out of flat regions."""
 
 ALPHA = 6
-"""Power of the alpha-norm, as in Mahendran and Vedaldi (2014, section 3.1)."""
+"""Power of the alpha-norm, as in Mahendran and Vedaldi (2015, section 3.1)."""
 
 GRID_BALANCE = 200.0
 """Factor of the grid term at a ``grid_weight`` of 1: a grid of 2 levels of 255 adds 0.012, some 2 % of a trained
@@ -167,7 +167,7 @@ def alpha_norm(pictures: Tensor) -> Tensor:
 
     Returns:
         Shape (B,), float32: the mean of the distance from 0.5, of which half the range is the unit, to the power of
-        ``ALPHA`` (Mahendran and Vedaldi 2014, section 3.1): 0 for gray, 1 for black and white.
+        ``ALPHA`` (Mahendran and Vedaldi 2015, section 3.1): 0 for gray, 1 for black and white.
     """
     return (2 * pictures.float() - 1).abs().pow(ALPHA).flatten(1).mean(1)
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": (".fit.command", "compute a trained style's loss on held-out photos"),
     "slow": (".slow.command", "repaint one picture by optimizing its pixels"),
     "slow.benchmark": (".slow.benchmark", "measure coarse to fine against plain L-BFGS"),
+    "slow.reconstruct": (".slow.reconstruct", "show what each layer of a network keeps of a photo"),
     "dream": (".dream.command", "amplify what a network's layers respond to in a photo (DeepDream)"),
     "features": (".features.command", "show what the layers of a network see in photos"),
     "compare": (".compare.command", "compare trained styles with the slow mode"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -115,32 +117,45 @@ def parse_config(
     parser.add_argument("--config", action="config", help="YAML file of these flags; several stack")
     parser.add_class_arguments(config_class, None)
     _show_dashes(parser)
-    switches = {field.name for field in dataclasses.fields(config_class) if field.type in {"bool", bool}}  # type: ignore[arg-type]
+    types = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    switches = {name for name, kind in types.items() if kind == "bool"}
+    lists = {name for name, kind in types.items() if kind == "list[str]"}
     typed = list(sys.argv[1:] if args is None else args)
-    parsed = parser.parse_args(spell_flags(typed, switches))
+    parsed = parser.parse_args(spell_flags(typed, switches, lists))
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
     return config_class(**values)
 
 
-def spell_flags(args: Sequence[str], switches: set[str]) -> list[str]:
+def spell_flags(args: Sequence[str], switches: Collection[str], lists: Collection[str] = ()) -> list[str]:
     """Turn flags as they are typed into those of jsonargparse.
 
     Args:
         args: Arguments; flags have dashes or underscores.
         switches: Names of the settings that are true where their flag has no value.
+        lists: Names of the settings that take several words.
 
     Returns:
-        Arguments with underscores in the flags, and a value for each switch.
+        Arguments with underscores in the flags, a value for each switch, and several words as one list.
     """
-    spelled = []
-    for arg, following in zip(args, [*args, "--"][1:], strict=True):
-        if arg.startswith("--"):
-            name, equals, value = arg[2:].partition("=")
-            name = name.replace("-", "_")
-            bare = name in switches and not equals and following.lower() not in _BOOLEANS
-            spelled.append(f"--{name}=true" if bare else f"--{name}{equals}{value}")
-        else:
+    spelled: list[str] = []
+    pending = list(args)
+    while pending:
+        arg = pending.pop(0)
+        if not arg.startswith("--"):
             spelled.append(arg)
+            continue
+        name, equals, value = arg[2:].partition("=")
+        name = name.replace("-", "_")
+        if name in lists and not equals:
+            words = list(takewhile(lambda word: not word.startswith("--"), pending))
+            del pending[: len(words)]
+            # A list of YAML's may be typed, too.
+            is_list = words[:1] and words[0].startswith("[")
+            spelled += [f"--{name}", *(words if is_list or not words else [json.dumps(words)])]
+        elif name in switches and not equals and (not pending or pending[0].lower() not in _BOOLEANS):
+            spelled.append(f"--{name}=true")
+        else:
+            spelled.append(f"--{name}{equals}{value}")
     return spelled
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "export": Command("export", "write a trained style as ONNX", "train"),
     "demo": Command("train.demo", "train, export and repaint without any download", "train"),
     "slow": Command("train.slow", "repaint one picture by optimizing its pixels", "train"),
+    "reconstruct": Command("train.slow.reconstruct", "show what each layer of a network keeps of a photo", "train"),
     "dream": Command("train.dream", "amplify what a network's layers respond to in a photo (DeepDream)", "train"),
     "features": Command("train.features", "show what the layers of a network see in photos", "train"),
     "compare": Command("train.compare", "compare trained styles with the slow mode", "train"),

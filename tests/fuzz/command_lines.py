@@ -73,7 +73,13 @@ LINES: dict[str, tuple[list[str], str]] = {
         [*SLOW, *WEIGHTS],
         "--config --style-shares --size --style-scale --smallest-size --start --optimizer --learning-rate --perceptual "
         "--perceptual-weights --pooling --content-layers --style-layers --style-weight --tv-weight --style-norm "
-        "--palette-weight --preserve-color --precision --patience --save-every --seed --overwrite --output --content",
+        "--alpha-weight --palette-weight --preserve-color --precision --patience --save-every --seed --overwrite "
+        "--output --content --starts",
+    ),
+    "train.slow.reconstruct": (
+        ["--content", "photo.png", "--output", "kept", "--layers", "relu2_1", "--iterations", "1", *WEIGHTS],
+        "--content --layers --size --tv-weight --alpha-weight --perceptual --perceptual-weights --seed --output "
+        "--overwrite",
     ),
     "train.dream.command": (
         [*DREAM, "--iterations", "1", "--octaves", "1"],

@@ -58,6 +58,7 @@ COMPARE = (
     "train.compare.command",
     ["--model", "m.onnx", "--style", "painting.png", "--photos", "photos", "--output", "out"],
 )
+KEPT = ("train.slow.reconstruct", ["--content", "painting.png", "--output", "out", "--perceptual", "vgg_small"])
 FEATURES = ("train.features.command", ["--photos", "photos", "--output", "out"])
 KEEP = ("train.keep.command", [])
 OTHERS = [
@@ -87,6 +88,13 @@ OTHERS = [
     (COMPARE, ["--count", DIGITS], "positive integer"),
     (COMPARE, ["--size", DIGITS], "must be an integer between"),
     (COMPARE, ["--output", LONG], "File name too long"),
+    (KEPT, ["--size", DIGITS], "must be an integer between"),
+    (KEPT, ["--seed", DIGITS], "must be an integer between"),
+    (KEPT, ["--tv-weight", "nan"], "--tv-weight is nan"),
+    (KEPT, ["--alpha-weight", "-1"], "--alpha-weight is -1"),
+    (KEPT, ["--layers", "relu9_1"], "relu9_1"),
+    (KEPT, ["--content", "photos"], "is a folder"),
+    (KEPT, ["--output", "afile"], "is a file, and a folder is needed"),
     (FEATURES, ["--size", DIGITS], "must be an integer between"),
     (FEATURES, ["--channels", "-1"], "must be an integer between"),
     (FEATURES, ["--photos", ""], "an empty string is not a path"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,6 +15,7 @@ class Settings:
 
     Args:
         output: File to write.
+        words: Several words.
         save_every: Iterations between two files.
         keep_all: Keep them.
         rate: A number.
@@ -24,6 +25,7 @@ class Settings:
     save_every: int = 3
     keep_all: bool = False
     rate: float = 1.0
+    words: list[str] = field(default_factory=list)
 
 
 def parse(*args):
@@ -53,6 +55,20 @@ def test_switches_need_no_value():
     assert parse("--keep-all", "--output", "o").keep_all
     assert not parse("--keep-all", "false", "--output", "o").keep_all
     assert spell_flags([], {"keep_all"}) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--words", "one", "two words", "--keep-all"], ["one", "two words"]),
+        (["--words", "one"], ["one"]),
+        (["--words", "[one, two]"], ["one", "two"]),
+        (["--words=[one]"], ["one"]),
+        ([], []),
+    ],
+)
+def test_a_setting_may_take_several_words(flags, words):
+    assert parse(*flags, "--output", "o").words == words
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from train.fit.help import HELP
 COMMANDS = (
     "slow",
     "slow.benchmark",
+    "slow.reconstruct",
     "dream",
     "features",
     "compare",

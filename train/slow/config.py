@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,9 @@ from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least, require_named
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
+
+STARTS = frozenset({"content", "photo", "noise", "mixture", "style"})
+"""Starts by name; any other start is a picture file."""
 
 OptimizerName = Literal["lbfgs", "adam"]
 
@@ -45,7 +48,9 @@ class SlowConfig:
         size: Longer side of the picture in pixels; null keeps the photo's.
         style_scale: Longer side of the painting over that of the picture: above 1 strokes are larger.
         smallest_size: Longer side of the first, coarse picture; null begins at full size.
-        start: Where the pixels begin: content, noise, mixture (half of each), style, or a picture file.
+        start: Where the pixels begin: content (or photo, the same), noise, mixture (half of each), style, or a picture
+            file.
+        starts: Several starts in place of one; each is optimized, and all stand on one sheet, the picture to write.
         optimizer: lbfgs or adam.
         iterations: Iterations at each size; fewer where ``patience`` ends a size early.
         learning_rate: L-BFGS's first trial step (1) or Adam's step (0.02).
@@ -78,6 +83,7 @@ class SlowConfig:
     style_scale: float = 1.0
     smallest_size: int | None = None
     start: str = "content"
+    starts: list[str] = field(default_factory=list)
     optimizer: OptimizerName = "lbfgs"
     iterations: int = 300
     learning_rate: float | None = None
@@ -107,14 +113,25 @@ class SlowConfig:
     @property
     def inputs(self) -> list[Path]:
         """The files that are read."""
-        start = [] if self.start in {"content", "noise", "mixture", "style"} else [self.start]
-        named = [self.content, *self.paintings, *start, self.perceptual_weights]
+        starts = [start for start in (self.starts or [self.start]) if start not in STARTS]
+        named = [self.content, *self.paintings, *starts, self.perceptual_weights]
         return [Path(path) for path in named if path]
 
     @property
     def files(self) -> SlowFiles:
         """The files that are written."""
-        return SlowFiles(Path(self.output), keeps_steps=self.save_every > 0)
+        return SlowFiles(Path(self.output), keeps_steps=self.save_every > 0 and not self.starts)
+
+    def split_starts(self) -> list[SlowConfig]:
+        """Return a configuration for each of ``starts``, whose files are named by the start; this one without them."""
+        if not self.starts:
+            return [self]
+        output = Path(self.output)
+        named = [(start, start if start in STARTS else Path(start).stem) for start in self.starts]
+        return [
+            replace(self, start=start, starts=[], output=str(output.with_stem(f"{output.stem}-{name}")))
+            for start, name in named
+        ]
 
     def check(self) -> None:
         """Check the settings before anything is read.
@@ -124,7 +141,12 @@ class SlowConfig:
             ImageError: If the output's ending is not a format that can be written.
         """
         require_named(
-            content=self.content, style=self.paintings, output=self.output, perceptual_weights=self.perceptual_weights
+            content=self.content,
+            style=self.paintings,
+            output=self.output,
+            perceptual_weights=self.perceptual_weights,
+            start=self.start,
+            starts=self.starts,
         )
         check_writable_format(Path(self.output))
         if self.content is None and not self.paintings:
@@ -146,11 +168,19 @@ class SlowConfig:
         self._check_shares()
         if self.preserve_color and self.content is None:
             raise TrainError("--preserve-color keeps the colors of --content; name a photo")
-        if self.start in {"content", "mixture"} and self.content is None:
-            raise TrainError("without --content there is nothing to start from; set --start noise")
-        if self.start == "style" and not self.paintings:
-            raise TrainError("--start style needs --style; name a painting")
+        for start in self.starts or [self.start]:
+            if start in {"content", "photo", "mixture"} and self.content is None:
+                raise TrainError("without --content there is nothing to start from; set --start noise")
+            if start == "style" and not self.paintings:
+                raise TrainError("--start style needs --style; name a painting")
         self.files.require_free(self.inputs, self.overwrite)
+        if self.starts:
+            outputs = [config.output for config in self.split_starts()]
+            if len(set(outputs)) < len(outputs):
+                raise TrainError(f"--starts is {self.starts}; each must have another name, for files are named by it")
+            for config in self.split_starts():
+                # All inputs, so that no start's picture replaces another start's.
+                config.files.require_free(self.inputs, self.overwrite)
 
     def _check_shares(self) -> None:
         if self.style_shares is None:

@@ -39,6 +39,11 @@ class SlowFiles:
         return self._beside(".gif")
 
     @property
+    def page(self) -> Path:
+        """The page that shows it all."""
+        return self._beside(".html")
+
+    @property
     def steps(self) -> Path:
         """Folder of the intermediate pictures."""
         return self._beside("-steps")
@@ -62,7 +67,7 @@ class SlowFiles:
             TrainError: If something cannot or may not be written.
             ImageError: If the picture's ending is not a format that can be written.
         """
-        beside = [self.table, self.plot, *([self.animation] if self.keeps_steps else [])]
+        beside = [self.table, self.plot, self.page, *([self.animation] if self.keeps_steps else [])]
         # Earlier ones are removed even where none are kept this time: they would be taken for the new picture's.
         with _explained(self.picture):
             steps = self.list_steps() if self.keeps_steps or overwrite else []

@@ -1,7 +1,7 @@
 """What each layer keeps of a photo: ``python -m train.slow.reconstruct --content photo.jpg --output kept/``.
 
 The photo is reconstructed from each layer's activations alone, from noise, as ``configs/slow/reconstruction.yaml`` says
-(Mahendran and Vedaldi 2014). Writes a sheet of the pictures and a table of their structural similarity to the photo.
+(Mahendran and Vedaldi 2015). Writes a sheet of the pictures and a table of their structural similarity to the photo.
 torch is imported only when the work begins.
 """
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data.files import make_folder
-from data.images import from_array
+from data.files import make_folder, write_whole
+from data.images import encode, from_array
 from data.photos import to_uint8
 from train.errors import TrainError
 from train.slow.config import SlowConfig
 from train.slow.optimizer import TERMS, EarlyStopping, Iterate, PixelOptimizer, bind_loss, resize
-from train.slow.record import Record
+from train.slow.page import Run, build_page, draw_losses, draw_starts
+from train.slow.record import FIELDS, Record
 from train.slow.task import Task
 
 
@@ -56,10 +59,10 @@ def optimize(task: Task) -> Iterator[Iterate]:
 
 
 def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = None) -> list[Path]:
-    """Optimize a picture and write it.
+    """Optimize a picture, from one start or from several, and write it.
 
-    After Ctrl-C the best picture so far of the present size is written, that of the lowest loss. A run that ends by
-    itself writes its last picture, which with Adam is the average of its iterates.
+    After Ctrl-C the best picture so far of the present size is written, that of the lowest loss, and further starts are
+    left out. A run that ends by itself writes its last picture, which with Adam is the average of its iterates.
 
     Args:
         config: What is asked for.
@@ -76,8 +79,39 @@ def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = Non
     """
     config.check()
     make_folder(Path(config.output).parent)
+    runs: list[Run] = []
+    written: list[Path] = []
+    for one in config.split_starts():
+        try:
+            found = run_once(one, on_iterate)
+        except KeyboardInterrupt:
+            if not runs:
+                raise
+            break
+        runs.append(found)
+        written += [*found.record.write(found.picture), one.files.page]
+        write_whole(one.files.page, build_page(one, [found]))
+        if found.stopped:
+            break
+    if not config.starts:
+        return written
+    return write_starts(config, runs) + written
+
+
+def run_once(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = None) -> Run:
+    """Optimize a picture from one start; intermediate pictures are written meanwhile.
+
+    Args:
+        config: What is asked for.
+        on_iterate: Called after every iteration.
+
+    Raises:
+        TrainError, ImageError, OSError: As ``run`` does.
+        KeyboardInterrupt: After Ctrl-C before the first iteration.
+    """
     task = Task(config)
     record = Record(config.files, config.save_every)
+    first = to_uint8(task.finish(task.first_picture(task.size).expand(-1, 3, -1, -1))[0])
     total = config.iterations * len(task.sizes)
     now: Iterate | None = None
     stopped = False
@@ -96,7 +130,21 @@ def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = Non
     if stopped:
         print("\nstopped; the best picture so far is kept", file=sys.stderr)
     picture = task.finish(now.optimizer.choose_best() if stopped else now.picture)
-    return record.write(from_array(to_uint8(picture[0])))
+    return Run(config, record, from_array(first), from_array(to_uint8(picture[0])), stopped)
+
+
+def write_starts(config: SlowConfig, runs: Sequence[Run]) -> list[Path]:
+    """Write what compares several starts: the sheet, the losses and the page; return their paths."""
+    files = config.files
+    encode(draw_starts(runs), files.picture)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["start", *FIELDS])
+    writer.writerows([run.name, *row] for run in runs for row in run.record.rows)
+    write_whole(files.table, table.getvalue())
+    write_whole(files.plot, draw_losses(runs))
+    write_whole(files.page, build_page(config, runs))
+    return [files.picture, files.table, files.plot, files.page]
 
 
 def describe(now: Iterate) -> dict[str, str]:

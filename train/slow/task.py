@@ -101,7 +101,7 @@ class Task:
         if start in {"noise", "mixture"}:
             noise = make_noise((1, channels, *size), self.config.seed).to(self.device)
             return noise if start == "noise" else noise.lerp(self._content(size)[:, :channels], 0.5)
-        if start == "content":
+        if start in {"content", "photo"}:
             return self._content(size)[:, :channels]
         picture = self.paintings[0] if start == "style" else self._read(start, None)
         if channels == 1 and picture.shape[1] == 3:

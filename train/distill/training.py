@@ -130,7 +130,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
     progress.checkpoint = RunFolder(Path(cli.config.output)).checkpoint
     with raise_interrupts():
         try:
-            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+            cli.fit(model=cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
         except Interrupted as stop:
             print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
             return INTERRUPTED

@@ -20,6 +20,7 @@ from pytorch_lightning.plugins import TorchCheckpointIO
 
 from data.files import write_whole
 from models.archive import load_archive
+from train.cli import USER_ERRORS
 from train.errors import TrainError, require_at_least
 
 CHECKSUM = "checksum"
@@ -47,6 +48,28 @@ def raise_interrupts() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def explain_misfit(path: str | None, has_begun: Callable[[], bool]) -> Iterator[None]:
+    """Turn what libraries raise while they restore a state that is not a training's into one sentence.
+
+    Args:
+        path: The checkpoint that is restored; None for none.
+        has_begun: Tells whether all of it was restored, and the work has begun.
+
+    Raises:
+        TrainError: If the block fails before that.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if path is None or has_begun() or isinstance(error, USER_ERRORS):
+            raise
+        raise TrainError(
+            f"checkpoint '{path}' does not fit: what it holds cannot be restored ({type(error).__name__}); go on from "
+            "a copy of it, or start anew with --overwrite true"
+        ) from error
 
 
 def find_checkpoint(given: str | None, latest: Path) -> str | None:
@@ -185,6 +208,7 @@ class LatestCheckpoint(Checkpoint):
     Attributes:
         path: The file.
         saved_step: Step of the state that it holds; None as long as this run has none.
+        begun: Whether training or validating has begun, all state being restored.
     """
 
     def __init__(self, every_n_steps: int = 100) -> None:
@@ -192,16 +216,22 @@ class LatestCheckpoint(Checkpoint):
         self.every_n_steps = every_n_steps
         self.path = Path("last.ckpt")
         self.saved_step: int | None = None
+        self.begun = False
         self._asked_to_stop = False
         self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Handle Ctrl-C: the step under way is finished first, so that a complete state is saved."""
+        self.begun = True
         resumed = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.path.resolve()
         self.saved_step = trainer.global_step if resumed else None
         # Of several processes each would hear the signal at another step, and wait for the others forever.
         if trainer.world_size == 1:
             self._previous = signal.signal(signal.SIGINT, self._ask_to_stop)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that a validation without training has begun."""
+        self.begun = True
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         if self._asked_to_stop:

@@ -27,7 +27,13 @@ from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.errors import TrainError, require_named
 from train.fit.callbacks import LossGuard, PhotoHealth, Preview, StyleProgressBar
-from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, find_checkpoint, raise_interrupts
+from train.fit.checkpoint import (
+    AtomicCheckpointIO,
+    LatestCheckpoint,
+    explain_misfit,
+    find_checkpoint,
+    raise_interrupts,
+)
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
 from train.fit.origin import RANDOM, choose_origin
@@ -203,6 +209,20 @@ class TrainingCLI(LightningCLI):
             raise
         except ValueError as error:
             raise TrainError(str(error)) from error
+
+    def fit(self, *, ckpt_path: str | None = None, **options: Any) -> None:
+        """Train as Lightning does; a checkpoint that cannot be restored is the user's mistake."""
+        with self._explain_misfit(ckpt_path):
+            self.trainer.fit(ckpt_path=ckpt_path, **options)
+
+    def validate(self, *, ckpt_path: str | None = None, **options: Any) -> None:
+        """Validate as Lightning does, likewise."""
+        with self._explain_misfit(ckpt_path):
+            self.trainer.validate(ckpt_path=ckpt_path, **options)
+
+    def _explain_misfit(self, ckpt_path: str | None) -> contextlib.AbstractContextManager[None]:
+        latest = [found for found in self.trainer.callbacks if isinstance(found, LatestCheckpoint)]  # type: ignore[attr-defined]
+        return explain_misfit(ckpt_path, lambda: any(callback.begun for callback in latest))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; it may need hardware that this machine does not have."""
@@ -382,7 +402,8 @@ class StyleCLI(TrainingCLI):
         length = f"{trainer.max_steps} steps of {config.data.batch_size} photos at {config.data.image_size} px"
         if self.keeper is not None:
             checkpoint = config.ckpt_path
-            self.keeper.begin(trainer, self.model, self.datamodule, checkpoint and read_time(checkpoint))
+            with self._explain_misfit(checkpoint):
+                self.keeper.begin(trainer, self.model, self.datamodule, checkpoint and read_time(checkpoint))
             length = f"{self.keeper.describe(self.datamodule)}, {config.data.batch_size} photos a step"
         if trainer.is_global_zero:
             compiled = ", compiled (the first step takes a minute)"

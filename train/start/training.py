@@ -187,7 +187,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         cli.announce()
         progress.checkpoint = cli.folder.checkpoint
         try:
-            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
+            cli.fit(model=cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
         except Interrupted as stop:
             print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
             return INTERRUPTED

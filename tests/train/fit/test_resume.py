@@ -219,6 +219,28 @@ def test_a_changed_checkpoint_is_refused(tmp_path, change):
         AtomicCheckpointIO().load_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"callbacks": {"LossGuard": 0.5}},
+        {"optimizer_states": [{}]},
+        {"lr_schedulers": [None]},
+        {"loops": {"fit_loop": 0}},
+        {"random_state": "none"},
+    ],
+)
+def test_a_checkpoint_without_checksum_that_cannot_be_restored_is_refused(reference, tmp_path, capsys, change):
+    checkpoint = torch.load(reference / "runs" / "whole" / "last.ckpt", weights_only=True)
+    del checkpoint["checksum"]
+    torch.save(checkpoint | change, tmp_path / "mutant.ckpt")
+    words = arguments(reference, steps=STEPS, name="mutant", ckpt_path=tmp_path / "mutant.ckpt")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "mutant.ckpt' does not fit: what it holds cannot be restored" in said
+    assert not (reference / "runs" / "mutant").exists()
+
+
 def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     write_checkpoint(path)

@@ -1,13 +1,16 @@
 """Measure coarse to fine against plain L-BFGS: ``python -m train.slow.benchmark`` (``make slow-bench``).
 
 Both optimize the same picture from the same photo for the same time. The losses that are compared are computed in
-float32 after the intermediate pictures are scaled to the full size. torch is imported only when the work begins.
+float32 after the intermediate pictures are scaled to the full size. With ``--sizes`` time against pixels is measured in
+its place. torch is imported only when the work begins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import statistics
 import sys
 import tempfile
 import time
@@ -21,14 +24,17 @@ from export.cli import CommandParser
 from models.names import PerceptualName
 from train.cli import run_command
 from train.errors import TrainError
-from train.flags import add_overwrite, add_perceptual_weights
+from train.flags import add_overwrite, add_perceptual_weights, side
 from train.limits import require_positive
-from train.slow.config import SlowConfig
+from train.slow.config import LEAST_SIZE, SlowConfig
 
 COARSE_TO_FINE = Path(__file__).resolve().parents[2] / "configs" / "slow" / "large.yaml"
 
 MOMENTS = (0.0625, 0.125, 0.25, 0.5, 1.0)
 """Shares of the time after which the picture is evaluated."""
+
+TIMED = 5
+"""Iterations that are timed at each size, after one that is not."""
 
 MOST_SECONDS = 1e6
 """Longest time for each method: eleven days."""
@@ -47,6 +53,52 @@ class Figures:
     threads: int
     seconds: list[float]
     losses: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SizeTime:
+    """What an iteration takes at one size.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        seconds: Of an iteration of Adam's, which computes the loss and its gradient once; the median.
+    """
+
+    width: int
+    height: int
+    seconds: float
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.width * self.height
+
+
+def time_size(config: SlowConfig) -> SizeTime:
+    """Time the iterations of an optimization.
+
+    Args:
+        config: What to optimize; the first iteration does not count.
+    """
+    from train.slow.run import optimize
+    from train.slow.task import Task
+
+    task = Task(config)
+    seconds: list[float] = []
+    start = time.perf_counter()
+    for _ in optimize(task):
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    return SizeTime(task.size[1], task.size[0], statistics.median(seconds[1:]))
+
+
+def fit_exponent(times: Sequence[SizeTime]) -> float:
+    """Return the power of the number of pixels that time grows with, 1 where it is linear (least squares of logs)."""
+    slope, _ = statistics.linear_regression(
+        [math.log(one.pixels) for one in times], [math.log(one.seconds) for one in times]
+    )
+    return slope
 
 
 def measure(config: SlowConfig, seconds: float) -> list[float]:
@@ -97,6 +149,12 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--content", required=True, help="the photo")
     parser.add_argument("--style", required=True, help="the painting")
     parser.add_argument("--size", type=int, default=512, help="longer side in pixels (default: 512)")
+    parser.add_argument(
+        "--sizes",
+        type=side(LEAST_SIZE),
+        nargs="+",
+        help="in place of the comparison, the time of an iteration at several sizes",
+    )
     parser.add_argument("--seconds", type=float, default=240, help="time for each (default: 240)")
     parser.add_argument(
         "--perceptual", choices=get_args(PerceptualName), default="vgg19", help="the frozen network (default: vgg19)"
@@ -117,6 +175,9 @@ def run(options: argparse.Namespace) -> None:
         read = [options.content, options.style, options.perceptual_weights]
         require_absent([options.output], options.overwrite, inputs=read)
         make_folder(options.output.parent)
+    if options.sizes:
+        run_sizes(options)
+        return
     figures = compare_methods(options)
     print("loss after" + "".join(f"{second:>9.4g} s" for second in figures.seconds))
     for name, losses in figures.losses.items():
@@ -124,6 +185,47 @@ def run(options: argparse.Namespace) -> None:
     if options.output:
         values = asdict(figures)
         write_whole(options.output, json.dumps(values | values.pop("losses"), indent=2) + "\n")
+
+
+def run_sizes(options: argparse.Namespace) -> None:
+    """Measure time against pixels; print the figures and write them."""
+    import torch
+    from tqdm import tqdm
+
+    from train.compute.memory import keep_freed_memory
+
+    keep_freed_memory()
+    times: list[SizeTime] = []
+    with tempfile.TemporaryDirectory() as folder:
+        configs = [
+            SlowConfig(
+                output=str(Path(folder) / "unwritten.png"),
+                content=options.content,
+                style=options.style,
+                size=size,
+                optimizer="adam",
+                iterations=TIMED + 1,
+                perceptual=options.perceptual,
+                perceptual_weights=options.perceptual_weights,
+            )
+            for size in sorted(set(options.sizes))
+        ]
+        for config in configs:
+            config.check()
+        for config in tqdm(configs, unit="size", disable=None):
+            times.append(time_size(config))
+    # A photo that is smaller than what was asked for is not enlarged.
+    times = list({one.pixels: one for one in times}.values())
+    print("size            pixels  s per iteration  µs per pixel")
+    for one in times:
+        size = f"{one.width} x {one.height}"
+        print(f"{size:<12}{one.pixels:>10,}{one.seconds:>17.3f}{1e6 * one.seconds / one.pixels:>14.2f}")
+    exponent = fit_exponent(times) if len(times) > 1 else None
+    if exponent is not None:
+        print(f"time grows with the number of pixels to the power of {exponent:.2f}")
+    if options.output:
+        values = {"threads": torch.get_num_threads(), "sizes": [asdict(one) for one in times], "exponent": exponent}
+        write_whole(options.output, json.dumps(values, indent=2) + "\n")
 
 
 def compare_methods(options: argparse.Namespace) -> Figures:

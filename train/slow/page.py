@@ -171,6 +171,9 @@ def draw_losses(runs: Sequence[Run]) -> bytes:
     for run in runs:
         axes.plot(range(1, len(run.losses) + 1), run.losses, label=f"from {run.name}")
     axes.set(xlabel="iteration", ylabel="loss", yscale="log")
+    # Plain numbers: the losses lie within one or two powers of ten.
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend()
     file = io.BytesIO()

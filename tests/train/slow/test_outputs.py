@@ -40,7 +40,9 @@ def test_an_earlier_picture_is_not_overwritten(photo, one_error):
     assert (photo.parent / "out.png").read_text() == "precious"
 
 
-@pytest.mark.parametrize("name", ["out.gif", "out-curve.csv", "out-curve.png", "out-steps/00001.png", "out-steps"])
+@pytest.mark.parametrize(
+    "name", ["out.gif", "out-curve.csv", "out-curve.png", "out.html", "out-steps/00001.png", "out-steps"]
+)
 def test_nothing_beside_the_picture_is_overwritten(photo, one_error, name):
     (photo.parent / name).parent.mkdir(exist_ok=True)
     (photo.parent / name).write_text("precious")

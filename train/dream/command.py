@@ -6,6 +6,8 @@ in the photo. torch is imported only when the work begins.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from train.cli import run_command
 from train.config_parser import parse_config
 from train.dream.config import DreamConfig
@@ -26,7 +28,9 @@ def main(args: list[str] | None = None) -> int:
 
     def work() -> None:
         description = "Raise the activations of a perceptual network's layers in a photo (DeepDream)."
-        config = parse_config(DreamConfig, "python -m train.dream", description, EXAMPLES, args)
+        config = parse_config(
+            DreamConfig, "python -m train.dream", description, EXAMPLES, args, lambda config: [Path(config.output)]
+        )
         from train.dream.ascent import run
 
         print(f"wrote {run(config, note)}")

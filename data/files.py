@@ -47,6 +47,22 @@ def make_folder(folder: Path, flag: str = "--output") -> None:
             probe.unlink()
 
 
+def try_folder(folder: Path, flag: str = "--output") -> None:
+    """Make sure that a folder can be created and written to, as ``make_folder`` does, and leave no new one.
+
+    Args:
+        folder: The folder.
+        flag: The flag that names it on the command line.
+
+    Raises:
+        OutputError: If it cannot.
+    """
+    absent = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_folder(folder, flag)
+    for place in absent:
+        place.rmdir()
+
+
 def require_absent(
     paths: Iterable[Path], overwrite: bool, flag: str = "--output", inputs: Iterable[Path | str | None] = ()
 ) -> None:

@@ -8,12 +8,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from data.files import require_absent
 from export.cli import FAILED
 from export.terminal import print_error
 from train.errors import TrainError
@@ -92,7 +94,12 @@ class ConfigParser(SentenceParser):
 
 
 def parse_config(
-    config_class: type[Config], prog: str, description: str, examples: Sequence[str], args: Sequence[str] | None = None
+    config_class: type[Config],
+    prog: str,
+    description: str,
+    examples: Sequence[str],
+    args: Sequence[str] | None = None,
+    list_outputs: Callable[[Config], Iterable[Path]] = lambda _: (),
 ) -> Config:
     """Parse a command line into a configuration.
 
@@ -103,9 +110,13 @@ def parse_config(
         description: What it does, in a sentence.
         examples: Whole commands; the first is told where a required flag is missing.
         args: Arguments in place of those of the process.
+        list_outputs: Lists the files that a configuration lets the command write.
 
     Returns:
         The configuration, from ``--config`` files and flags; what comes later prevails.
+
+    Raises:
+        OutputError: If a ``--config`` file is also an output.
     """
     parser = ConfigParser(
         prog=prog,
@@ -123,7 +134,10 @@ def parse_config(
     typed = list(sys.argv[1:] if args is None else args)
     parsed = parser.parse_args(spell_flags(typed, switches, lists))
     values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
-    return config_class(**values)
+    config = config_class(**values)
+    if parsed.config:
+        require_absent(list_outputs(config), True, inputs=[path.absolute for path in parsed.config])
+    return config
 
 
 def spell_flags(args: Sequence[str], switches: Collection[str], lists: Collection[str] = ()) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from data.files import OutputError
 from train.config_parser import parse_config, spell_flags
 
 
@@ -29,7 +31,7 @@ class Settings:
 
 
 def parse(*args):
-    return parse_config(Settings, "try", "Try it.", ["try --output out.png"], args)
+    return parse_config(Settings, "try", "Try it.", ["try --output out.png"], args, lambda found: [Path(found.output)])
 
 
 def test_help_shows_dashes(capsys):
@@ -49,6 +51,13 @@ def test_flags_may_have_dashes_or_underscores(flags):
 def test_configuration_files_have_the_names_of_the_fields(tmp_path):
     (tmp_path / "some.yaml").write_text("save_every: 7\nkeep_all: true\n")
     assert parse("--config", str(tmp_path / "some.yaml"), "--output=o") == Settings("o", 7, True)
+
+
+def test_a_configuration_file_is_no_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.yaml").write_text("output: some.yaml\n")
+    with pytest.raises(OutputError, match=r"some\.yaml' is also an input; choose another --output"):
+        parse("--config", "some.yaml")
 
 
 def test_switches_need_no_value():

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from data.files import make_folder, write_whole
+from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import contact_sheet, decode, encode, from_array, to_array
 from data.samples import SAMPLES, SHOWN, sample_photo
 from export.cli import INTERRUPTED, CommandParser, positive
@@ -20,6 +20,9 @@ from train.cli import run_command
 from train.fit.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
+
+FLAGS = "demo.json"
+"""Name of the file in a run folder that holds the flags with which the demo trained it."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -46,10 +49,16 @@ def demonstrate(options: argparse.Namespace) -> int:
     # Here, so that --help does not wait for torch, and first, so that its absence is told before anything is written.
     from train.fit.command import main as fit
 
-    before = to_array(decode(options.photo.expanduser() if options.photo else sample_photo(SHOWN)))
+    photo, style = (path and path.expanduser() for path in (options.photo, options.style))
+    before = to_array(decode(photo or sample_photo(SHOWN)))
     new = not options.output.exists()
+    run = RunFolder(options.output / (style.stem if style else "flowing_strokes"))
+    picture, sheet = (options.output / name for name in ("painted.jpg", "before-after.png"))
+    require_absent([picture, sheet], True, inputs=[photo, style])
+    foreign = [] if any(options.output.glob(f"*/{FLAGS}")) else [path for path in (picture, sheet) if path.exists()]
+    if foreign:
+        raise OutputError(f"'{foreign[0]}' is not the demo's; choose another --output")
     make_folder(options.output)
-    run = RunFolder(options.output / (options.style.stem if options.style else "flowing_strokes"))
     start = time.perf_counter()
     try:
         code = train_style(run, options, fit)
@@ -67,11 +76,11 @@ def demonstrate(options: argparse.Namespace) -> int:
     loaded = time.perf_counter()
     after = stylizer(before)
     painted = time.perf_counter()
-    encode(from_array(after), options.output / "painted.jpg")
-    encode(from_array(contact_sheet([[before, after]])), options.output / "before-after.png")
+    encode(from_array(after), picture)
+    encode(from_array(contact_sheet([[before, after]])), sheet)
     height, width = before.shape[:2]
     print(f"\ntraining and export: {trained - start:.0f} s; repainting {width} x {height}: {painted - loaded:.2f} s")
-    print(f"the picture:  {options.output / 'before-after.png'}")
+    print(f"the picture:  {sheet}")
     print(f"the network:  {run.onnx}; how it learned: {run.previews}")
     if options.photo is None:
         print(f"the photo is '{SHOWN}' of scikit-image's samples ({SAMPLES[SHOWN]})")
@@ -97,6 +106,9 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
 
     Returns:
         The exit code of ``python -m train fit``.
+
+    Raises:
+        OutputError: If the folder holds a run that is not the demo's.
     """
     flags = ["--name", run.path.name, "--runs", str(run.path.parent)]
     # The config names it as the checkout has it, and the command may be run from anywhere.
@@ -108,7 +120,7 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
     if options.steps:
         flags += ["--trainer.max_steps", str(options.steps), "--trainer.val_check_interval", str(options.steps)]
     # The flags of the earlier training: with others, other photos say, it is trained anew.
-    asked = run.path / "demo.json"
+    asked = run.path / FLAGS
     same = asked.is_file() and json.loads(asked.read_text()) == flags and not options.again
     if same and run.onnx.is_file():
         print(f"'{run.path}' is trained already; make demo AGAIN=1 trains it anew")
@@ -117,6 +129,8 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         print(f"going on from {run.checkpoint}")
         resume = ["--ckpt_path", str(run.checkpoint)]
     else:
+        if not asked.exists() and run.list_written():
+            raise OutputError(f"'{run.path}' holds a run that is not the demo's; choose another --output")
         run.path.mkdir(parents=True, exist_ok=True)
         write_whole(asked, json.dumps(flags))
         resume = ["--overwrite", "true"]

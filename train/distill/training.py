@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser
 from safetensors.torch import save
 
-from data.files import make_folder, require_absent, write_whole
+from data.files import try_folder, write_whole
 from export.cli import INTERRUPTED
 from export.version import project_version
 from models.vgg import quantize
@@ -25,6 +25,9 @@ from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, d
 from train.fit.datamodule import PhotoData
 from train.fit.run_folder import RunFolder
 from train.parser import StyleArgumentParser, quiet_libraries
+
+NETWORK = "vgg_small.safetensors"
+"""Name of the finished network's file."""
 
 CREDIT = (
     "distilled from VGG by Karen Simonyan and Andrew Zisserman (Visual Geometry Group, University of Oxford), "
@@ -60,25 +63,14 @@ class DistillCLI(TrainingCLI):
             model__start_from=config.model.start_from,
             model__teacher_weights=config.model.teacher_weights,
         )
-        network = folder.path / "vgg_small.safetensors"
-        read = [config.model.start_from, config.model.teacher_weights]
-        require_absent([network, folder.config], True, inputs=read)
         config.ckpt_path = find_checkpoint(config.ckpt_path, folder.checkpoint)
-        if not (config.overwrite or config.ckpt_path):
-            if folder.checkpoint.exists():
-                raise TrainError(
-                    f"'{config.output}' already holds a run; go on with --ckpt_path {folder.checkpoint}, choose "
-                    "another --output, or pass --overwrite true"
-                )
-            if network.exists():
-                raise TrainError(
-                    f"'{config.output}' holds a network; choose another --output, or pass --overwrite true"
-                )
+        resuming = folder.is_resumed(config.ckpt_path)
+        folder.require_free(resuming or config.overwrite, "--output", [NETWORK])
+        model = config.model
+        read = [model.start_from, model.teacher_weights, *(model.paintings or ()), *(model.styles or ())]
+        folder.require_unread(read, [config.data.photos, config.data.val_photos], "--output", [NETWORK])
         # Before the training, which would find out only at its first checkpoint.
-        absent = [place for place in (folder.path, *folder.path.parents) if not place.exists()]
-        make_folder(folder.path)
-        for place in absent:
-            place.rmdir()
+        try_folder(folder.path)
         if config.data.batch_size % 8:
             raise TrainError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
         if config.trainer.precision is None:
@@ -153,7 +145,7 @@ def write(cli: DistillCLI) -> None:
         "project_version": project_version(),
         "held_out": json.dumps(metrics),
     }
-    path = folder / "vgg_small.safetensors"
+    path = folder / NETWORK
     write_whole(path, save(quantize(export_state(cli.model.student)), metadata=header))
     write_whole(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")

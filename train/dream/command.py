@@ -27,7 +27,9 @@ def main(args: list[str] | None = None) -> int:
 
     def work() -> None:
         description = "Raise the activations of a perceptual network's layers in a photo, or in noise (DeepDream)."
-        config = parse_config(DreamConfig, "python -m train.dream", description, EXAMPLES, args)
+        config = parse_config(
+            DreamConfig, "python -m train.dream", description, EXAMPLES, args, lambda config: config.list_written()
+        )
         from train.dream.run import run
 
         print("wrote " + ", ".join(str(path) for path in run(config, note)))

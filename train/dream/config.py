@@ -80,6 +80,12 @@ class DreamConfig:
         """The file of the zoom."""
         return Path(self.output).with_suffix(".gif")
 
+    def list_written(self) -> list[Path]:
+        """List the picture and, where there is a zoom, its file."""
+        if not Path(self.output).name:
+            return []
+        return [Path(self.output), *([self.animation] if self.frames else [])]
+
     @property
     def priors(self) -> Mapping[str, float]:
         """``smoothness`` and ``decay`` as they are used."""

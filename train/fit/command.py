@@ -15,7 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from data.files import make_folder, require_absent, write_whole
+from data.files import make_folder, write_whole
 from export.graph.convert import convert
 from export.graph.targets import choose_form
 from export.version import project_version
@@ -316,11 +316,11 @@ class StyleCLI(TrainingCLI):
         self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
         checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
-            resuming = checkpoint is not None and Path(checkpoint).resolve().parent == self.folder.path.resolve()
+            resuming = self.folder.is_resumed(checkpoint)
             self.folder.require_free(overwrite=resuming or config.overwrite)
             read = [config.model.start_from, config.model.perceptual_weights]
             read += [paintings] if isinstance(paintings, str) else paintings or []
-            require_absent(self.folder.list_written(), True, "--name", read)
+            self.folder.require_unread(read, [config.data.photos, config.data.val_photos])
             runs = self.folder.path.parent
             self.made = tuple(folder for folder in (runs, *runs.parents) if not folder.exists())
             make_folder(runs, "--runs")

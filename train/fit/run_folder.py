@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.files import require_absent
 from train.errors import TrainError
 
 _SHEET = re.compile(r"step-\d{6,}\.png")
@@ -65,26 +67,53 @@ class RunFolder:
         single = (self.checkpoint, self.weights, self.onnx, self.config, self.metrics)
         return [file for file in single if file.exists()] + self.list_previews() + self.list_events()
 
-    def require_free(self, overwrite: bool = False) -> None:
+    def is_resumed(self, checkpoint: str | None) -> bool:
+        """Tell whether a checkpoint to go on from, if there is one, is this folder's own."""
+        return checkpoint is not None and Path(checkpoint).resolve().parent == self.path.resolve()
+
+    def require_free(self, overwrite: bool = False, flag: str = "--name", own: Iterable[str] = ()) -> None:
         """Make sure, before anything is computed, that no file is lost that this program may not replace.
 
         Args:
             overwrite: Whether an earlier run may be replaced; a table of another program's never is.
+            flag: The flag that names the folder.
+            own: Names of further files that this run writes into it.
 
         Raises:
             TrainError: If an earlier run, or a file of a name that a run takes, lies here.
         """
-        written = self.list_written()
+        written = [path for path in (self.path / name for name in own) if path.exists()] + self.list_written()
         if written and not overwrite:
             resume = f"continue it with --ckpt_path {self.checkpoint}, " if self.checkpoint.exists() else ""
             holds = "a run" if resume or self.weights.exists() else f"a {written[0].relative_to(self.path)}"
             raise TrainError(
-                f"'{self.path}' already holds {holds}; {resume}choose another --name, or say --overwrite true"
+                f"'{self.path}' already holds {holds}; {resume}choose another {flag}, or say --overwrite true"
             )
-        self.require_own_table()
+        self._require_own_table(flag)
 
-    def require_own_table(self) -> None:
-        """Make sure that ``metrics.csv``, if there is one, is a table of losses; TrainError otherwise."""
+    def require_unread(
+        self, files: Iterable[str | None], folders: Iterable[str | None], flag: str = "--name", own: Iterable[str] = ()
+    ) -> None:
+        """Make sure that nothing is read that this run replaces or removes.
+
+        Args:
+            files: Files that are read.
+            folders: Folders whose pictures are read.
+            flag: The flag that names the folder.
+            own: Names of further files that this run writes into it.
+
+        Raises:
+            OutputError: Naming the first file that is.
+        """
+        here = self.path.resolve()
+        inside = [
+            folder for folder in (Path(name).resolve() for name in folders if name) if folder.is_relative_to(here)
+        ]
+        sheets = [path for path in self.list_previews() if any(map(path.resolve().is_relative_to, inside))]
+        written = [*(self.path / name for name in own), *self.list_written()]
+        require_absent(written, True, flag, [*files, *sheets])
+
+    def _require_own_table(self, flag: str) -> None:
         try:
             with self.metrics.open(encoding="utf-8") as file:
                 first = file.readline(1000)
@@ -93,12 +122,12 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise TrainError(
-                f"'{self.metrics}' cannot be read ({reason}); move it away, or choose another --name"
-            ) from (error)
+                f"'{self.metrics}' cannot be read ({reason}); move it away, or choose another {flag}"
+            ) from error
         if first and "step" not in first.strip().split(","):
             raise TrainError(
                 f"'{self.metrics}' is not a table of losses that this program wrote; move it away, or choose another "
-                "--name"
+                f"{flag}"
             )
 
     def clear(self) -> None:

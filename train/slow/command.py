@@ -25,8 +25,9 @@ def main(args: list[str] | None = None) -> int:
         begun = True
 
     def work() -> None:
+        description = "Repaint one picture by optimizing its pixels."
         config = parse_config(
-            SlowConfig, "python -m train.slow", "Repaint one picture by optimizing its pixels.", EXAMPLES, args
+            SlowConfig, "python -m train.slow", description, EXAMPLES, args, lambda config: config.files.list_written()
         )
         from train.compute.memory import keep_freed_memory
         from train.slow.run import run

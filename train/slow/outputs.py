@@ -56,6 +56,12 @@ class SlowFiles:
         """List the intermediate pictures of an earlier run; files of other names are not ours to remove."""
         return [path for path in sorted(self.steps.glob("*.png")) if len(path.stem) >= 5 and path.stem.isdecimal()]
 
+    def list_written(self) -> list[Path]:
+        """List the picture and the files beside it that have one name, whatever the number of iterations."""
+        if not self.picture.name:
+            return []
+        return [self.picture, self.table, self.plot, self.page, *([self.animation] if self.keeps_steps else [])]
+
     def require_free(self, inputs: Iterable[Path], overwrite: bool) -> None:
         """Make sure that everything can be written, without touching any of it.
 
@@ -67,13 +73,12 @@ class SlowFiles:
             TrainError: If something cannot or may not be written.
             ImageError: If the picture's ending is not a format that can be written.
         """
-        beside = [self.table, self.plot, self.page, *([self.animation] if self.keeps_steps else [])]
         # Earlier ones are removed even where none are kept this time: they would be taken for the new picture's.
         with _explained(self.picture):
             steps = self.list_steps() if self.keeps_steps or overwrite else []
             if self.keeps_steps and self.steps.exists() and not self.steps.is_dir():
                 raise TrainError(f"'{self.steps}' is a file where a folder is needed; choose another --output")
-        require_output(self.picture, inputs, overwrite, [*beside, *steps])
+        require_output(self.picture, inputs, overwrite, [*self.list_written()[1:], *steps])
 
     def clear_steps(self) -> None:
         """Remove the intermediate pictures of an earlier run."""

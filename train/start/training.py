@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser
 
+from data.files import try_folder
 from export.cli import INTERRUPTED
 from export.version import project_version
 from models.start import START_FILE, StartCard, save_start
@@ -81,12 +82,15 @@ class StartCLI(TrainingCLI):
             model__perceptual_weights=config.model.perceptual_weights,
         )
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
-        found = next((file for file in (self.file, self.folder.checkpoint) if file.exists()), None)
-        if found is not None and not (config.overwrite or config.ckpt_path):
-            resume = f"go on with --ckpt_path {self.folder.checkpoint}, " if self.folder.checkpoint.exists() else ""
-            raise TrainError(
-                f"'{config.output}' already holds a run; {resume}choose another --output, or pass --overwrite true"
-            )
+        resuming = self.folder.is_resumed(config.ckpt_path)
+        self.folder.require_free(resuming or config.overwrite, "--output", [START_FILE.name])
+        self.folder.require_unread(
+            [config.model.start_from, config.model.perceptual_weights],
+            [config.data.photos, config.data.val_photos, config.model.paintings],
+            "--output",
+            [START_FILE.name],
+        )
+        try_folder(self.folder.path)
         batch, paintings = config.data.batch_size, config.model.paintings_per_step
         if paintings > 0 and batch % paintings:
             raise TrainError(

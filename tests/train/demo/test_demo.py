@@ -1,6 +1,7 @@
 """The demo trains, exports and repaints with nothing but what the repository and scikit-image hold."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,24 @@ def test_demo_takes_the_users_own_pictures(tmp_path):
 def test_demo_says_what_is_missing(tmp_path, capsys, flag):
     assert main(["--output", str(tmp_path), flag, str(tmp_path / "nowhere.jpg"), *QUICK]) == 2
     assert "nowhere.jpg" in capsys.readouterr().err
+
+
+def test_demo_never_replaces_what_it_did_not_make(demo, tmp_path, one_error):
+    shutil.copytree(demo / "flowing_strokes", tmp_path / "flowing_strokes")
+    (tmp_path / "flowing_strokes" / "demo.json").unlink()
+    assert main(["--output", str(tmp_path), *QUICK]) == 2
+    assert "flowing_strokes' holds a run that is not the demo's; choose another --output" in one_error()
+    (tmp_path / "painted.jpg").write_text("mine")
+    assert main(["--output", str(tmp_path), *QUICK]) == 2
+    assert "painted.jpg' is not the demo's; choose another --output" in one_error()
+    assert (tmp_path / "painted.jpg").read_text() == "mine"
+
+
+def test_demo_never_replaces_the_photo_that_it_repaints(demo, one_error):
+    before = (demo / "painted.jpg").read_bytes()
+    assert main(["--output", str(demo), "--photo", str(demo / "painted.jpg"), *QUICK]) == 2
+    assert "painted.jpg' is also an input" in one_error()
+    assert (demo / "painted.jpg").read_bytes() == before
 
 
 def test_shown_photo_is_not_trained_on():

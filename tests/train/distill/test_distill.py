@@ -227,6 +227,25 @@ def test_an_interrupted_distillation_is_not_dropped(tmp_path, capsys):
     assert checkpoint.read_bytes() == b"kept"
 
 
+@pytest.mark.parametrize("flag", ["model__paintings", "model__styles"])
+def test_no_file_that_is_read_is_replaced(tmp_path, one_error, flag):
+    words = arguments(tmp_path)
+    network = tmp_path / "distilled" / "vgg_small.safetensors"
+    network.parent.mkdir()
+    network.write_text("mine")
+    assert main([*words, f"--{flag.replace('__', '.')}=[{network}]", "--overwrite=true"]) == 2
+    assert "vgg_small.safetensors' is also an input; choose another --output" in one_error()
+    assert network.read_text() == "mine"
+
+
+def test_a_configuration_of_somebody_elses_is_not_replaced(tmp_path, one_error):
+    (tmp_path / "distilled").mkdir()
+    (tmp_path / "distilled" / "config.yaml").write_text("mine")
+    assert main(arguments(tmp_path)) == 2
+    assert "already holds a config.yaml; choose another --output, or say --overwrite true" in one_error()
+    assert (tmp_path / "distilled" / "config.yaml").read_text() == "mine"
+
+
 def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch):
     def stop(*_, **__):
         raise Interrupted(1)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data.files import OutputError
 from train.errors import TrainError
 from train.fit.run_folder import RunFolder
 
@@ -50,6 +51,18 @@ def test_another_programs_table_is_not_replaced_even_when_a_run_may_be(tmp_path,
     with pytest.raises(TrainError, match=r"metrics\.csv' .*; move it away, or choose another --name"):
         RunFolder(tmp_path).require_free(overwrite=True)
     assert (tmp_path / "metrics.csv").read_bytes() == content
+
+
+@pytest.mark.parametrize("folder", ["previews", "."])
+def test_sheets_that_are_read_as_photos_are_not_replaced(tmp_path, folder):
+    fill(tmp_path, "previews/step-000010.png", "style.onnx")
+    run = RunFolder(tmp_path)
+    run.require_unread(["absent.png", None], [None, str(tmp_path.parent)])
+    with pytest.raises(OutputError, match=r"step-000010\.png' is also an input; choose another --output"):
+        run.require_unread([], [str(tmp_path / folder)], "--output")
+    fill(tmp_path, "start.safetensors")
+    with pytest.raises(OutputError, match=r"start\.safetensors' is also an input"):
+        run.require_unread([str(tmp_path / "start.safetensors")], [], own=["start.safetensors"])
 
 
 def test_a_table_of_an_earlier_run_or_an_empty_one_may_be_replaced(tmp_path):

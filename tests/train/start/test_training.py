@@ -1,6 +1,7 @@
 """The shared start is trained from the command line, resumes exactly, and says what is wrong."""
 
 import csv
+import shutil
 
 import PIL.Image
 import pytest
@@ -120,6 +121,37 @@ def test_an_earlier_run_is_not_overwritten(finished, one_error):
     assert main(arguments(finished)) == 2
     assert "--overwrite true" in one_error()
     assert (finished / "start" / "start.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("style.onnx", "already holds a style.onnx; choose another --output, or say --overwrite true"),
+        ("config.yaml", "already holds a config.yaml; choose another --output, or say --overwrite true"),
+        ("metrics.csv", "is not a table of losses"),
+    ],
+)
+def test_nothing_of_somebody_elses_is_replaced(tmp_path, one_error, name, said):
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / name).write_text("mine")
+    overwrite = ["--overwrite=true"] if name == "metrics.csv" else []
+    assert main([*arguments(tmp_path), *overwrite]) == 2
+    assert said in one_error()
+    assert [(path.name, path.read_text()) for path in (tmp_path / "start").iterdir()] == [(name, "mine")]
+
+
+def test_no_file_that_is_read_is_replaced(tmp_path, one_error):
+    words = arguments(tmp_path, overwrite="true", model__perceptual_weights=tmp_path / "start" / "start.safetensors")
+    (tmp_path / "start").mkdir()
+    shutil.copy(tmp_path / "vgg.safetensors", tmp_path / "start" / "start.safetensors")
+    assert main(words) == 2
+    assert "start.safetensors' is also an input; choose another --output" in one_error()
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_the_training(tmp_path, one_error):
+    (tmp_path / "file").write_text("mine")
+    assert main(arguments(tmp_path, output=tmp_path / "file")) == 2
+    assert "file' is a file, and a folder is needed; choose another --output" in one_error()
 
 
 @pytest.mark.parametrize(

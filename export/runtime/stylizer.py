@@ -26,6 +26,7 @@ from export.contract import (
     whole_cells,
 )
 from export.errors import ModelError
+from export.runtime.color import keep_color
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
 from export.runtime.probe import open_probe, probe
@@ -126,7 +127,9 @@ class Stylizer:
             raise ModelError(f"model '{path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
-    def __call__(self, picture: Picture, watch: Watch | None = None, *, strength: float = 1) -> Picture:
+    def __call__(
+        self, picture: Picture, watch: Watch | None = None, *, strength: float = 1, preserve_color: bool = False
+    ) -> Picture:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
@@ -134,6 +137,8 @@ class Stylizer:
             watch: Called before the first tile and after each, if the picture is cut into tiles.
             strength: Of the style, from 0 (the picture itself) to 1.5; 1 is the style as trained, and all that files
                 have which were exported without ``--strength``.
+            preserve_color: Keep the picture's own colors and take only brightness from the style, as
+                ``export.runtime.color.keep_color`` says.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
@@ -146,7 +151,10 @@ class Stylizer:
                 or another shape.
         """
         _check_picture(picture)
-        chosen = self._choose_strength(strength)
+        painted = self._paint(picture, watch, self._choose_strength(strength))
+        return keep_color(painted, picture) if preserve_color else painted
+
+    def _paint(self, picture: Picture, watch: Watch | None, chosen: Feeds) -> Picture:
         height, width = picture.shape[:2]
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:

@@ -46,6 +46,7 @@ def stylize_photo(
     watch: Watch | None = None,
     *,
     strength: float = 1,
+    preserve_color: bool = False,
 ) -> tuple[int, int]:
     """Repaint one photo file.
 
@@ -56,6 +57,7 @@ def stylize_photo(
         quality: Of JPEG and WebP, 1 to 100.
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
         strength: As for ``Stylizer``.
+        preserve_color: As for ``Stylizer``.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
@@ -71,7 +73,7 @@ def stylize_photo(
     pixels = to_array(photo if alpha is None else photo.convert("RGB"))
     # A large photo is not kept in memory twice while it is stylized.
     del photo
-    picture = from_array(stylizer(pixels, watch, strength=strength))
+    picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color))
     if alpha is not None:
         picture.putalpha(alpha)
     try:
@@ -136,9 +138,7 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
         print(f"'{job.output}' is there and whole")
         return 0
     with _TileBar(job.photo, announce=options.tile is None) as tiles:
-        width, height = stylize_photo(
-            stylizer, job, options.max_size, options.quality, tiles.show, strength=options.strength
-        )
+        width, height = _repaint(stylizer, job, options, tiles.show)
     print(f"wrote '{job.output}' ({width} x {height} pixels)")
     return 0
 
@@ -191,12 +191,25 @@ def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
     return paint
 
 
+def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> tuple[int, int]:
+    """Repaint one photo as the command line says."""
+    return stylize_photo(
+        stylizer,
+        job,
+        options.max_size,
+        options.quality,
+        watch,
+        strength=options.strength,
+        preserve_color=options.preserve_color,
+    )
+
+
 def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> Outcome:
     """Repaint one photo of several, whose mistakes stop no other."""
     if options.resume and is_whole(job.output):
         return Outcome(kept=True)
     try:
-        stylize_photo(stylizer, job, options.max_size, options.quality, watch, strength=options.strength)
+        _repaint(stylizer, job, options, watch)
     except ImageError as error:
         return Outcome(str(error))
     except ModelError as error:
@@ -299,6 +312,11 @@ def _parser() -> CommandParser:
         metavar="0-1.5",
         help="strength of the style: 0 leaves the photo, 1 is the style as trained, up to 1.5 (default: %(default)s); "
         "for files that were exported with --strength",
+    )
+    parser.add_argument(
+        "--preserve-color",
+        action="store_true",
+        help="keep the photo's own colors, and take only brightness from the style",
     )
     parser.add_argument(
         "--max-size",

@@ -160,3 +160,10 @@ def test_strength_of_a_style_without_any_is_refused_in_one_sentence(model, folde
     assert "export --strength" in error
     assert "0.7" in error
     assert not (folder / "out.png").exists()
+
+
+def test_colors_are_kept_when_asked(model, folder):
+    save_photo(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.png", "--preserve-color") == 0
+    expected = Stylizer(model, threads=1)(draw(), preserve_color=True)
+    np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)

@@ -30,6 +30,7 @@ from export.contract import CELL
 from export.errors import ExportError, ModelError
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
+from export.runtime.stroke import LEAST, MOST, check_stroke
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style
@@ -47,6 +48,7 @@ def stylize_photo(
     *,
     strength: float = 1,
     preserve_color: bool = False,
+    stroke: float = 1,
 ) -> tuple[int, int]:
     """Repaint one photo file.
 
@@ -58,6 +60,7 @@ def stylize_photo(
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
         strength: As for ``Stylizer``.
         preserve_color: As for ``Stylizer``.
+        stroke: As for ``Stylizer``.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
@@ -73,7 +76,7 @@ def stylize_photo(
     pixels = to_array(photo if alpha is None else photo.convert("RGB"))
     # A large photo is not kept in memory twice while it is stylized.
     del photo
-    picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color))
+    picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color, stroke=stroke))
     if alpha is not None:
         picture.putalpha(alpha)
     try:
@@ -201,6 +204,7 @@ def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: W
         watch,
         strength=options.strength,
         preserve_color=options.preserve_color,
+        stroke=options.stroke,
     )
 
 
@@ -247,8 +251,8 @@ def _stylize_several(
 
 def _describe_tiles(photo: Path, plan: TilePlan) -> str:
     return (
-        f"photo '{photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one piece, so it is "
-        f"painted in {plan.count} tiles of {plan.side} pixels"
+        f"photo '{photo}' does not fit into memory in one piece, so it is painted at {plan.width} x {plan.height} "
+        f"pixels in {plan.count} tiles of {plan.side} pixels"
     )
 
 
@@ -319,6 +323,13 @@ def _parser() -> CommandParser:
         help="keep the photo's own colors, and take only brightness from the style",
     )
     parser.add_argument(
+        "--stroke",
+        type=_stroke,
+        default=1,
+        metavar="FACTOR",
+        help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
+    )
+    parser.add_argument(
         "--max-size",
         type=positive,
         metavar="PIXELS",
@@ -365,6 +376,15 @@ def _parser() -> CommandParser:
         help="quality of JPEG and WebP (default: %(default)s)",
     )
     return parser
+
+
+def _stroke(text: str) -> float:
+    try:
+        stroke = float(text)
+        check_stroke(stroke)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from {LEAST:g} to {MOST:g}") from None
+    return stroke
 
 
 def _tile(text: str) -> int:

@@ -25,6 +25,7 @@ COMMANDS = {
     "video": Command("export.video", "repaint videos, GIFs and folders of frames"),
     "styles": Command("export.styles", "list the styles that are ready to use"),
     "gallery": Command("export.gallery", "show all styles on one photo, or one style on many photos"),
+    "blend": Command("export.blend", "mix styles to one file"),
     "benchmark": Command("export.benchmark", "measure exported styles: latency, memory, load time"),
     "stability": Command("export.video.stability", "measure how much painted videos flicker"),
     "web": Command("export.web", "build a web page that repaints photos in the browser"),

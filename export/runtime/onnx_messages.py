@@ -1,7 +1,8 @@
 """The messages of a serialized ONNX model, as many fields as the runtime reads or changes; needs protobuf only.
 
 Numbers and types are those of ``onnx.proto3`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3). Protobuf keeps
-the fields that it does not know, so that a model that is read and written again loses nothing.
+the fields that it does not know, so that a model that is read and written again loses nothing; it writes them last, so
+those of ``ModelProto`` are known up to the metadata, whose seal ends a file.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-FLOAT, INT64 = 1, 7
-"""Two of ``TensorProto.DataType``."""
+FLOAT, INT8, INT64 = 1, 3, 7
+"""Three of ``TensorProto.DataType``."""
 
 # Each field: its number and type, a list for a repeated one; types that are not scalars are messages of this table.
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str | list[str]]]] = {
     "ModelProto": {
+        "ir_version": (1, "int64"),
+        "producer_name": (2, "string"),
+        "producer_version": (3, "string"),
+        "domain": (4, "string"),
+        "model_version": (5, "int64"),
+        "doc_string": (6, "string"),
         "graph": (7, "GraphProto"),
         "opset_import": (8, ["OperatorSetIdProto"]),
         "metadata_props": (14, ["StringStringEntryProto"]),

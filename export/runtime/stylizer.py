@@ -26,6 +26,7 @@ from export.contract import (
     whole_cells,
 )
 from export.errors import ModelError
+from export.runtime.blend import Blend
 from export.runtime.color import keep_color
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
@@ -80,7 +81,8 @@ class Stylizer:
     """Repaint pictures in the style of an exported file.
 
     Args:
-        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract.
+        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract; or what ``blend_styles``
+            returned.
         threads: CPU threads for one picture; None for one per core.
         provider: Where to compute: a name that ONNX Runtime lists, short (``cuda``) or long
             (``CUDAExecutionProvider``); None for the CPU.
@@ -101,7 +103,7 @@ class Stylizer:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Blend,
         threads: int | None = None,
         provider: str | None = None,
         memory_limit: int | None = None,
@@ -111,11 +113,11 @@ class Stylizer:
             raise ValueError(f"tile is {tile}; it must be a multiple of {CELL} from {SMALLEST_TILE} up, or None")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
-        self.path = Path(path)
+        self.path = path.path if isinstance(path, Blend) else Path(path)
         self.provider = find_provider(provider)
         self.memory_limit = memory_limit
         self.tile = tile
-        self._content = read_model(self.path)
+        self._content = path.content if isinstance(path, Blend) else read_model(self.path)
         self._runner = SessionRunner(self.path, self.provider, threads)
         trial = open_probe(self.path, self._content, self.provider, threads)
         try:
@@ -125,7 +127,7 @@ class Stylizer:
             self._session = self._runner.open(self._content)
             self.layout = read_layout(self.path, self._session)
         except UnicodeDecodeError as error:
-            raise ModelError(f"model '{path}' holds text that is not UTF-8 ({error}); export it again") from error
+            raise ModelError(f"model '{self.path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
     def __call__(

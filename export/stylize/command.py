@@ -28,12 +28,13 @@ from export.cli import (
 )
 from export.contract import CELL
 from export.errors import ExportError, ModelError
+from export.runtime.blend import Blend, blend_styles
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
 from export.runtime.stroke import LEAST, MOST, check_stroke
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
-from export.styles import find_style
+from export.styles import find_style, read_shares
 from export.stylize.jobs import Job, is_whole, plan
 from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
 from export.terminal import make_printable, print_error
@@ -130,7 +131,9 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
     # disable=None shows the bar on a terminal and not in a log.
     with tqdm(desc="listing", unit="photo", disable=None, leave=False, delay=1) as bar:
         may_exist = options.overwrite or options.resume
-        jobs, several = plan(options.model, options.photos, options.output, may_exist, bar.update)
+        model = options.model
+        path, models = (model.path, model.sources) if isinstance(model, Blend) else (model, None)
+        jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models)
     stylizer = open_stylizer(options)
     job = next(iter(jobs))
     # Before any photo is repainted for a folder that cannot be written to.
@@ -162,17 +165,21 @@ def open_stylizer(options: argparse.Namespace, share: int = 1) -> Stylizer:
 
 
 def choose_model(options: argparse.Namespace) -> None:
-    """Set ``options.model``: the ready style that ``--style`` names, or else the first of the files.
+    """Set ``options.model``: what ``--style`` or ``--blend`` names, or else the first of the files.
 
     Raises:
-        ExportError: If there is no style of that name, or no photo is left.
+        ExportError: If there is no style of that name, styles cannot be blended, or no photo is left.
     """
     if options.style is not None:
         options.model = find_style(options.style)
+    elif options.blend is not None:
+        options.model = blend_styles(options.blend)
     else:
         options.model, *options.photos = options.photos
-    if not options.photos:
-        raise ExportError(f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo")
+        if not options.photos:
+            raise ExportError(
+                f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo"
+            )
 
 
 def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
@@ -234,7 +241,8 @@ def _stylize_several(
 
         if options.ray:
             # Other machines have other current folders.
-            options.model, options.threads = options.model.absolute(), options.threads or 1
+            options.model = model if isinstance(model := options.model, Blend) else model.absolute()
+            options.threads = options.threads or 1
             paint_on_ray(jobs, functools.partial(open_paint, options), options.workers, options.threads, tell)
         elif (workers := min(options.workers or 1, count)) > 1:
             paint_in_processes(jobs, functools.partial(open_paint, options, workers), workers, tell)
@@ -287,7 +295,7 @@ def _parser() -> CommandParser:
         prog="python -m export.stylize",
         description="Repaint photos with an exported style. Pictures come out upright and in the photo's size;\n"
         "transparency is kept where the format has it.",
-        usage="%(prog)s (MODEL | --style NAME) PHOTO [PHOTO ...] [options]",
+        usage="%(prog)s (MODEL | --style NAME | --blend NAME:SHARE,NAME:SHARE) PHOTO [PHOTO ...] [options]",
         epilog="examples:\n  python -m export.stylize wave.onnx photo.jpg --output out.jpg\n"
         "  python -m export.stylize --style wave photo.jpg",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -299,8 +307,15 @@ def _parser() -> CommandParser:
         metavar="PHOTO",
         help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos",
     )
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--style", metavar="NAME", help="a ready style in place of an .onnx file; python -m export.styles lists them"
+    )
+    model.add_argument(
+        "--blend",
+        type=read_shares,
+        metavar="NAME:SHARE,...",
+        help="several styles of one start, mixed to one: wave:0.6,starry_night:0.4",
     )
     parser.add_argument(
         "--output",

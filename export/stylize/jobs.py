@@ -43,17 +43,17 @@ class FolderJobs:
         """Return how many jobs ``check`` has found."""
         return self._count
 
-    def check(self, model: Path, may_exist: bool, watch: Callable[[], object] | None = None) -> None:
+    def check(self, models: Sequence[Path], may_exist: bool, watch: Callable[[], object] | None = None) -> None:
         """Look every job up once, and count them.
 
         Args:
-            model: The ONNX file.
+            models: The ONNX files that are read.
             may_exist: Whether pictures may exist.
             watch: Called for every photo.
 
         Raises:
             ExportError: If there is none, or a picture would be written twice, over a photo, or exists and may not.
-            OutputError: If a picture is the model.
+            OutputError: If a picture is a model.
             ImageError: If a folder cannot be read or holds no photo.
         """
         self._count = existing = 0
@@ -68,7 +68,7 @@ class FolderJobs:
                     f"'{job.photo}' and '{rival}' would both become '{job.output}'; stylize them one by one"
                 )
             if job.output.exists():
-                require_absent([job.output], True, inputs=[model])
+                require_absent([job.output], True, inputs=models)
                 if self._is_photo(job.output):
                     raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
                 first = first if existing else job.output
@@ -141,6 +141,7 @@ def plan(
     output: str | None,
     may_exist: bool = False,
     watch: Callable[[], object] | None = None,
+    models: Sequence[Path] | None = None,
 ) -> tuple[list[Job] | FolderJobs, bool]:
     """Decide what is written where.
 
@@ -154,15 +155,17 @@ def plan(
             ``<photo>-<model>.<ending>`` beside a single photo.
         may_exist: Whether pictures may exist; photos themselves are never replaced.
         watch: Called for every photo that is found, where there may be many.
+        models: The ONNX files that are read; None for the model alone.
 
     Returns:
         The jobs, and whether they go to a folder.
 
     Raises:
         ExportError: If a photo is absent, an output is missing, exists, or would be written twice or over a photo.
-        OutputError: If an output is the model.
+        OutputError: If an output is a model.
         ImageError: If a folder holds no photo, or the output's ending is not a format that can be written.
     """
+    models = [model] if models is None else models
     for photo in photos:
         if not photo.exists():
             raise ExportError(f"photo '{photo}' does not exist; name a JPEG or PNG file, or a folder of them")
@@ -173,7 +176,7 @@ def plan(
         jobs = FolderJobs(photos, Path(output))
         if jobs.folder.exists() and not jobs.folder.is_dir():
             raise ExportError(f"output '{output}' is a file, and several photos need a folder; name one with --output")
-        jobs.check(model, may_exist, watch)
+        jobs.check(models, may_exist, watch)
         return jobs, True
     if output is None:
         name = f"{photos[0].stem}-{model.stem}{writable_name(photos[0]).suffix}"
@@ -181,7 +184,7 @@ def plan(
     else:
         job = Job(photos[0], Path(output))
         _check_file(job.output)
-    require_absent([job.output], True, inputs=[model])
+    require_absent([job.output], True, inputs=models)
     if job.output.exists():
         if job.output.samefile(job.photo):
             raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")

@@ -17,6 +17,7 @@ BENCHMARK = ("export.benchmark.measure", ["wave.onnx"])
 GALLERY = ("export.gallery.command", ["wave.onnx", "--photo", "photo.png", "--output", "sheet.png"])
 VIDEO = ("export.video.command", ["wave.onnx", "photo.png", "--output", "out.mp4"])
 STABILITY = ("export.video.stability", ["wave.onnx"])
+BLEND = ("export.blend.command", ["wave,starry_night"])
 WEB = ("export.web.build", ["wave.onnx"])
 
 BAD = [
@@ -65,6 +66,9 @@ BAD = [
     (STABILITY, ["--frames", DIGITS], "must be an integer"),
     (STABILITY, ["--clips", LONG], "File name too long"),
     (STABILITY, ["--clips", "photo.png"], "it is not a video, or is broken"),
+    (STYLIZE, ["--stroke", DIGITS], "from 0.25 to 8"),
+    (BLEND, ["--output", f"{LONG}.onnx"], "File name too long"),
+    (("export.blend.command", []), [f"wave,{HOSTILE}:1"], "a\\x1b[31m\\nb"),
     (WEB, ["--output", "loop"], "loop' is a link to itself"),
     (WEB, ["--output", LONG], "File name too long"),
     (WEB, [LONG], "File name too long"),

@@ -20,6 +20,7 @@ from export.cli import (
     MOST_THREADS,
     CommandParser,
     integer,
+    number_from,
     positive,
     read_path_text,
     read_strength,
@@ -31,7 +32,7 @@ from export.errors import ExportError, ModelError
 from export.runtime.blend import Blend, blend_styles
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
-from export.runtime.stroke import LEAST, MOST, check_stroke
+from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style, read_shares
@@ -339,7 +340,7 @@ def _parser() -> CommandParser:
     )
     parser.add_argument(
         "--stroke",
-        type=_stroke,
+        type=number_from(LEAST, MOST),
         default=1,
         metavar="FACTOR",
         help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
@@ -391,15 +392,6 @@ def _parser() -> CommandParser:
         help="quality of JPEG and WebP (default: %(default)s)",
     )
     return parser
-
-
-def _stroke(text: str) -> float:
-    try:
-        stroke = float(text)
-        check_stroke(stroke)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from {LEAST:g} to {MOST:g}") from None
-    return stroke
 
 
 def _tile(text: str) -> int:

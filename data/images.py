@@ -58,6 +58,9 @@ MAX_SLOW_PIXELS = 2_000_000
 # Pillow's other readers are left out: some run programs (EPS runs Ghostscript), none is needed for photos.
 _READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
+"""Formats that pictures are written in."""
+
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
 _SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}
 # Bytes per pixel that Pillow keeps, and at most while a picture is turned into RGB; 4 and 8 for the modes not listed.
@@ -150,12 +153,12 @@ def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def decode(
-    path: Path, *, keep_alpha: bool = False, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes, *, keep_alpha: bool = False, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> PIL.Image.Image:
     """Read a picture file; of an animation, the first frame.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file, whatever its name ends in.
+        source: A JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file, whatever its name ends in, or the content of one.
         keep_alpha: Keep transparency in place of laying the picture on white.
         at_least: Short side in pixels that suffices; larger pictures are reduced by an integer factor, which decodes
             JPEGs in a fraction of the time.
@@ -163,21 +166,26 @@ def decode(
             or time than ``MAX_SIDE``, ``MAX_BYTES``, ``MAX_SCANS``, ``MAX_READS`` and ``MAX_SLOW_PIXELS`` allow.
 
     Returns:
-        An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent.
+        An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent; its
+        ``format`` is the file's, such as ``"JPEG"``.
 
     Raises:
         ImageError: If the file is absent, too large, broken, or not a picture.
     """
+    name, kind = "the picture", ""
     try:
-        kind = "" if path.is_file() else "is a folder or a pipe" if path.exists() else "does not exist"
+        if isinstance(source, Path):
+            name = f"picture '{source}'"
+            kind = "" if source.is_file() else "is a folder or a pipe" if source.exists() else "does not exist"
         if not kind:
-            with _CountedFile(io.FileIO(path)) as file:
+            raw: Any = io.FileIO(source) if isinstance(source, Path) else io.BytesIO(source)
+            with _CountedFile(raw) as file:
                 return _load(file, keep_alpha, at_least, max_pixels)
     # Pillow's readers raise whatever a broken file makes their parsing raise.
     except Exception as error:
         remedy = "replace it, scale it down or save it anew as an 8-bit JPEG or PNG"
-        raise ImageError(f"picture '{path}' cannot be read ({_reason(error)}); {remedy}") from error
-    raise ImageError(f"picture '{path}' {kind}; name a JPEG or PNG file")
+        raise ImageError(f"{name} cannot be read ({_reason(error)}); {remedy}") from error
+    raise ImageError(f"{name} {kind}; name a JPEG or PNG file")
 
 
 def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
@@ -191,22 +199,36 @@ def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
     Raises:
         ImageError: If the ending or the quality is not accepted, or the file cannot be written.
     """
-    kind = check_writable_format(path)
+    content = encode_bytes(image, check_writable_format(path), quality, f"picture '{path}'")
+    try:
+        write_whole(path, content)
+    except OutputError as error:
+        raise ImageError(f"picture {error}") from error
+
+
+def encode_bytes(image: PIL.Image.Image, kind: str, quality: int = 95, name: str = "the picture") -> memoryview:
+    """Encode a picture as the content of a file.
+
+    Args:
+        image: As for ``encode``.
+        kind: The format, one of ``WRITABLE``.
+        quality: As for ``encode``.
+        name: What the picture is called in errors.
+
+    Raises:
+        ImageError: If the quality is not accepted, or the format cannot hold the picture.
+    """
     if not 1 <= quality <= 100:
-        raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
+        raise ImageError(f"quality is {quality} for {name}; choose one between 1 and 100")
     options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
     try:
         # Pillow's encoders of JPEG and TIFF write to a file's descriptor, and miss that a full disk cut the file short.
         content = io.BytesIO()
         as_rgb(image, keep_alpha=kind != "JPEG").save(content, kind, **options.get(kind, {}))
-        write_whole(path, content.getbuffer())
-    except OutputError as error:
-        raise ImageError(f"picture {error}") from error
+        return content.getbuffer()
     # Pillow's writers raise whatever comes up in them.
     except Exception as error:
-        raise ImageError(
-            f"picture '{path}' cannot be written ({_reason(error)}); choose another format or place"
-        ) from error
+        raise ImageError(f"{name} cannot be written ({_reason(error)}); choose another format or place") from error
 
 
 def encode_gif(frames: Sequence[PIL.Image.Image], durations: Sequence[int]) -> bytes:
@@ -399,6 +421,7 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
     picture.info = {}
+    picture.format = image.format
     return picture
 
 

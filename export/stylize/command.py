@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,13 +17,25 @@ from typing import Any
 from tqdm import tqdm
 
 from data.files import make_folder
-from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from data.images import (
+    MAX_SIDE,
+    WRITABLE,
+    ImageError,
+    check_writable_format,
+    decode,
+    encode,
+    encode_bytes,
+    fit_within,
+    from_array,
+    to_array,
+)
 from export.cli import (
     MOST_THREADS,
     CommandParser,
     integer,
     number_from,
     positive,
+    read_path,
     read_path_text,
     read_strength,
     run_command,
@@ -37,8 +51,9 @@ from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style, read_shares
 from export.stylize.jobs import Job, is_whole, plan
+from export.stylize.standard import NAME, STANDARD, read_content, require_output
 from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
-from export.terminal import make_printable, print_error
+from export.terminal import make_printable, print_content, print_error
 
 
 def stylize_photo(
@@ -48,6 +63,7 @@ def stylize_photo(
     quality: int = 95,
     watch: Watch | None = None,
     *,
+    kind: str | None = None,
     strength: float = 1,
     preserve_color: bool = False,
     stroke: float = 1,
@@ -60,6 +76,8 @@ def stylize_photo(
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
         quality: Of JPEG and WebP, 1 to 100.
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
+        kind: Format of the picture, one of ``data.images.WRITABLE``, if it goes to standard output; None for the
+            photo's own, or PNG where that is only read.
         strength: As for ``Stylizer``.
         preserve_color: As for ``Stylizer``.
         stroke: As for ``Stylizer``.
@@ -71,7 +89,11 @@ def stylize_photo(
         ImageError: If the photo cannot be read or the picture not written.
         ModelError: If the style fails on it, or it needs more memory than is available.
     """
-    photo = decode(job.photo, keep_alpha=check_writable_format(job.output) != "JPEG")
+    if job.output is not STANDARD:
+        kind = check_writable_format(job.output)
+    photo = decode(read_content() if job.photo is STANDARD else job.photo, keep_alpha=kind != "JPEG")
+    if kind is None:
+        kind = photo.format if photo.format in WRITABLE else "PNG"
     if max_size is not None:
         photo = fit_within(photo, max_size)
     alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
@@ -81,6 +103,9 @@ def stylize_photo(
     picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color, stroke=stroke))
     if alpha is not None:
         picture.putalpha(alpha)
+    if job.output is STANDARD:
+        print_content(encode_bytes(picture, kind, quality))
+        return picture.size
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -137,16 +162,35 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
         jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models)
     stylizer = open_stylizer(options)
     job = next(iter(jobs))
-    # Before any photo is repainted for a folder that cannot be written to.
-    make_folder(Path(options.output) if several else job.output.parent)
+    if job.output is STANDARD:
+        if options.json:
+            raise ExportError("--json and the picture would both go to standard output; name a file with --output")
+        require_output()
+    else:
+        # Before any photo is repainted for a folder that cannot be written to.
+        make_folder(Path(options.output) if several else job.output.parent)
     if several:
         return _stylize_several(stylizer, jobs, len(jobs), options, tally)
-    if options.resume and is_whole(job.output):
-        print(f"'{job.output}' is there and whole")
-        return 0
-    with _TileBar(job.photo, announce=options.tile is None) as tiles:
-        width, height = _repaint(stylizer, job, options, tiles.show)
-    print(f"wrote '{job.output}' ({width} x {height} pixels)")
+    return _stylize_one(stylizer, job, options)
+
+
+def _stylize_one(stylizer: Stylizer, job: Job, options: argparse.Namespace) -> int:
+    said = f"'{job.output}' is there and whole"
+    started = time.perf_counter()
+    if options.resume and job.output is not STANDARD and is_whole(job.output):
+        report = _report(job, options, started, kept=True)
+    else:
+        try:
+            with _TileBar(job.photo, announce=options.tile is None) as tiles:
+                width, height = _repaint(stylizer, job, options, tiles.show)
+        except (ImageError, ModelError) as error:
+            if options.json:
+                print(_report(job, options, started, error=str(error)))
+            raise
+        said = f"wrote '{job.output}' ({width} x {height} pixels)"
+        report = _report(job, options, started, width=width, height=height)
+    if job.output is not STANDARD:
+        print(report if options.json else said)
     return 0
 
 
@@ -177,10 +221,10 @@ def choose_model(options: argparse.Namespace) -> None:
         options.model = blend_styles(options.blend)
     else:
         options.model, *options.photos = options.photos
-        if not options.photos:
-            raise ExportError(
-                f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo"
-            )
+        standard = options.model is STANDARD
+        if standard or not options.photos:
+            problem = "a model is not read from standard input" if standard else f"no photo follows '{options.model}'"
+            raise ExportError(f"{problem}; name a model and a photo, or --style NAME and a photo")
 
 
 def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
@@ -196,7 +240,7 @@ def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
         plans: list[TilePlan] = []
         outcome = _paint(stylizer, job, options, lambda plan, _: plans.append(plan))
         if plans and options.tile is None:
-            return Outcome(outcome.error, outcome.kept, _describe_tiles(job.photo, plans[0]))
+            return replace(outcome, note=_describe_tiles(job.photo, plans[0]))
         return outcome
 
     return paint
@@ -210,6 +254,7 @@ def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: W
         options.max_size,
         options.quality,
         watch,
+        kind=options.format,
         strength=options.strength,
         preserve_color=options.preserve_color,
         stroke=options.stroke,
@@ -218,15 +263,31 @@ def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: W
 
 def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> Outcome:
     """Repaint one photo of several, whose mistakes stop no other."""
+    started = time.perf_counter()
     if options.resume and is_whole(job.output):
-        return Outcome(kept=True)
+        return Outcome(kept=True, report=_report(job, options, started, kept=True))
     try:
-        _repaint(stylizer, job, options, watch)
-    except ImageError as error:
-        return Outcome(str(error))
-    except ModelError as error:
-        return Outcome(f"photo '{job.photo}': {error}")
-    return Outcome()
+        width, height = _repaint(stylizer, job, options, watch)
+    except (ImageError, ModelError) as error:
+        said = f"photo '{job.photo}': {error}" if isinstance(error, ModelError) else str(error)
+        return Outcome(said, report=_report(job, options, started, error=said))
+    return Outcome(report=_report(job, options, started, width=width, height=height))
+
+
+def _report(job: Job, options: argparse.Namespace, started: float, **found: Any) -> str:
+    """Return the line of JSON about a photo, if the command line asks for one."""
+    if not options.json:
+        return ""
+    model = options.model
+    asked = {
+        "style": model.title if isinstance(model, Blend) else model.stem,
+        "strength": options.strength,
+        "preserve_color": options.preserve_color,
+        "stroke": options.stroke,
+    }
+    output = {} if "error" in found else {"output": str(job.output)}
+    seconds = round(time.perf_counter() - started, 3)
+    return json.dumps({"input": str(job.photo), **output, **found, "seconds": seconds, **asked})
 
 
 def _stylize_several(
@@ -236,6 +297,8 @@ def _stylize_several(
 
         def tell(outcome: Outcome) -> None:
             tally.add(outcome)
+            if outcome.report:
+                print(outcome.report, flush=True)
             if outcome.note:
                 tqdm.write(make_printable(outcome.note), file=sys.stderr)
             bar.update()
@@ -254,7 +317,8 @@ def _stylize_several(
     for failure in tally.failures:
         print_error(failure)
     kept = f"; {tally.kept} were there and whole" if tally.kept else ""
-    print(f"wrote {tally.written} of {count} pictures to '{options.output}'{kept}")
+    if not options.json:
+        print(f"wrote {tally.written} of {count} pictures to '{options.output}'{kept}")
     return 1 if tally.failures else 0
 
 
@@ -304,9 +368,10 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "photos",
         nargs="+",
-        type=Path,
+        type=_photo,
         metavar="PHOTO",
-        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos",
+        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos; - "
+        "is a photo from standard input",
     )
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
@@ -323,7 +388,14 @@ def _parser() -> CommandParser:
         type=read_path_text,
         metavar="PATH",
         help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
-        "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",
+        "photos and their names are kept; - is standard output (default for one photo: beside it, photo-wave.jpg for "
+        "wave.onnx, and for one from standard input: standard output)",
+    )
+    parser.add_argument(
+        "--format",
+        type=str.upper,
+        choices=WRITABLE,
+        help="format of a picture that goes to standard output (default: the photo's, or PNG)",
     )
     parser.add_argument(
         "--strength",
@@ -391,7 +463,14 @@ def _parser() -> CommandParser:
         metavar="1-100",
         help="quality of JPEG and WebP (default: %(default)s)",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print a line of JSON about each photo in place of words, for programs"
+    )
     return parser
+
+
+def _photo(text: str) -> Path:
+    return STANDARD if text == NAME else read_path(text)
 
 
 def _tile(text: str) -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 from data.files import require_absent
 from data.images import EXTENSIONS, ImageError, check_writable_format, decode, walk_images
 from export.errors import ExportError
+from export.stylize.standard import NAME, STANDARD
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo file and the picture file that it becomes."""
+    """One photo file and the picture file that it becomes; ``STANDARD`` for standard input and standard output."""
 
     photo: Path
     output: Path
@@ -150,9 +151,10 @@ def plan(
 
     Args:
         model: The ONNX file; its name is part of the default output's.
-        photos: Photo files and folders.
-        output: A picture file, or a folder if it exists as one, ends in a slash, or several photos are given; None for
-            ``<photo>-<model>.<ending>`` beside a single photo.
+        photos: Photo files and folders, or ``STANDARD`` alone.
+        output: A picture file, or a folder if it exists as one, ends in a slash, or several photos are given; ``-`` for
+            standard output; None for ``<photo>-<model>.<ending>`` beside a single photo, and for standard output if the
+            photo comes from standard input.
         may_exist: Whether pictures may exist; photos themselves are never replaced.
         watch: Called for every photo that is found, where there may be many.
         models: The ONNX files that are read; None for the model alone.
@@ -167,29 +169,26 @@ def plan(
     """
     models = [model] if models is None else models
     for photo in photos:
-        if not photo.exists():
+        if photo is not STANDARD and not photo.exists():
             raise ExportError(f"photo '{photo}' does not exist; name a JPEG or PNG file, or a folder of them")
-    several = len(photos) > 1 or photos[0].is_dir()
+    standard = any(photo is STANDARD for photo in photos)
+    several = len(photos) > 1 or (not standard and photos[0].is_dir())
+    if several and (standard or output == NAME):
+        raise ExportError("standard input and standard output take one photo; leave out '-' or the other photos")
+    if output == NAME or (output is None and standard):
+        return [Job(photos[0], STANDARD)], False
     if output is None and several:
         raise ExportError("several photos need an output folder; name one with --output pictures/")
     if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        if standard:
+            raise ExportError(f"a photo from standard input has no name in '{output}'; name a file with --output")
         jobs = FolderJobs(photos, Path(output))
         if jobs.folder.exists() and not jobs.folder.is_dir():
             raise ExportError(f"output '{output}' is a file, and several photos need a folder; name one with --output")
         jobs.check(models, may_exist, watch)
         return jobs, True
-    if output is None:
-        name = f"{photos[0].stem}-{model.stem}{writable_name(photos[0]).suffix}"
-        job = Job(photos[0], photos[0].with_name(name))
-    else:
-        job = Job(photos[0], Path(output))
-        _check_file(job.output)
-    require_absent([job.output], True, inputs=models)
-    if job.output.exists():
-        if job.output.samefile(job.photo):
-            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
-        if not may_exist:
-            _refuse_existing(job.output, 1)
+    job = Job(photos[0], _name_beside(photos[0], model) if output is None else Path(output))
+    _check_file(job, models, may_exist)
     return [job], False
 
 
@@ -211,10 +210,21 @@ def is_whole(picture: Path) -> bool:
     return True
 
 
-def _check_file(output: Path) -> None:
-    check_writable_format(output)
-    if not output.parent.is_dir():
-        raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another --output")
+def _name_beside(photo: Path, model: Path) -> Path:
+    return photo.with_name(f"{photo.stem}-{model.stem}{writable_name(photo).suffix}")
+
+
+def _check_file(job: Job, models: Sequence[Path], may_exist: bool) -> None:
+    """Raise if a single photo's picture may not be written where it is asked for."""
+    check_writable_format(job.output)
+    if not job.output.parent.is_dir():
+        raise ExportError(f"folder '{job.output.parent}' does not exist; create it or choose another --output")
+    require_absent([job.output], True, inputs=models)
+    if job.output.exists():
+        if job.photo is not STANDARD and job.output.samefile(job.photo):
+            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
+        if not may_exist:
+            _refuse_existing(job.output, 1)
 
 
 def _refuse_existing(first: Path, count: int) -> None:

@@ -67,7 +67,7 @@ fidelity: $(INSTALLED)  ## examine the small perceptual network; needs VGG19, PH
 $(INSTALLED): pyproject.toml export/package/requirements.py
 	@rm -f $(INSTALLED)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(PY) export/package/requirements.py train video samples judge ray dev > .venv/requirements.txt
+	$(PY) export/package/requirements.py train video samples judge heif ray dev > .venv/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --requirement .venv/requirements.txt
 	touch $(INSTALLED)
 

@@ -26,12 +26,15 @@ from numpy.typing import NDArray
 from PIL import ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling
 
+from data import heif
 from data.files import OutputError, write_whole
 
 Picture = NDArray[np.uint8]
 """A decoded picture as an array: RGB, values of 0 to 255, shape (H, W, 3)."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"}
+)
 """Endings of the files that ``list_images`` finds, in lower case."""
 
 SORTED_ENTRIES = 10_000
@@ -57,14 +60,29 @@ MAX_SLOW_PIXELS = 2_000_000
 
 # Pillow's other readers are left out: some run programs (EPS runs Ghostscript), none is needed for photos.
 _READABLE = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+_WRITABLE = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+_BOXED = ("AVIF", "HEIF")
+WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
+"""Formats that pictures are written in."""
+
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
 _SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}
 # Bytes per pixel that Pillow keeps, and at most while a picture is turned into RGB; 4 and 8 for the modes not listed.
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _CONVERTED = {"1": 5, "L": 5, "I": 10, "F": 10}
 _TRANSPARENT = 13
-_WEBP = 8  # More for WebP, whose decoder keeps its own picture.
+# More, for what the decoders of these keep: their own picture, for AVIF of 10 bits, and its copy in RGB.
+_KEPT = {"WEBP": 8, "AVIF": 12, "HEIF": 8}
 _ROWS = 256  # Rows of deep gray that are converted at a time.
 # What may follow 0xFF, but not inside the data of a scan: a marker (ITU T.81, B.1.1).
 _MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
@@ -150,12 +168,13 @@ def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def decode(
-    path: Path, *, keep_alpha: bool = False, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes, *, keep_alpha: bool = False, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> PIL.Image.Image:
     """Read a picture file; of an animation, the first frame.
 
     Args:
-        path: A JPEG, PNG, WebP, BMP, GIF, TIFF or PPM file, whatever its name ends in.
+        source: A JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF or HEIC file, whatever its name ends in, or the content of
+            one.
         keep_alpha: Keep transparency in place of laying the picture on white.
         at_least: Short side in pixels that suffices; larger pictures are reduced by an integer factor, which decodes
             JPEGs in a fraction of the time.
@@ -163,50 +182,81 @@ def decode(
             or time than ``MAX_SIDE``, ``MAX_BYTES``, ``MAX_SCANS``, ``MAX_READS`` and ``MAX_SLOW_PIXELS`` allow.
 
     Returns:
-        An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent.
+        An upright picture in memory, mode RGB, or RGBA where ``keep_alpha`` is set and a pixel is transparent; its
+        ``format`` is the file's, such as ``"JPEG"``.
 
     Raises:
         ImageError: If the file is absent, too large, broken, or not a picture.
     """
+    name, kind = "the picture", ""
     try:
-        kind = "" if path.is_file() else "is a folder or a pipe" if path.exists() else "does not exist"
+        if isinstance(source, Path):
+            name = f"picture '{source}'"
+            kind = "" if source.is_file() else "is a folder or a pipe" if source.exists() else "does not exist"
         if not kind:
-            with _CountedFile(io.FileIO(path)) as file:
+            raw: Any = io.FileIO(source) if isinstance(source, Path) else io.BytesIO(source)
+            with _CountedFile(raw) as file:
                 return _load(file, keep_alpha, at_least, max_pixels)
+    except heif.CodecError as error:
+        raise ImageError(f"{name} cannot be read: {error}") from error
     # Pillow's readers raise whatever a broken file makes their parsing raise.
     except Exception as error:
         remedy = "replace it, scale it down or save it anew as an 8-bit JPEG or PNG"
-        raise ImageError(f"picture '{path}' cannot be read ({_reason(error)}); {remedy}") from error
-    raise ImageError(f"picture '{path}' {kind}; name a JPEG or PNG file")
+        raise ImageError(f"{name} cannot be read ({_reason(error)}); {remedy}") from error
+    raise ImageError(f"{name} {kind}; name a JPEG or PNG file")
 
 
 def encode(image: PIL.Image.Image, path: Path, quality: int = 95) -> None:
     """Encode a picture in memory, write the file whole under a temporary name and rename it.
 
     Args:
-        image: Any mode; transparency is kept where the format has it (PNG, WebP, TIFF) and laid on white elsewhere.
+        image: Any mode; transparency is kept where the format has it and laid on white elsewhere, in JPEG.
         path: The file to write, in the format of its ending; an existing one is replaced.
-        quality: Of JPEG, whose colors keep their full resolution, and of WebP; 1 to 100.
+        quality: Of JPEG and AVIF, whose colors keep their full resolution, of WebP and HEIC; 1 to 100.
 
     Raises:
         ImageError: If the ending or the quality is not accepted, or the file cannot be written.
     """
-    kind = check_writable_format(path)
-    if not 1 <= quality <= 100:
-        raise ImageError(f"quality is {quality} for picture '{path}'; choose one between 1 and 100")
-    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
+    content = encode_bytes(image, check_writable_format(path), quality, f"picture '{path}'")
     try:
+        write_whole(path, content)
+    except OutputError as error:
+        raise ImageError(f"picture {error}") from error
+
+
+def encode_bytes(image: PIL.Image.Image, kind: str, quality: int = 95, name: str = "the picture") -> memoryview:
+    """Encode a picture as the content of a file.
+
+    Args:
+        image: As for ``encode``.
+        kind: The format, one of ``WRITABLE``.
+        quality: As for ``encode``.
+        name: What the picture is called in errors.
+
+    Raises:
+        ImageError: If the quality is not accepted, or the format cannot hold the picture.
+    """
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quality} for {name}; choose one between 1 and 100")
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"quality": quality},
+        "AVIF": {"quality": quality, "subsampling": "4:4:4"},
+        # Phones show HEIC of reduced color only.
+        "HEIF": {"quality": quality},
+    }
+    try:
+        if kind in _BOXED:
+            heif.require_codec(kind)
         # Pillow's encoders of JPEG and TIFF write to a file's descriptor, and miss that a full disk cut the file short.
         content = io.BytesIO()
         as_rgb(image, keep_alpha=kind != "JPEG").save(content, kind, **options.get(kind, {}))
-        write_whole(path, content.getbuffer())
-    except OutputError as error:
-        raise ImageError(f"picture {error}") from error
+        return content.getbuffer()
+    except heif.CodecError as error:
+        raise ImageError(f"{name} cannot be written: {error}") from error
     # Pillow's writers raise whatever comes up in them.
     except Exception as error:
-        raise ImageError(
-            f"picture '{path}' cannot be written ({_reason(error)}); choose another format or place"
-        ) from error
+        raise ImageError(f"{name} cannot be written ({_reason(error)}); choose another format or place") from error
 
 
 def encode_gif(frames: Sequence[PIL.Image.Image], durations: Sequence[int]) -> bytes:
@@ -227,9 +277,15 @@ def encode_gif(frames: Sequence[PIL.Image.Image], durations: Sequence[int]) -> b
 
 def check_writable_format(path: Path) -> str:
     """Return the format of a path's ending, such as ``"JPEG"``; ImageError if it cannot be written."""
-    if path.suffix.lower() not in _WRITABLE:
+    kind = _WRITABLE.get(path.suffix.lower())
+    if kind is None:
         raise ImageError(f"picture '{path}' cannot be written; let its name end in one of {', '.join(_WRITABLE)}")
-    return _WRITABLE[path.suffix.lower()]
+    try:
+        if kind in _BOXED:
+            heif.require_codec(kind)
+    except heif.CodecError as error:
+        raise ImageError(f"picture '{path}' cannot be written: {error}") from error
+    return kind
 
 
 def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
@@ -372,9 +428,17 @@ class _CountedFile(io.BufferedReader):
 
 
 def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels: int) -> PIL.Image.Image:
+    head = file.peek(64)[:64]
+    boxed = heif.find_kind(head)
+    if boxed is not None:
+        heif.require_codec(boxed)
+        size = file.seek(0, os.SEEK_END)
+        if size > heif.MAX_CONTENT:
+            raise ValueError(f"{size:,} bytes of {boxed}, and at most {heif.MAX_CONTENT:,} accepted")
+        file.seek(0)
     # The readers of GIF and WebP allocate a frame before its size can be asked for, so they keep a limit of Pillow's.
-    with _without_pillow_limit(max_pixels if file.peek(4)[:4] in {b"GIF8", b"RIFF"} else None):
-        image: PIL.Image.Image = PIL.Image.open(file, formats=_READABLE)
+    with _without_pillow_limit(max_pixels if head[:4] in {b"GIF8", b"RIFF"} else None):
+        image: PIL.Image.Image = PIL.Image.open(file, formats=(boxed,) if boxed else _READABLE)
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise ValueError(
@@ -399,6 +463,7 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
     picture.info = {}
+    picture.format = image.format
     return picture
 
 
@@ -413,23 +478,22 @@ def _check_cost(image: PIL.Image.Image, file: _CountedFile, at_least: int | None
         raise ValueError(
             f"{width} x {height} pixels, {pixels:,} in all, and at most {MAX_SLOW_PIXELS:,} accepted as {_SLOW[codec]}"
         )
-    kept = buffer = 0
-    if image.format == "WEBP":
-        kept = _WEBP * pixels
-    elif image.format == "TIFF":
+    kept, buffer = _KEPT.get(image.format or "", 0) * pixels, 0
+    if image.format == "TIFF":
         buffer = _tiff_buffer(image)
     elif codec == "jpeg":
         _check_scans(file)
         if "progressive" in image.info:
             buffer = 2 * len(image.getbands()) * pixels
-    if at_least is not None:
+    # Other readers would take a thumbnail.
+    if at_least is not None and codec == "jpeg":
         image.draft(None, (at_least, at_least))
         pixels = image.width * image.height
     converted = _TRANSPARENT if image.has_transparency_data else _CONVERTED.get(image.mode, 8)
     needed = kept + max(_STORED.get(image.mode, 4) * pixels + buffer, converted * pixels)
     if needed > MAX_BYTES:
         raise ValueError(
-            f"{width} x {height} pixels of mode {image.mode} take {needed / 1e9:.1f} GB to decode, and at most "
+            f"{width} x {height} pixels of mode {image.mode} take {needed / 1e9:.2f} GB to decode, and at most "
             f"{MAX_BYTES / 1e9:.1f} GB accepted"
         )
 
@@ -515,7 +579,7 @@ def _scale(image: PIL.Image.Image, factor: float) -> PIL.Image.Image:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"it is not one of {', '.join(_READABLE)}"
+        return f"it is not one of {', '.join((*_READABLE, *_BOXED))}, or is broken"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0]

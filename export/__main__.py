@@ -22,7 +22,8 @@ commands of this folder:
   python -m export.stylize           repaint photos with an exported style
   python -m export.video             repaint videos, GIFs and folders of frames
   python -m export.styles            list the styles that are ready to use
-  python -m export.gallery           lay all styles on one photo, or one style on many photos, out on one sheet
+  python -m export.sheet             lay all styles on one photo, or one style on many photos, out on one sheet
+  python -m export.blend             mix styles to one file
   python -m export.benchmark         measure latency, peak memory and load time of exported files
   python -m export.video.stability   measure how much painted videos flicker
   python -m export.web               build a web page that repaints photos and the camera's picture in the browser

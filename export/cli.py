@@ -160,6 +160,21 @@ def number(above: float, most: float) -> Callable[[str], float]:
     return read_number
 
 
+def number_from(least: float, most: float) -> Callable[[str], float]:
+    """Return an argparse type for numbers of a range, both ends included; anything else becomes argparse's error."""
+
+    def read_number(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = float("nan")
+        if not least <= found <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number from {least:g} to {most:g}")
+        return found
+
+    return read_number
+
+
 def read_path(text: str) -> Path:
     """Read a path; an empty string, which would mean the current folder, becomes argparse's error."""
     if not text:

@@ -5,6 +5,7 @@ They are the ``.onnx`` files of one folder, with 8-bit weights, which ``make sty
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from export.errors import ExportError
 
 FOLDER = Path(__file__).resolve().parents[1] / "models" / "pretrained" / "onnx"
 """Where the ready styles are, ``<name>.onnx`` each, in the checkout and in the installed package."""
+
+
+MOST_SHARE = 1e6
+"""Largest share of a style in a blend; shares are divided by their sum."""
 
 
 def list_styles(folder: Path = FOLDER) -> list[str]:
@@ -65,6 +70,25 @@ def _choose(name: str, folder: Path) -> Path:
     if path.suffix.lower() == ".onnx" or path.name != name:
         raise ExportError(f"style '{name}' does not exist; name a file that python -m export wrote, or a ready style")
     return find_style(name, folder)
+
+
+def read_shares(text: str) -> dict[str, float]:
+    """Read styles and their shares, ``wave:0.6,starry_night:0.4``, as an argparse type; a share left out is 1."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.rpartition(":") if ":" in part else (part, "", "1")
+        try:
+            share = float(number)
+        except ValueError:
+            share = 0
+        if not name or not 0 < share <= MOST_SHARE:
+            raise argparse.ArgumentTypeError(f"{part!r} must be a style and its share, such as wave:0.6")
+        if name in shares:
+            raise argparse.ArgumentTypeError(f"{name!r} is named twice; name each style once, with its share")
+        shares[name] = share
+    if len(shares) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} must be two or more styles, such as wave:0.6,starry_night:0.4")
+    return shares
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

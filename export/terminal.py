@@ -72,6 +72,15 @@ class _Output:
             except OSError as error:
                 self._fail(error)
 
+    def write_bytes(self, content: bytes | memoryview) -> None:
+        self.flush()
+        if self.failure is None:
+            try:
+                self._stream.buffer.write(content)
+                self._stream.buffer.flush()
+            except OSError as error:
+                self._fail(error)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
@@ -86,6 +95,15 @@ class _Output:
 
 class PrintError(Exception):
     """The work is done, but standard output did not take the words about it; the message is one sentence."""
+
+
+def print_content(content: bytes | memoryview) -> None:
+    """Write the content of a file to standard output, within ``guard_output``, which reports what it does not take."""
+    stream = sys.stdout
+    if isinstance(stream, _Output):
+        stream.write_bytes(content)
+    else:
+        stream.buffer.write(content)
 
 
 @contextlib.contextmanager
@@ -133,7 +151,8 @@ def guard_output() -> Iterator[None]:
         if output.failure is not None:
             sentence = f"standard output cannot be written ({output.failure.strerror or output.failure})"
             said = "; ".join(output.pending.strip().splitlines())
-            raise PrintError(sentence if helped else f"{sentence}, and the work is done: {said}")
+            done = f", and the work is done: {said}" if said and not helped else ""
+            raise PrintError(f"{sentence}{done}")
         if helped:
             raise helped
 

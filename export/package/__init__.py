@@ -6,8 +6,11 @@ The build hook places this folder's modules at the root of the installed package
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from data.images import ImageError
 from export.errors import ExportError, ModelError
+from export.runtime.blend import blend_styles
 from export.runtime.stylizer import MemoryBudgetError, ModelCard, Stylizer
 from export.styles import find_style, list_styles
 from export.version import project_version
@@ -20,6 +23,7 @@ __all__ = [
     "ModelError",
     "Stylizer",
     "__version__",
+    "blend",
     "list_styles",
     "load",
 ]
@@ -50,3 +54,29 @@ def load(
         ValueError: If ``threads`` or ``tile`` is out of range.
     """
     return Stylizer(find_style(name), threads=threads, provider=provider, memory_limit=memory_limit, tile=tile)
+
+
+def blend(
+    shares: Mapping[str, float],
+    *,
+    threads: int | None = None,
+    provider: str | None = None,
+    memory_limit: int | None = None,
+    tile: int | None = None,
+) -> Stylizer:
+    """Mix styles of one start to one: ``blend({"wave": 0.6, "starry_night": 0.4})(picture)``, in the time of one.
+
+    Args:
+        shares: Two or more of ``list_styles()``, or paths of .onnx files, each with its share, above 0; they are
+            divided by their sum.
+        threads: As for ``Stylizer``.
+        provider: As for ``Stylizer``.
+        memory_limit: As for ``Stylizer``.
+        tile: As for ``Stylizer``.
+
+    Raises:
+        ExportError: If there is no style of a name.
+        ModelError: If the files differ in more than their weights, or the provider is not available.
+        ValueError: If ``shares``, ``threads`` or ``tile`` is out of range.
+    """
+    return Stylizer(blend_styles(shares), threads=threads, provider=provider, memory_limit=memory_limit, tile=tile)

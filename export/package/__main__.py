@@ -12,7 +12,7 @@ from export.cli import FAILED, CommandParser
 from export.terminal import print_error
 from export.version import project_version
 
-from .commands import COMMANDS, Command
+from .commands import COMMANDS, FORMER_NAMES, Command
 
 _OWN = {"", "onestroke", "data", "export", "models", "train"}
 
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # What follows the first word is the command's own, --help included.
-    name: str = _parser().parse_args(words[:1] or ["--help"]).command
+    word: str = _parser().parse_args(words[:1] or ["--help"]).command
+    name = FORMER_NAMES.get(word, word)
     command = COMMANDS[name]
     try:
         code: int = importlib.import_module(find_module(command)).main(words[1:])
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"onestroke {project_version()}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", choices=[*COMMANDS, *FORMER_NAMES], metavar="COMMAND", help="one of those below")
     return parser
 
 

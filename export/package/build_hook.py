@@ -35,7 +35,8 @@ OTHER_FILES = (
 )
 """Files without Python that the wheel holds; of the trained weights only those that the demo starts from."""
 
-_LEFT_OUT = re.compile(r"(^|/)(\..*|__pycache__|README\.md)(/|$)|\.(pyc|tmp)$")
+# The pictures are those of READMEs.
+_LEFT_OUT = re.compile(r"(^|/)(\..*|__pycache__|README\.md|pictures)(/|$)|\.(pyc|tmp)$")
 _TEXT = {".py", ".yaml", ".md", ".html", ".txt", ".j2", ".jinja", ".jinja2"}
 _TYPED = re.compile(rf"(?:\.venv/bin/)?python -m ((?:{'|'.join(FOLDERS)})\b(?:\.\w+)*)")
 _FROM = re.compile(rb"from\s+")

@@ -24,7 +24,8 @@ COMMANDS = {
     "stylize": Command("export.stylize", "repaint photos"),
     "video": Command("export.video", "repaint videos, GIFs and folders of frames"),
     "styles": Command("export.styles", "list the styles that are ready to use"),
-    "gallery": Command("export.gallery", "show all styles on one photo, or one style on many photos"),
+    "sheet": Command("export.sheet", "show all styles on one photo, or one style on many photos"),
+    "blend": Command("export.blend", "mix styles to one file"),
     "benchmark": Command("export.benchmark", "measure exported styles: latency, memory, load time"),
     "stability": Command("export.video.stability", "measure how much painted videos flicker"),
     "web": Command("export.web", "build a web page that repaints photos in the browser"),
@@ -53,3 +54,6 @@ COMMANDS = {
     "slow-bench": Command("train.slow.benchmark", "measure coarse to fine against plain L-BFGS", "train"),
 }
 """By the word that is typed; those that need no extra come first."""
+
+FORMER_NAMES = {"gallery": "sheet"}
+"""Commands by names that earlier versions had."""

@@ -26,10 +26,13 @@ from export.contract import (
     whole_cells,
 )
 from export.errors import ModelError
+from export.runtime.blend import Blend
+from export.runtime.color import keep_color
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
 from export.runtime.probe import open_probe, probe
 from export.runtime.session import CPU, SessionRunner, find_provider, first_line, read_model
+from export.runtime.stroke import check_stroke, enlarge, memory_around, scale_photo, scale_size, shrink
 from export.runtime.tile_graph import TileGraphError
 from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, Feeds, TilePainter, TilePlan, Watch
 
@@ -78,7 +81,8 @@ class Stylizer:
     """Repaint pictures in the style of an exported file.
 
     Args:
-        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract.
+        path: A file that ``python -m export`` wrote, or any ONNX file of the same contract; or what ``blend_styles``
+            returned.
         threads: CPU threads for one picture; None for one per core.
         provider: Where to compute: a name that ONNX Runtime lists, short (``cuda``) or long
             (``CUDAExecutionProvider``); None for the CPU.
@@ -99,7 +103,7 @@ class Stylizer:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Blend,
         threads: int | None = None,
         provider: str | None = None,
         memory_limit: int | None = None,
@@ -109,11 +113,11 @@ class Stylizer:
             raise ValueError(f"tile is {tile}; it must be a multiple of {CELL} from {SMALLEST_TILE} up, or None")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
-        self.path = Path(path)
+        self.path = path.path if isinstance(path, Blend) else Path(path)
         self.provider = find_provider(provider)
         self.memory_limit = memory_limit
         self.tile = tile
-        self._content = read_model(self.path)
+        self._content = path.content if isinstance(path, Blend) else read_model(self.path)
         self._runner = SessionRunner(self.path, self.provider, threads)
         trial = open_probe(self.path, self._content, self.provider, threads)
         try:
@@ -123,10 +127,18 @@ class Stylizer:
             self._session = self._runner.open(self._content)
             self.layout = read_layout(self.path, self._session)
         except UnicodeDecodeError as error:
-            raise ModelError(f"model '{path}' holds text that is not UTF-8 ({error}); export it again") from error
+            raise ModelError(f"model '{self.path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
 
-    def __call__(self, picture: Picture, watch: Watch | None = None, *, strength: float = 1) -> Picture:
+    def __call__(
+        self,
+        picture: Picture,
+        watch: Watch | None = None,
+        *,
+        strength: float = 1,
+        preserve_color: bool = False,
+        stroke: float = 1,
+    ) -> Picture:
         """Repaint a picture, in one piece or in tiles that share its norms' statistics.
 
         Args:
@@ -134,26 +146,48 @@ class Stylizer:
             watch: Called before the first tile and after each, if the picture is cut into tiles.
             strength: Of the style, from 0 (the picture itself) to 1.5; 1 is the style as trained, and all that files
                 have which were exported without ``--strength``.
+            preserve_color: Keep the picture's own colors and take only brightness from the style, as
+                ``export.runtime.color.keep_color`` says.
+            stroke: Size of the strokes, 0.25 to 8, as a multiple of what the style was trained with; the network works
+                on the picture at ``1 / stroke`` of its size, as ``export.runtime.stroke.enlarge`` says.
 
         Returns:
             The stylized picture, RGB, uint8, shape (H, W, 3), rounded to the nearest.
 
         Raises:
             TypeError: If the picture is not an array of uint8.
-            ValueError: If its shape is not (H, W, 3) with at least one pixel, or the strength is out of range.
+            ValueError: If its shape is not (H, W, 3) with at least one pixel, or strength or stroke is out of range.
             MemoryBudgetError: If it needs more memory than is available.
             ModelError: If the file takes no strength and another than 1 is given, or ONNX Runtime fails, or returns NaN
                 or another shape.
         """
         _check_picture(picture)
+        check_stroke(stroke)
         chosen = self._choose_strength(strength)
+        if stroke != 1 and self.layout.size:
+            raise ModelError(
+                f"'{self.path}' takes pictures of one size only; leave out --stroke, or export without --size"
+            )
+        height, width = picture.shape[:2]
+        budget = self._budget()
+        plan = self._plan(height, width, budget, stroke)
+        scaled = picture if stroke == 1 else scale_photo(picture, stroke)
+        painted = self._paint(scaled, plan, budget, watch, chosen)
+        if stroke > 1:
+            painted = enlarge(painted, scaled, picture)
+        elif stroke < 1:
+            painted = shrink(painted, height, width)
+        return keep_color(painted, picture) if preserve_color else painted
+
+    def _paint(
+        self, picture: Picture, plan: TilePlan | None, budget: int | None, watch: Watch | None, chosen: Feeds
+    ) -> Picture:
+        """Repaint a picture at its own size."""
         height, width = picture.shape[:2]
         below, right = max(0, SMALLEST_SIDE - height), max(0, SMALLEST_SIDE - width)
         if below or right:
             picture = np.pad(picture, ((0, below), (0, right), (0, 0)), mode="edge")
         self._check_size(picture)
-        budget = self._budget()
-        plan = self._plan(height, width, budget)
         if plan:
             return self._painter(picture, plan, watch, chosen)[:height, :width]
         batch = self.layout.pack(picture)
@@ -173,25 +207,28 @@ class Stylizer:
             ) from error
         return np.ascontiguousarray(pixels[:height, :width])
 
-    def estimate_memory(self, height: int, width: int) -> int:
+    def estimate_memory(self, height: int, width: int, stroke: float = 1) -> int:
         """Bound the bytes that a picture of this size takes beyond what the process holds already."""
-        return self._bytes_per_pixel * _cells(height) * _cells(width)
+        scaled_height, scaled_width = scale_size(height, width, stroke)
+        network = self._bytes_per_pixel * _cells(scaled_height) * _cells(scaled_width)
+        return network + memory_around(height, width, stroke)
 
-    def largest_side(self, height: int, width: int, budget: int) -> int | None:
+    def largest_side(self, height: int, width: int, budget: int, stroke: float = 1) -> int | None:
         """Find how large a picture of this shape may be.
 
         Args:
             height: In pixels.
             width: In pixels.
             budget: Bytes.
+            stroke: Size of the strokes that it is painted with.
 
         Returns:
             The long side, in pixels, to which the picture has to be scaled down; None if no size fits.
         """
         longest = max(height, width)
-        side = min(longest, int(longest * (budget / self.estimate_memory(height, width)) ** 0.5))
+        side = min(longest, int(longest * (budget / self.estimate_memory(height, width, stroke)) ** 0.5))
         while side >= 1:
-            if self.estimate_memory(round(height * side / longest), round(width * side / longest)) <= budget:
+            if self.estimate_memory(round(height * side / longest), round(width * side / longest), stroke) <= budget:
                 return side
             side -= 1
         return None
@@ -217,25 +254,27 @@ class Stylizer:
         # A tenth is left for other processes.
         return None if free is None else free * 9 // 10
 
-    def _plan(self, height: int, width: int, budget: int | None) -> TilePlan | None:
+    def _plan(self, height: int, width: int, budget: int | None, stroke: float = 1) -> TilePlan | None:
         """Choose how to cut a picture, None for not at all; raise MemoryBudgetError if it does not fit either way."""
-        forced = self.tile is not None and max(height, width) > self.tile
-        needed = self.estimate_memory(height, width)
+        scaled = scale_size(height, width, stroke)
+        around = memory_around(height, width, stroke)
+        forced = self.tile is not None and max(scaled) > self.tile
+        needed = self.estimate_memory(height, width, stroke)
         if not forced and (budget is None or needed <= budget):
             return None
         try:
-            plans = list(self._painter.plans(height, width, (self.tile,) if forced and self.tile else TILE_SIDES))
+            plans = list(self._painter.plans(*scaled, (self.tile,) if forced and self.tile else TILE_SIDES))
         except TileGraphError as error:
             if forced:
                 raise ModelError(f"model '{self.path}' cannot be cut into tiles ({error}); leave out --tile") from error
             plans = []
         for plan in plans:
-            if budget is None or plan.memory(self._bytes_per_pixel) <= budget:
+            if budget is None or plan.memory(self._bytes_per_pixel) + around <= budget:
                 return plan
-        side = self.largest_side(height, width, budget or 0)
+        side = self.largest_side(height, width, budget or 0, stroke)
         remedy = "free some memory first" if side is None else f"scale it down with --max-size {side}"
         if forced:
-            needed = plans[-1].memory(self._bytes_per_pixel)
+            needed = plans[-1].memory(self._bytes_per_pixel) + around
             remedy = "choose a smaller --tile or free some memory first"
         raise MemoryBudgetError(
             f"a picture of {width} x {height} pixels needs about {_amount(needed)} of memory"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,12 +17,25 @@ from typing import Any
 from tqdm import tqdm
 
 from data.files import make_folder
-from data.images import MAX_SIDE, ImageError, check_writable_format, decode, encode, fit_within, from_array, to_array
+from data.images import (
+    MAX_SIDE,
+    WRITABLE,
+    ImageError,
+    check_writable_format,
+    decode,
+    encode,
+    encode_bytes,
+    fit_within,
+    from_array,
+    to_array,
+)
 from export.cli import (
     MOST_THREADS,
     CommandParser,
     integer,
+    number_from,
     positive,
+    read_path,
     read_path_text,
     read_strength,
     run_command,
@@ -28,14 +43,17 @@ from export.cli import (
 )
 from export.contract import CELL
 from export.errors import ExportError, ModelError
+from export.runtime.blend import Blend, blend_styles
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
+from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
-from export.styles import find_style
+from export.styles import find_style, read_shares
 from export.stylize.jobs import Job, is_whole, plan
+from export.stylize.standard import NAME, STANDARD, read_content, require_output
 from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
-from export.terminal import make_printable, print_error
+from export.terminal import make_printable, print_content, print_error
 
 
 def stylize_photo(
@@ -45,7 +63,10 @@ def stylize_photo(
     quality: int = 95,
     watch: Watch | None = None,
     *,
+    kind: str | None = None,
     strength: float = 1,
+    preserve_color: bool = False,
+    stroke: float = 1,
 ) -> tuple[int, int]:
     """Repaint one photo file.
 
@@ -55,7 +76,11 @@ def stylize_photo(
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
         quality: Of JPEG and WebP, 1 to 100.
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
+        kind: Format of the picture, one of ``data.images.WRITABLE``, if it goes to standard output; None for the
+            photo's own, or PNG where that is only read.
         strength: As for ``Stylizer``.
+        preserve_color: As for ``Stylizer``.
+        stroke: As for ``Stylizer``.
 
     Returns:
         Width and height of the picture in pixels. It is upright; transparency is kept where the format has it.
@@ -64,16 +89,23 @@ def stylize_photo(
         ImageError: If the photo cannot be read or the picture not written.
         ModelError: If the style fails on it, or it needs more memory than is available.
     """
-    photo = decode(job.photo, keep_alpha=check_writable_format(job.output) != "JPEG")
+    if job.output is not STANDARD:
+        kind = check_writable_format(job.output)
+    photo = decode(read_content() if job.photo is STANDARD else job.photo, keep_alpha=kind != "JPEG")
+    if kind is None:
+        kind = photo.format if photo.format in WRITABLE else "PNG"
     if max_size is not None:
         photo = fit_within(photo, max_size)
     alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
     pixels = to_array(photo if alpha is None else photo.convert("RGB"))
     # A large photo is not kept in memory twice while it is stylized.
     del photo
-    picture = from_array(stylizer(pixels, watch, strength=strength))
+    picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color, stroke=stroke))
     if alpha is not None:
         picture.putalpha(alpha)
+    if job.output is STANDARD:
+        print_content(encode_bytes(picture, kind, quality))
+        return picture.size
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -125,21 +157,40 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
     # disable=None shows the bar on a terminal and not in a log.
     with tqdm(desc="listing", unit="photo", disable=None, leave=False, delay=1) as bar:
         may_exist = options.overwrite or options.resume
-        jobs, several = plan(options.model, options.photos, options.output, may_exist, bar.update)
+        model = options.model
+        path, models = (model.path, model.sources) if isinstance(model, Blend) else (model, None)
+        jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models)
     stylizer = open_stylizer(options)
     job = next(iter(jobs))
-    # Before any photo is repainted for a folder that cannot be written to.
-    make_folder(Path(options.output) if several else job.output.parent)
+    if job.output is STANDARD:
+        if options.json:
+            raise ExportError("--json and the picture would both go to standard output; name a file with --output")
+        require_output()
+    else:
+        # Before any photo is repainted for a folder that cannot be written to.
+        make_folder(Path(options.output) if several else job.output.parent)
     if several:
         return _stylize_several(stylizer, jobs, len(jobs), options, tally)
-    if options.resume and is_whole(job.output):
-        print(f"'{job.output}' is there and whole")
-        return 0
-    with _TileBar(job.photo, announce=options.tile is None) as tiles:
-        width, height = stylize_photo(
-            stylizer, job, options.max_size, options.quality, tiles.show, strength=options.strength
-        )
-    print(f"wrote '{job.output}' ({width} x {height} pixels)")
+    return _stylize_one(stylizer, job, options)
+
+
+def _stylize_one(stylizer: Stylizer, job: Job, options: argparse.Namespace) -> int:
+    said = f"'{job.output}' is there and whole"
+    started = time.perf_counter()
+    if options.resume and job.output is not STANDARD and is_whole(job.output):
+        report = _report(job, options, started, kept=True)
+    else:
+        try:
+            with _TileBar(job.photo, announce=options.tile is None) as tiles:
+                width, height = _repaint(stylizer, job, options, tiles.show)
+        except (ImageError, ModelError) as error:
+            if options.json:
+                print(_report(job, options, started, error=str(error)))
+            raise
+        said = f"wrote '{job.output}' ({width} x {height} pixels)"
+        report = _report(job, options, started, width=width, height=height)
+    if job.output is not STANDARD:
+        print(report if options.json else said)
     return 0
 
 
@@ -159,17 +210,21 @@ def open_stylizer(options: argparse.Namespace, share: int = 1) -> Stylizer:
 
 
 def choose_model(options: argparse.Namespace) -> None:
-    """Set ``options.model``: the ready style that ``--style`` names, or else the first of the files.
+    """Set ``options.model``: what ``--style`` or ``--blend`` names, or else the first of the files.
 
     Raises:
-        ExportError: If there is no style of that name, or no photo is left.
+        ExportError: If there is no style of that name, styles cannot be blended, or no photo is left.
     """
     if options.style is not None:
         options.model = find_style(options.style)
+    elif options.blend is not None:
+        options.model = blend_styles(options.blend)
     else:
         options.model, *options.photos = options.photos
-    if not options.photos:
-        raise ExportError(f"no photo follows '{options.model}'; name a model and a photo, or --style NAME and a photo")
+        standard = options.model is STANDARD
+        if standard or not options.photos:
+            problem = "a model is not read from standard input" if standard else f"no photo follows '{options.model}'"
+            raise ExportError(f"{problem}; name a model and a photo, or --style NAME and a photo")
 
 
 def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
@@ -185,23 +240,54 @@ def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
         plans: list[TilePlan] = []
         outcome = _paint(stylizer, job, options, lambda plan, _: plans.append(plan))
         if plans and options.tile is None:
-            return Outcome(outcome.error, outcome.kept, _describe_tiles(job.photo, plans[0]))
+            return replace(outcome, note=_describe_tiles(job.photo, plans[0]))
         return outcome
 
     return paint
 
 
+def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> tuple[int, int]:
+    """Repaint one photo as the command line says."""
+    return stylize_photo(
+        stylizer,
+        job,
+        options.max_size,
+        options.quality,
+        watch,
+        kind=options.format,
+        strength=options.strength,
+        preserve_color=options.preserve_color,
+        stroke=options.stroke,
+    )
+
+
 def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Watch) -> Outcome:
     """Repaint one photo of several, whose mistakes stop no other."""
+    started = time.perf_counter()
     if options.resume and is_whole(job.output):
-        return Outcome(kept=True)
+        return Outcome(kept=True, report=_report(job, options, started, kept=True))
     try:
-        stylize_photo(stylizer, job, options.max_size, options.quality, watch, strength=options.strength)
-    except ImageError as error:
-        return Outcome(str(error))
-    except ModelError as error:
-        return Outcome(f"photo '{job.photo}': {error}")
-    return Outcome()
+        width, height = _repaint(stylizer, job, options, watch)
+    except (ImageError, ModelError) as error:
+        said = f"photo '{job.photo}': {error}" if isinstance(error, ModelError) else str(error)
+        return Outcome(said, report=_report(job, options, started, error=said))
+    return Outcome(report=_report(job, options, started, width=width, height=height))
+
+
+def _report(job: Job, options: argparse.Namespace, started: float, **found: Any) -> str:
+    """Return the line of JSON about a photo, if the command line asks for one."""
+    if not options.json:
+        return ""
+    model = options.model
+    asked = {
+        "style": model.title if isinstance(model, Blend) else model.stem,
+        "strength": options.strength,
+        "preserve_color": options.preserve_color,
+        "stroke": options.stroke,
+    }
+    output = {} if "error" in found else {"output": str(job.output)}
+    seconds = round(time.perf_counter() - started, 3)
+    return json.dumps({"input": str(job.photo), **output, **found, "seconds": seconds, **asked})
 
 
 def _stylize_several(
@@ -211,13 +297,16 @@ def _stylize_several(
 
         def tell(outcome: Outcome) -> None:
             tally.add(outcome)
+            if outcome.report:
+                print(outcome.report, flush=True)
             if outcome.note:
                 tqdm.write(make_printable(outcome.note), file=sys.stderr)
             bar.update()
 
         if options.ray:
             # Other machines have other current folders.
-            options.model, options.threads = options.model.absolute(), options.threads or 1
+            options.model = model if isinstance(model := options.model, Blend) else model.absolute()
+            options.threads = options.threads or 1
             paint_on_ray(jobs, functools.partial(open_paint, options), options.workers, options.threads, tell)
         elif (workers := min(options.workers or 1, count)) > 1:
             paint_in_processes(jobs, functools.partial(open_paint, options, workers), workers, tell)
@@ -228,14 +317,15 @@ def _stylize_several(
     for failure in tally.failures:
         print_error(failure)
     kept = f"; {tally.kept} were there and whole" if tally.kept else ""
-    print(f"wrote {tally.written} of {count} pictures to '{options.output}'{kept}")
+    if not options.json:
+        print(f"wrote {tally.written} of {count} pictures to '{options.output}'{kept}")
     return 1 if tally.failures else 0
 
 
 def _describe_tiles(photo: Path, plan: TilePlan) -> str:
     return (
-        f"photo '{photo}' of {plan.width} x {plan.height} pixels does not fit into memory in one piece, so it is "
-        f"painted in {plan.count} tiles of {plan.side} pixels"
+        f"photo '{photo}' does not fit into memory in one piece, so it is painted at {plan.width} x {plan.height} "
+        f"pixels in {plan.count} tiles of {plan.side} pixels"
     )
 
 
@@ -270,7 +360,7 @@ def _parser() -> CommandParser:
         prog="python -m export.stylize",
         description="Repaint photos with an exported style. Pictures come out upright and in the photo's size;\n"
         "transparency is kept where the format has it.",
-        usage="%(prog)s (MODEL | --style NAME) PHOTO [PHOTO ...] [options]",
+        usage="%(prog)s (MODEL | --style NAME | --blend NAME:SHARE,NAME:SHARE) PHOTO [PHOTO ...] [options]",
         epilog="examples:\n  python -m export.stylize wave.onnx photo.jpg --output out.jpg\n"
         "  python -m export.stylize --style wave photo.jpg",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -278,19 +368,34 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "photos",
         nargs="+",
-        type=Path,
+        type=_photo,
         metavar="PHOTO",
-        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos",
+        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos; - "
+        "is a photo from standard input",
     )
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--style", metavar="NAME", help="a ready style in place of an .onnx file; python -m export.styles lists them"
+    )
+    model.add_argument(
+        "--blend",
+        type=read_shares,
+        metavar="NAME:SHARE,...",
+        help="several styles of one start, mixed to one: wave:0.6,starry_night:0.4",
     )
     parser.add_argument(
         "--output",
         type=read_path_text,
         metavar="PATH",
         help="the picture, in the format of its ending, or for several photos a folder, in which the folders of the "
-        "photos and their names are kept (default for one photo: beside it, photo-wave.jpg for wave.onnx)",
+        "photos and their names are kept; - is standard output (default for one photo: beside it, photo-wave.jpg for "
+        "wave.onnx, and for one from standard input: standard output)",
+    )
+    parser.add_argument(
+        "--format",
+        type=str.upper,
+        choices=WRITABLE,
+        help="format of a picture that goes to standard output (default: the photo's, or PNG)",
     )
     parser.add_argument(
         "--strength",
@@ -299,6 +404,18 @@ def _parser() -> CommandParser:
         metavar="0-1.5",
         help="strength of the style: 0 leaves the photo, 1 is the style as trained, up to 1.5 (default: %(default)s); "
         "for files that were exported with --strength",
+    )
+    parser.add_argument(
+        "--preserve-color",
+        action="store_true",
+        help="keep the photo's own colors, and take only brightness from the style",
+    )
+    parser.add_argument(
+        "--stroke",
+        type=number_from(LEAST, MOST),
+        default=1,
+        metavar="FACTOR",
+        help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
     )
     parser.add_argument(
         "--max-size",
@@ -346,7 +463,14 @@ def _parser() -> CommandParser:
         metavar="1-100",
         help="quality of JPEG and WebP (default: %(default)s)",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print a line of JSON about each photo in place of words, for programs"
+    )
     return parser
+
+
+def _photo(text: str) -> Path:
+    return STANDARD if text == NAME else read_path(text)
 
 
 def _tile(text: str) -> int:

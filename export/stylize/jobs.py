@@ -11,11 +11,12 @@ from pathlib import Path
 from data.files import require_absent
 from data.images import EXTENSIONS, ImageError, check_writable_format, decode, walk_images
 from export.errors import ExportError
+from export.stylize.standard import NAME, STANDARD
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo file and the picture file that it becomes."""
+    """One photo file and the picture file that it becomes; ``STANDARD`` for standard input and standard output."""
 
     photo: Path
     output: Path
@@ -43,17 +44,17 @@ class FolderJobs:
         """Return how many jobs ``check`` has found."""
         return self._count
 
-    def check(self, model: Path, may_exist: bool, watch: Callable[[], object] | None = None) -> None:
+    def check(self, models: Sequence[Path], may_exist: bool, watch: Callable[[], object] | None = None) -> None:
         """Look every job up once, and count them.
 
         Args:
-            model: The ONNX file.
+            models: The ONNX files that are read.
             may_exist: Whether pictures may exist.
             watch: Called for every photo.
 
         Raises:
             ExportError: If there is none, or a picture would be written twice, over a photo, or exists and may not.
-            OutputError: If a picture is the model.
+            OutputError: If a picture is a model.
             ImageError: If a folder cannot be read or holds no photo.
         """
         self._count = existing = 0
@@ -68,7 +69,7 @@ class FolderJobs:
                     f"'{job.photo}' and '{rival}' would both become '{job.output}'; stylize them one by one"
                 )
             if job.output.exists():
-                require_absent([job.output], True, inputs=[model])
+                require_absent([job.output], True, inputs=models)
                 if self._is_photo(job.output):
                     raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
                 first = first if existing else job.output
@@ -141,6 +142,7 @@ def plan(
     output: str | None,
     may_exist: bool = False,
     watch: Callable[[], object] | None = None,
+    models: Sequence[Path] | None = None,
 ) -> tuple[list[Job] | FolderJobs, bool]:
     """Decide what is written where.
 
@@ -149,44 +151,44 @@ def plan(
 
     Args:
         model: The ONNX file; its name is part of the default output's.
-        photos: Photo files and folders.
-        output: A picture file, or a folder if it exists as one, ends in a slash, or several photos are given; None for
-            ``<photo>-<model>.<ending>`` beside a single photo.
+        photos: Photo files and folders, or ``STANDARD`` alone.
+        output: A picture file, or a folder if it exists as one, ends in a slash, or several photos are given; ``-`` for
+            standard output; None for ``<photo>-<model>.<ending>`` beside a single photo, and for standard output if the
+            photo comes from standard input.
         may_exist: Whether pictures may exist; photos themselves are never replaced.
         watch: Called for every photo that is found, where there may be many.
+        models: The ONNX files that are read; None for the model alone.
 
     Returns:
         The jobs, and whether they go to a folder.
 
     Raises:
         ExportError: If a photo is absent, an output is missing, exists, or would be written twice or over a photo.
-        OutputError: If an output is the model.
+        OutputError: If an output is a model.
         ImageError: If a folder holds no photo, or the output's ending is not a format that can be written.
     """
+    models = [model] if models is None else models
     for photo in photos:
-        if not photo.exists():
+        if photo is not STANDARD and not photo.exists():
             raise ExportError(f"photo '{photo}' does not exist; name a JPEG or PNG file, or a folder of them")
-    several = len(photos) > 1 or photos[0].is_dir()
+    standard = any(photo is STANDARD for photo in photos)
+    several = len(photos) > 1 or (not standard and photos[0].is_dir())
+    if several and (standard or output == NAME):
+        raise ExportError("standard input and standard output take one photo; leave out '-' or the other photos")
+    if output == NAME or (output is None and standard):
+        return [Job(photos[0], STANDARD)], False
     if output is None and several:
         raise ExportError("several photos need an output folder; name one with --output pictures/")
     if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        if standard:
+            raise ExportError(f"a photo from standard input has no name in '{output}'; name a file with --output")
         jobs = FolderJobs(photos, Path(output))
         if jobs.folder.exists() and not jobs.folder.is_dir():
             raise ExportError(f"output '{output}' is a file, and several photos need a folder; name one with --output")
-        jobs.check(model, may_exist, watch)
+        jobs.check(models, may_exist, watch)
         return jobs, True
-    if output is None:
-        name = f"{photos[0].stem}-{model.stem}{writable_name(photos[0]).suffix}"
-        job = Job(photos[0], photos[0].with_name(name))
-    else:
-        job = Job(photos[0], Path(output))
-        _check_file(job.output)
-    require_absent([job.output], True, inputs=[model])
-    if job.output.exists():
-        if job.output.samefile(job.photo):
-            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
-        if not may_exist:
-            _refuse_existing(job.output, 1)
+    job = Job(photos[0], _name_beside(photos[0], model) if output is None else Path(output))
+    _check_file(job, models, may_exist)
     return [job], False
 
 
@@ -208,10 +210,21 @@ def is_whole(picture: Path) -> bool:
     return True
 
 
-def _check_file(output: Path) -> None:
-    check_writable_format(output)
-    if not output.parent.is_dir():
-        raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another --output")
+def _name_beside(photo: Path, model: Path) -> Path:
+    return photo.with_name(f"{photo.stem}-{model.stem}{writable_name(photo).suffix}")
+
+
+def _check_file(job: Job, models: Sequence[Path], may_exist: bool) -> None:
+    """Raise if a single photo's picture may not be written where it is asked for."""
+    check_writable_format(job.output)
+    if not job.output.parent.is_dir():
+        raise ExportError(f"folder '{job.output.parent}' does not exist; create it or choose another --output")
+    require_absent([job.output], True, inputs=models)
+    if job.output.exists():
+        if job.photo is not STANDARD and job.output.samefile(job.photo):
+            raise ExportError(f"output '{job.output}' is a photo that is read; choose another --output")
+        if not may_exist:
+            _refuse_existing(job.output, 1)
 
 
 def _refuse_existing(first: Path, count: int) -> None:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,13 @@ class Outcome:
         error: Why it was not repainted, as a sentence; empty if it was.
         kept: Whether its picture was there and whole, and was left as it is.
         note: What else to tell about it; empty for nothing.
+        report: A line about it for programs; empty for none.
     """
 
     error: str = ""
     kept: bool = False
     note: str = ""
+    report: str = ""
 
 
 Paint = Callable[[Job], Outcome]
@@ -153,4 +155,4 @@ class _RayWorker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         outcome = self._paint(Job(Path(row["photo"]), Path(row["output"])))
-        return {"error": outcome.error, "kept": outcome.kept, "note": outcome.note}
+        return asdict(outcome)

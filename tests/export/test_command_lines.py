@@ -14,9 +14,10 @@ HOSTILE = "a\x1b[31m\nb" + "y" * 200_000
 STYLIZE = ("export.stylize.command", ["wave.onnx", "photo.png", "--output", "out.png"])
 EXPORT = ("export.__main__", ["style.safetensors", "--output", "out.onnx"])
 BENCHMARK = ("export.benchmark.measure", ["wave.onnx"])
-GALLERY = ("export.gallery.command", ["wave.onnx", "--photo", "photo.png", "--output", "sheet.png"])
+SHEET = ("export.sheet.command", ["photo.png", "--styles", "wave.onnx", "--output", "sheet.png"])
 VIDEO = ("export.video.command", ["wave.onnx", "photo.png", "--output", "out.mp4"])
 STABILITY = ("export.video.stability", ["wave.onnx"])
+BLEND = ("export.blend.command", ["wave,starry_night"])
 WEB = ("export.web.build", ["wave.onnx"])
 
 BAD = [
@@ -49,10 +50,11 @@ BAD = [
     (BENCHMARK, [LONG], "File name too long"),
     (BENCHMARK, ["--compare", LONG], "File name too long"),
     (BENCHMARK, ["--tolerance", "nan"], "must be a number above 0"),
-    (GALLERY, ["--columns", DIGITS], "positive integer"),
-    (GALLERY, ["--size", DIGITS], "must be an integer"),
-    (GALLERY, ["--threads", "3000000000"], "between 1 and 1024"),
-    (GALLERY, ["--output", f"{LONG}.png"], "File name too long"),
+    (SHEET, ["--columns", DIGITS], "positive integer"),
+    (SHEET, ["--size", DIGITS], "must be an integer"),
+    (SHEET, ["--strokes", "1", DIGITS], "from 0.25 to 8"),
+    (SHEET, ["--threads", "3000000000"], "between 1 and 1024"),
+    (SHEET, ["--output", f"{LONG}.png"], "File name too long"),
     (VIDEO, [HOSTILE], "2 clips follow the style"),
     (VIDEO, ["--start", DIGITS], "must be a number above 0"),
     (VIDEO, ["--duration", "nan"], "must be a number above 0"),
@@ -65,6 +67,9 @@ BAD = [
     (STABILITY, ["--frames", DIGITS], "must be an integer"),
     (STABILITY, ["--clips", LONG], "File name too long"),
     (STABILITY, ["--clips", "photo.png"], "it is not a video, or is broken"),
+    (STYLIZE, ["--stroke", DIGITS], "from 0.25 to 8"),
+    (BLEND, ["--output", f"{LONG}.onnx"], "File name too long"),
+    (("export.blend.command", []), [f"wave,{HOSTILE}:1"], "a\\x1b[31m\\nb"),
     (WEB, ["--output", "loop"], "loop' is a link to itself"),
     (WEB, ["--output", LONG], "File name too long"),
     (WEB, [LONG], "File name too long"),

@@ -50,7 +50,8 @@ LENGTHS = ("--trainer.max_steps", "--iterations", "--runs")
 LINES: dict[str, tuple[list[str], str]] = {
     "export.stylize.command": (
         ["wave.onnx", "photo.png", "--output", "out.png", "--threads", "1"],
-        "--max-size --tile --memory --threads --provider --quality --style --output --overwrite --resume --workers",
+        "--max-size --tile --memory --threads --provider --quality --style --output --overwrite --resume --workers "
+        "--stroke --blend --preserve-color --json --format",
     ),
     "export.video.command": (
         ["wave.onnx", "clip.mp4", "--output", "out.mp4", "--threads", "1"],
@@ -68,6 +69,12 @@ LINES: dict[str, tuple[list[str], str]] = {
     "export.web.build": (["wave.onnx", "--output", "site"], "--output --runtime --overwrite"),
     "export.widths.table": (["wave.onnx"], "--variant"),
     "export.styles": ([], ""),
+    "export.sheet.command": (
+        ["photo.png", "--styles", "wave.onnx", "--output", "sheet.png", "--size", "64", "--threads", "1"],
+        "--styles --strokes --size --max-size --columns --quality --output --overwrite --preserve-color --photo "
+        "--photos",
+    ),
+    "export.blend.command": (["wave,starry_night", "--output", "mix.onnx"], "--output --overwrite"),
     "train.__main__": (["slow"], "--config --help"),
     "train.slow.command": (
         [*SLOW, *WEIGHTS],

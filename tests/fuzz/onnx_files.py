@@ -47,6 +47,9 @@ def read_inputs(sandbox: Path) -> Callable[[Random], Case]:
         (sandbox / "mutant.onnx").write_bytes(content)
         if random.random() < 0.05:
             return Case("export.benchmark.measure", ["mutant.onnx", "--sizes", "32", "--runs", "1", "--threads", "1"])
+        if random.random() < 0.05:
+            shares = "exported/wave.onnx:1,mutant.onnx:1" if random.random() < 0.5 else "mutant.onnx:1,foreign.onnx:1"
+            return Case("export.blend.command", [shares, "--output", "mix.onnx"], ("mix.onnx",))
         tile = ["--tile", "64"] if random.random() < 0.2 else []
         words = ["mutant.onnx", "photo.png", "--output", "out.png", "--threads", "1", *tile]
         return Case("export.stylize.command", words, ("out.png",))

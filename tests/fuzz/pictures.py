@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from random import Random
 
 import PIL.Image
 
+from data.heif import CodecError, require_codec
 from tests.fuzz.mutations import EXTREMES, mutate_bytes
 from tests.fuzz.trial import Case
 from tests.pictures import png_chunk, ramp
@@ -19,15 +21,24 @@ REPEATS = (2, 50, 2000, 20_000)
 
 
 def write_inputs(sandbox: Path) -> None:
-    """Write the model."""
+    """Write the model, and pictures whose encoders start threads."""
     from tests.export.small_export import write_foreign
 
     write_foreign(sandbox / "wave.onnx")
+    picture = PIL.Image.fromarray(ramp(40, 33))
+    clear = picture.copy()
+    clear.putalpha(picture.getchannel("G"))
+    for ending, kind in ((".avif", "AVIF"), (".heic", "HEIF")):
+        with contextlib.suppress(CodecError):
+            require_codec(kind)
+            for name, image in (("seed", picture), ("clear", clear)):
+                image.save(sandbox / f"{name}{ending}", kind)
 
 
 def read_inputs(sandbox: Path) -> Callable[[Random], Case]:
     """Return what writes a mutant and gives the command on it."""
-    seeds = _encode_seeds()
+    boxed = [path for ending in (".avif", ".heic") for path in sorted(sandbox.glob(f"*{ending}"))]
+    seeds = [*_encode_seeds(), *((path.suffix, path.read_bytes()) for path in boxed)]
 
     def make(random: Random) -> Case:
         ending, content = random.choice(seeds)
@@ -152,6 +163,27 @@ def change_numbers(random: Random, content: bytes) -> bytes:
     return bytes(changed)
 
 
+def change_boxes(random: Random, content: bytes) -> bytes:
+    """Change numbers in the boxes before the pixels of an AVIF or HEIC file, or repeat one of its boxes."""
+    changed = bytearray(content)
+    end = content.index(b"mdat")
+    if random.random() < 0.3:
+        kind = random.choice((b"ispe", b"ipco", b"ipma", b"iloc", b"iinf", b"iprp", b"infe", b"pixi"))
+        place = content.find(kind) - 4
+        if place >= 0:
+            length = int.from_bytes(content[place : place + 4], "big")
+            return (
+                content[: place + length] + content[place : place + length] * random.choice(REPEATS) + content[place:]
+            )
+    for _ in range(random.choice((1, 1, 2, 3))):
+        kind = random.choice((b"ispe", b"iloc", b"ipma", b"iinf", b"clap", b"irot", b"pitm", b""))
+        place = content.find(kind) + random.randrange(4, 20) if kind in content and kind else random.randrange(4, end)
+        length = random.choice((1, 2, 4))
+        value = random.choice((*EXTREMES, *SIDES)) & (256**length - 1)
+        changed[place : place + length] = value.to_bytes(length, "big")
+    return bytes(changed)
+
+
 def change_ppm(random: Random, content: bytes) -> bytes:
     """Write a header of other numbers before a PPM's pixels."""
     magic = random.choice((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf"))
@@ -167,4 +199,6 @@ STRUCTURES: dict[str, Callable[[Random, bytes], bytes]] = {
     ".bmp": change_numbers,
     ".webp": change_numbers,
     ".ppm": change_ppm,
+    ".avif": change_boxes,
+    ".heic": change_boxes,
 }

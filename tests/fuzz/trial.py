@@ -27,6 +27,9 @@ BYTES = 2_000_000_000
 UNHANDLED = 70
 """Exit code of a case that ended in an exception."""
 
+DONE = (0, 1)
+"""Exit codes of commands that did their work, but for some of several photos."""
+
 GOOD = ("done", "refused")
 """Verdicts on commands that did right: their work, or one sentence and exit code 2."""
 
@@ -86,8 +89,8 @@ def run_case(case: Case, sandbox: Path, scratch: Path, seconds: int = SECONDS, m
     errors = (scratch / "stderr").read_bytes().decode(errors="backslashreplace")
     # Kilobytes on Linux, bytes on macOS.
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    verdict = _judge_end(status, peak, memory, errors) or _judge_files(case, status == 0, before, sandbox)
-    if status == 0:
+    verdict = _judge_end(status, peak, memory, errors) or _judge_files(case, status in DONE, before, sandbox)
+    if status in DONE:
         remove_new(sandbox, before)
     return Outcome(verdict or ("refused" if status else "done"), took, peak, errors)
 
@@ -192,9 +195,11 @@ def _judge_end(status: int, peak: int, memory: int, errors: str) -> str | None:
         return "traceback"
     if peak > memory:
         return "memory"
-    if status not in {0, 2}:
+    if status not in {*DONE, 2}:
         return "exit code"
     if status == 2 and not is_one_sentence(errors):
+        return "words"
+    if status == 1 and not all(map(is_one_sentence, errors.splitlines(keepends=True))):
         return "words"
     return None
 

@@ -12,7 +12,7 @@ import PIL.Image
 from PIL.Image import Resampling
 
 from data.images import Picture, contact_sheet, from_array, to_array
-from export.gallery.sheet import Cell, draw_sheet
+from export.sheet.grid import Cell, draw_sheet
 from train.features.field import field_size, unit_spacing
 from train.features.network import SeenNetwork
 from train.features.strongest import KEPT, Strongest

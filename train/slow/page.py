@@ -12,7 +12,7 @@ from urllib.parse import quote
 from PIL.Image import Image
 
 from data.images import decode, fit_within, to_array
-from export.gallery.sheet import Cell, draw_sheet
+from export.sheet.grid import Cell, draw_sheet
 from train.page import embed_jpeg, render_page
 from train.slow.config import LEARNING_RATES, SlowConfig
 from train.slow.record import FIELDS, Record

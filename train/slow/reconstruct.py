@@ -21,7 +21,7 @@ from PIL.Image import Image
 from data.files import make_folder, require_absent, write_whole
 from data.images import Picture, encode, from_array
 from export.cli import INTERRUPTED, CommandParser, integer, positive
-from export.gallery.sheet import Cell, draw_sheet
+from export.sheet.grid import Cell, draw_sheet
 from models.names import PerceptualName
 from train.cli import run_command
 from train.flags import add_overwrite, add_perceptual_weights, side

@@ -45,6 +45,13 @@ def test_the_words_after_the_first_reach_the_command(stand_in):
     assert seen == [["--help", "--content", "photo.jpg"]]
 
 
+def test_a_command_goes_by_its_former_name_too(stand_in, monkeypatch):
+    asked = []
+    monkeypatch.setattr(program, "find_module", lambda command: asked.append(command.module) or command.module)
+    assert program.main(["gallery", "--help"]) == program.main(["sheet", "--help"]) == 0
+    assert asked == ["export.sheet", "export.sheet"]
+
+
 def test_a_missing_extra_is_one_sentence(stand_in, capsys):
     def fail(words):
         raise ModuleNotFoundError("No module named 'torch'", name="torch.nn")

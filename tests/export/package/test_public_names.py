@@ -19,6 +19,7 @@ def test_the_public_names_are_these():
         "ModelError",
         "Stylizer",
         "__version__",
+        "blend",
         "list_styles",
         "load",
     ]

@@ -252,7 +252,7 @@ def test_command_cuts_by_itself_and_says_so_in_one_line(model, tmp_path, few_win
     assert main([*arguments, "--memory", f"{megabytes:.1f}MB"]) == 0
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "photo.png' of 500 x 330 pixels does not fit into memory in one piece" in error
+    assert "photo.png' does not fit into memory in one piece, so it is painted at 500 x 330 pixels in" in error
     assert re.search(r"in \d+ tiles of (128|256) pixels", error)
     with PIL.Image.open(output) as written:
         assert written.size == (500, 330)

@@ -112,6 +112,8 @@ def test_quality_is_95_unless_told(model, folder):
         ["--threads", "x"],
         ["--strength", "1.6"],
         ["--strength", "nan"],
+        ["--stroke", "0.2"],
+        ["--stroke", "nan"],
     ],
 )
 def test_numbers_out_of_range_are_refused(model, folder, options, capsys):
@@ -160,3 +162,17 @@ def test_strength_of_a_style_without_any_is_refused_in_one_sentence(model, folde
     assert "export --strength" in error
     assert "0.7" in error
     assert not (folder / "out.png").exists()
+
+
+def test_colors_are_kept_when_asked(model, folder):
+    save_photo(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.png", "--preserve-color") == 0
+    expected = Stylizer(model, threads=1)(draw(), preserve_color=True)
+    np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)
+
+
+def test_strokes_are_of_the_size_that_is_asked_for(model, folder):
+    save_photo(folder / "photo.png", 60, 80)
+    assert run(model, "photo.png", "--output", "out.png", "--stroke", "2.5") == 0
+    expected = Stylizer(model, threads=1)(draw(60, 80), stroke=2.5)
+    np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)

@@ -6,8 +6,8 @@ import pytest
 from PIL import ImageFont
 
 from export.errors import ExportError
-from export.gallery import sheet as module
-from export.gallery.sheet import Cell, choose_columns, draw_sheet, shorten
+from export.sheet import grid as module
+from export.sheet.grid import Cell, choose_columns, draw_sheet, shorten
 
 SIZE = 120
 

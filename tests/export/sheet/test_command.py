@@ -1,4 +1,4 @@
-"""The gallery puts all styles on one photo, or one style on many photos, on one sheet."""
+"""The sheet puts all styles on one photo, or one style on many photos, on one sheet."""
 
 import shutil
 
@@ -8,9 +8,9 @@ import pytest
 
 from data.images import from_array, to_array
 from export import styles
-from export.gallery import command
-from export.gallery.command import main, show_photos, show_styles
 from export.runtime.stylizer import Stylizer
+from export.sheet import command
+from export.sheet.command import main, show_photos, show_styles
 from models.network import NetworkConfig
 from models.style_file import StyleCard
 from tests.export.small_export import draw, export_style, make_network
@@ -70,25 +70,60 @@ def test_each_photo_stands_above_its_picture(models):
         np.testing.assert_array_equal(to_array(cell.pictures[1]), stylizer(photo))
 
 
+def test_every_style_has_a_row_of_strokes_after_the_photo(models):
+    pixels = draw(70, 96)
+    cells = show_styles(from_array(pixels), models, threads=1, strokes=(0.5, 2), preserve_color=True)
+    names = ["brush, stroke 0.5", "brush, stroke 2", "pencil, stroke 0.5", "pencil, stroke 2"]
+    assert [cell.label for cell in cells] == ["photo", *names[:2], "photo", *names[2:]]
+    expected = Stylizer(models[1], threads=1)(pixels, stroke=2, preserve_color=True)
+    np.testing.assert_array_equal(to_array(cells[5].pictures[0]), expected)
+
+
+def test_pictures_are_scaled_down_after_they_are_painted(models, photo, tmp_path):
+    arguments = [photo, "--styles", models[0], "--size", 64, "--columns", 2]
+    for name, wishes in (("small.png", []), ("large.png", ["--max-size", 90])):
+        assert run(*arguments, *wishes, "--output", tmp_path / name) == 0
+    small, large = (np.asarray(read(tmp_path / name)) for name in ("small.png", "large.png"))
+    assert small.shape == large.shape
+    assert not np.array_equal(small, large)
+    cells = show_photos([from_array(draw(70, 96))], Stylizer(models[0], threads=1), size=64)
+    assert [picture.size for picture in cells[0].pictures] == [(64, 47)] * 2
+
+
 def test_named_styles_stand_on_one_sheet(models, photo, tmp_path, capsys):
     sheet = tmp_path / "sheet.jpg"
-    # Styles on both sides of the flags.
-    assert run(models[0], "--photo", photo, models[1], "--output", sheet, "--size", 64, "--columns", 3) == 0
+    assert run(photo, "--styles", *models, "--output", sheet, "--size", 64, "--columns", 3) == 0
     assert capsys.readouterr().out == f"wrote '{sheet}' (208 x 72 pixels): 2 styles on '{photo}'\n"
     image = read(sheet)
     assert (image.format, image.size) == ("JPEG", (208, 72))
 
 
-def test_all_ready_styles_are_shown_unless_some_are_named(models, photo, tmp_path, monkeypatch, capsys, one_error):
+def test_strokes_stand_side_by_side(models, photo, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    assert run(photo, "--styles", *models, "--strokes", 1, 2, 4, "--output", sheet, "--size", 64) == 0
+    assert read(sheet).width == 4 * (64 + 4) + 4
+
+
+def test_sheet_of_one_photo_stands_beside_it(models, photo):
+    assert run(photo, "--styles", models[0], "--size", 64) == 0
+    assert read(photo.with_name("photo-sheet.jpg")).format == "JPEG"
+
+
+@pytest.fixture
+def ready(models, tmp_path, monkeypatch):
+    """Make the two styles the ready ones."""
     (tmp_path / "ready").mkdir()
     for model in models:
         shutil.copy(model, tmp_path / "ready")
     monkeypatch.setattr(command, "choose_styles", lambda names: styles.choose_styles(names, tmp_path / "ready"))
-    assert run("--photo", photo, "--output", tmp_path / "all.png", "--size", 64) == 0
+
+
+def test_all_ready_styles_are_shown_unless_some_are_named(ready, photo, tmp_path, capsys, one_error):
+    assert run(photo, "--output", tmp_path / "all.png", "--size", 64) == 0
     assert "2 styles on" in capsys.readouterr().out
-    assert run("--photo", photo, "--output", tmp_path / "one.png", "--size", 64, "pencil") == 0
+    assert run(photo, "--output", tmp_path / "one.png", "--size", 64, "--styles", "pencil") == 0
     assert "1 style on" in capsys.readouterr().out
-    assert run("--photo", photo, "--output", tmp_path / "none.png", "chalk") == 2
+    assert run(photo, "--output", tmp_path / "none.png", "--styles", "chalk") == 2
     assert "there is no ready style 'chalk'; choose one of brush, pencil" in one_error()
 
 
@@ -97,27 +132,53 @@ def test_one_style_is_shown_on_photos_and_on_folders_of_them(models, photo, tmp_
     for name in ("a.png", "b.jpg"):
         save_photo(tmp_path / "folder" / name, 90, 60)
     sheet = tmp_path / "sheet.png"
-    assert run("--photos", photo, tmp_path / "folder", "--style", models[1], "--output", sheet, "--size", 64) == 0
+    assert run(photo, tmp_path / "folder", "--styles", models[1], "--output", sheet, "--size", 64, "--strokes", 2) == 0
     assert "'pencil' on 3 photos" in capsys.readouterr().out
     assert read(sheet).height > 2 * 64
+
+
+def test_command_lines_of_earlier_versions_go_on_working(ready, models, photo, tmp_path):
+    new, old = tmp_path / "new.png", tmp_path / "old.png"
+    assert run(photo, "--styles", models[0], "pencil", "--output", new, "--size", 64) == 0
+    # Styles on both sides of the flags.
+    assert run(models[0], "--photo", photo, "pencil", "--output", old, "--size", 64) == 0
+    assert new.read_bytes() == old.read_bytes()
+    assert run(photo, photo, "--styles", "pencil", "--output", new, "--size", 64, "--overwrite") == 0
+    assert run("--photos", photo, photo, "--style", "pencil", "--output", old, "--size", 64, "--overwrite") == 0
+    assert new.read_bytes() == old.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("wishes", "sentence"),
     [
-        ([], "one of the arguments --photo --photos is required"),
-        (["--photo", "p.png", "--photos", "p.png"], "not allowed with argument"),
-        (["--photo", "p.png", "--style", "wave"], "--style goes with --photos"),
-        (["--photos", "p.png"], "--photos needs a style; add --style NAME"),
-        (["wave", "--photos", "p.png"], "add --style wave"),
-        (["--photo", "p.png", "--size", "20"], "'20' must be an integer between 64 and"),
-        (["--photo", "p.png", "--columns", "0"], "'0' must be a positive integer"),
+        ([], "no photo is named; name one"),
+        (["--styles", "wave", "p.png"], "no photo is named; name one, before --styles"),
+        (["p.png", "--size", "20"], "'20' must be an integer between 64 and"),
+        (["p.png", "--columns", "0"], "'0' must be a positive integer"),
+        (["p.png", "--strokes", "9"], "'9' must be a number from 0.25 to 8"),
     ],
 )
 def test_flags_that_do_not_fit_are_one_sentence(wishes, sentence, one_error):
     with pytest.raises(SystemExit, match="2"):
         main([*wishes, "--output", "sheet.png"])
     assert sentence in one_error()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "sentence"),
+    [
+        (["--styles", "wave", "wave"], "2 photos and 2 styles or strokes are more than a sheet shows"),
+        (["--styles", "wave", "--strokes", "1", "2", "4"], "2 photos and 3 styles or strokes are more"),
+    ],
+)
+def test_photos_and_styles_are_not_both_many(photo, tmp_path, wishes, sentence, one_error):
+    assert run(photo, photo, *wishes, "--output", tmp_path / "sheet.png") == 2
+    assert sentence in one_error()
+
+
+def test_sheet_of_several_photos_needs_a_name(photo, one_error):
+    assert run(photo, photo, "--styles", "wave") == 2
+    assert "needs a name; name one with --output" in one_error()
 
 
 @pytest.mark.parametrize(
@@ -132,29 +193,29 @@ def test_flags_that_do_not_fit_are_one_sentence(wishes, sentence, one_error):
 def test_a_sheet_that_may_not_be_written_is_refused_before_the_work(photo, tmp_path, output, sentence, one_error):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "old.png").write_text("old")
-    assert run("--photo", photo, "--output", tmp_path / output, "absent.onnx") == 2
+    assert run(photo, "--output", tmp_path / output, "--styles", "wave") == 2
     assert sentence in one_error()
     assert (tmp_path / "old.png").read_text() == "old"
 
 
 def test_a_photo_is_never_replaced(models, photo, tmp_path, one_error):
     before = photo.read_bytes()
-    assert run("--photo", photo, "--output", photo, models[0], "--overwrite") == 2
+    assert run(photo, "--output", photo, "--styles", models[0], "--overwrite") == 2
     assert "is a photo that is read" in one_error()
     assert photo.read_bytes() == before
 
 
 def test_an_existing_sheet_is_replaced_when_asked(models, photo, tmp_path):
     (tmp_path / "old.png").write_text("old")
-    assert run("--photo", photo, "--output", tmp_path / "old.png", models[0], "--overwrite", "--size", 64) == 0
+    assert run(photo, "--output", tmp_path / "old.png", "--styles", models[0], "--overwrite", "--size", 64) == 0
     assert read(tmp_path / "old.png").format == "PNG"
 
 
 def test_absent_photos_and_styles_are_named(models, photo, tmp_path, one_error):
     for arguments, sentence in (
-        (["--photo", tmp_path / "gone.png", models[0]], "gone.png' does not exist"),
-        (["--photo", photo, tmp_path / "gone.onnx"], "gone.onnx' does not exist"),
-        (["--photos", tmp_path / "gone.png", "--style", models[0]], "gone.png' does not exist"),
+        ([tmp_path / "gone.png", "--styles", models[0]], "gone.png' does not exist"),
+        ([photo, "--styles", tmp_path / "gone.onnx"], "gone.onnx' does not exist"),
+        ([photo, tmp_path / "gone.png", "--styles", models[0]], "gone.png' does not exist"),
     ):
         assert run(*arguments, "--output", tmp_path / "sheet.png") == 2
         assert sentence in one_error()
@@ -166,6 +227,6 @@ def test_ctrl_c_writes_nothing(models, photo, tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "_repaint", stop)
-    assert run("--photo", photo, "--output", tmp_path / "sheet.png", models[0]) == 130
-    assert "sheet.png' was not written" in capsys.readouterr().err
+    assert run(photo, "--output", tmp_path / "sheet.png", "--styles", models[0]) == 130
+    assert "no sheet was written" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()

@@ -1,0 +1,217 @@
+"""Blend styles: one network whose weights are a weighted mean of several networks' weights; no torch.
+
+Styles that were trained from one start lie near each other, and a mean of their weights is a network again, at the cost
+of one. Five pairs of the ready styles were compared by eye with the mean of their pictures, on a portrait and a
+skyline: the blended network paints one picture whose strokes and palette lie between the two, at every share, where the
+mean of pictures is a double exposure in dull colors. Networks of different architectures, or of different starts, have
+no mean that paints.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
+
+from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, has_seal, seal
+from export.errors import ModelError
+from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
+from export.runtime.session import read_model
+from export.styles import choose_styles
+
+_LEVELS, _STEPS, _CAST = ".levels", ".steps", ".cast"
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A blended network.
+
+    Args:
+        path: The name that its file gets: ``wave-starry_night.onnx``.
+        title: The styles and their shares, which sum to 1: ``wave 0.6 + starry_night 0.4``.
+        content: A serialized ONNX model of the same contract, float32.
+        sources: The files that it was made from.
+    """
+
+    path: Path
+    title: str
+    content: bytes
+    sources: tuple[Path, ...]
+
+
+def blend_styles(shares: Mapping[str, float]) -> Blend:
+    """Blend styles that were trained from one start.
+
+    Each constant becomes the mean of the styles' constants, weighted by their shares; 8-bit weights are restored first.
+
+    Args:
+        shares: Two or more ready styles by name, or paths of .onnx files, each with its share, above 0; they are
+            divided by their sum.
+
+    Raises:
+        ExportError: If there is no style of a name.
+        ModelError: If a file cannot be read, or the files differ in more than their weights.
+        ValueError: If there are fewer than two styles, or a share is not a number above 0.
+    """
+    if len(shares) < 2:
+        raise ValueError(f"{len(shares)} styles are named; name two or more, each with its share")
+    for name, share in shares.items():
+        if not 0 < share < float("inf"):
+            raise ValueError(f"the share of {name!r} is {share}; it must be a number above 0")
+    sources = choose_styles(list(shares))
+    total = sum(shares.values())
+    parts = [share / total for share in shares.values()]
+    networks = [_read_network(path) for path in sources]
+    for network in networks[1:]:
+        _check_same(networks[0], network)
+    model = networks[0].model
+    constants = _mix(networks, parts)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants)
+    names = [network.name for network in networks]
+    title = " + ".join(f"{name} {part:.3g}" for name, part in zip(names, parts, strict=True))
+    content = _describe(model, networks, title, dict(zip(names, parts, strict=True)))
+    return Blend(Path(f"{'-'.join(names)}.onnx"), title, content, tuple(sources))
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A model without the nodes that restore 8-bit weights.
+
+    Args:
+        path: The file.
+        model: Its message, whose constants are empty.
+        constants: All constants by name, with restored weights among them.
+        entries: Its metadata.
+    """
+
+    path: Path
+    model: Any
+    constants: dict[str, Any]
+    entries: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The style's name; files of a folder of variants are all named alike."""
+        return self.entries.get(PREFIX + "style", "") if self.path.name in FILES.values() else self.path.stem
+
+
+def _read_network(path: Path) -> _Network:
+    content = read_model(path)
+    model: Any = ModelProto()
+    try:
+        model.ParseFromString(content)
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        constants = {constant.name: constant for constant in model.graph.initializer}
+    # Names that are not UTF-8 are found out when they are read.
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"model '{path}' is not an ONNX file ({error}); copy or export it again") from error
+    if any(key.startswith(PREFIX) for key in entries) and not has_seal(content):
+        raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
+    restored = [name.removesuffix(_LEVELS) for name in constants if name.endswith(_LEVELS)]
+    for name in restored:
+        constants[name] = _restore(path, name, constants.pop(name + _LEVELS), constants.pop(name + _STEPS, None))
+    restoring = {name + part for name in restored for part in ("", _CAST)}
+    nodes = [node for node in model.graph.node if not restoring.intersection(node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return _Network(path, model, constants, entries)
+
+
+def _check_same(one: _Network, other: _Network) -> None:
+    """Raise ModelError if two networks differ in more than the values of their constants."""
+    reason = None
+    if one.constants.keys() != other.constants.keys():
+        reason = "they have other constants"
+    elif _structure(one.model) != _structure(other.model):
+        reason = "they have other layers"
+    if reason:
+        raise ModelError(
+            f"'{one.path}' and '{other.path}' cannot be blended ({reason}); blend styles of one architecture and one "
+            "start, with float32 or 8-bit weights"
+        )
+
+
+def _structure(model: Any) -> list[bytes]:
+    graph = model.graph
+    return [part.SerializeToString() for part in (*graph.node, *graph.input, *graph.output, *model.opset_import)]
+
+
+def _mix(networks: list[_Network], parts: Iterable[float]) -> list[Any]:
+    mixed = []
+    for name, first in networks[0].constants.items():
+        found = [network.constants[name] for network in networks]
+        if all(other.SerializeToString() == first.SerializeToString() for other in found):
+            mixed.append(first)
+            continue
+        values = [_read_values(network.path, constant) for network, constant in zip(networks, found, strict=True)]
+        if any(value.dtype != np.float32 or value.shape != values[0].shape for value in values):
+            paths = " and ".join(f"'{network.path}'" for network in networks)
+            raise ModelError(f"{paths} differ in '{name}', which has no mean; blend styles of one architecture")
+        mean = sum(part * value.astype(np.float64) for part, value in zip(parts, values, strict=True))
+        mixed.append(_make_constant(name, np.asarray(mean, np.float32)))
+    return mixed
+
+
+_TYPES: Mapping[int, np.dtype[Any]] = {FLOAT: np.dtype("<f4"), INT8: np.dtype("i1")}
+
+
+def _read_values(path: Path, constant: Any) -> npt.NDArray[Any]:
+    """Read a constant of float32 or int8 that is stored as bytes."""
+    try:
+        values: npt.NDArray[Any] = np.frombuffer(constant.raw_data, _TYPES[constant.data_type])
+        return values.reshape(list(constant.dims))
+    except (KeyError, ValueError) as error:
+        raise _unreadable(path, constant.name) from error
+
+
+def _restore(path: Path, name: str, levels: Any, steps: Any) -> Any:
+    """Make the constant that the nodes of the variant ``w8`` compute from levels and steps."""
+    if steps is None:
+        raise _unreadable(path, name)
+    values, step = _read_values(path, levels), _read_values(path, steps)
+    # Of other shapes, a small file could ask for any amount of memory.
+    if not values.ndim or step.ndim > values.ndim or step.size > len(values):
+        raise _unreadable(path, name)
+    return _make_constant(name, values.astype(np.float32) * step.astype(np.float32))
+
+
+def _unreadable(path: Path, name: str) -> ModelError:
+    return ModelError(
+        f"constant '{name}' of model '{path}' is not of float32 or 8 bits; blend files that python -m export wrote"
+    )
+
+
+def _make_constant(name: str, values: npt.NDArray[np.float32]) -> Any:
+    data = values.astype("<f4").tobytes()
+    return TensorProto(name=name, data_type=FLOAT, dims=list(values.shape), raw_data=data)
+
+
+def _describe(model: Any, networks: list[_Network], title: str, parts: Mapping[str, float]) -> bytes:
+    """Write the metadata of a blend, with a seal, if the first network has a card; return the serialized model."""
+    entries = dict(networks[0].entries)
+    if not any(key.startswith(PREFIX) for key in entries):
+        return bytes(model.SerializeToString())
+
+    def collect(key: str) -> list[str]:
+        return list(dict.fromkeys(network.entries.get(PREFIX + key, "") for network in networks))
+
+    entries.pop(PREFIX + "held_out_loss", None)
+    entries.pop(SEAL_KEY, None)
+    entries |= {
+        PREFIX + "style": title,
+        PREFIX + "license": "; ".join(collect("license")),
+        PREFIX + "training_config": f"blend: {json.dumps(parts)}\n",
+        PREFIX + "perceptual_source": "; ".join(collect("perceptual_source")),
+        PREFIX + "precision": "float32",
+    }
+    del model.metadata_props[:]
+    for key, value in (*entries.items(), (SEAL_KEY, "0" * SEAL_LENGTH)):
+        model.metadata_props.add(key=key, value=value)
+    return seal(bytes(model.SerializeToString()))

@@ -1,0 +1,250 @@
+"""Lay pictures of many styles, or strokes, on one photo, or of one style on many photos, out on one sheet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import PIL.Image
+from tqdm import tqdm
+
+from data.files import make_folder, require_absent
+from data.images import MAX_SIDE, check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
+from export.cli import CommandParser, integer, number_from, positive, run_command, threads
+from export.contract import FILES
+from export.errors import ExportError
+from export.runtime.stroke import LEAST, MOST
+from export.runtime.stylizer import Stylizer
+from export.sheet.grid import Cell, draw_sheet
+from export.styles import choose_styles
+
+SMALLEST_SIZE = 64
+"""Shortest long side of a picture, in pixels, that leaves room for a label."""
+
+
+def show_styles(
+    photo: PIL.Image.Image,
+    styles: Sequence[Path],
+    threads: int | None = None,
+    strokes: Sequence[float] = (),
+    preserve_color: bool = False,
+    size: int = MAX_SIDE,
+) -> list[Cell]:
+    """Repaint one photo in many styles.
+
+    Args:
+        photo: RGB, in the size that it is painted in.
+        styles: Exported files.
+        threads: CPU threads; None for one per core.
+        strokes: Sizes of the strokes, as for ``Stylizer``; empty for those of the style.
+        preserve_color: As for ``Stylizer``.
+        size: Long side, in pixels, to which larger pictures are scaled down afterwards.
+
+    Returns:
+        The photo and the pictures, each with the style's name; with strokes the photo and a picture of each, labelled
+        with its size, for one style after the other.
+
+    Raises:
+        ModelError: If a style cannot be loaded or fails on the photo.
+    """
+    cells = [Cell([fit_within(photo, size)], "photo")]
+    with _watch(len(styles) * max(1, len(strokes))) as bar:
+        for index, style in enumerate(styles):
+            stylizer = Stylizer(style, threads)
+            name = _name_style(stylizer)
+            if strokes and index:
+                cells.append(cells[0])
+            for stroke in strokes or (1,):
+                label = f"{name}, stroke {stroke:g}" if strokes else name
+                painted = _repaint(stylizer, photo, stroke, preserve_color)
+                cells.append(Cell([fit_within(painted, size)], label))
+                bar.update()
+    return cells
+
+
+def show_photos(
+    photos: Sequence[PIL.Image.Image],
+    stylizer: Stylizer,
+    stroke: float = 1,
+    preserve_color: bool = False,
+    size: int = MAX_SIDE,
+) -> list[Cell]:
+    """Repaint many photos in one style.
+
+    Args:
+        photos: RGB, in the sizes that they are painted in.
+        stylizer: The style.
+        stroke: Size of the strokes, as for ``Stylizer``.
+        preserve_color: As for ``Stylizer``.
+        size: Long side, in pixels, to which larger pictures are scaled down afterwards.
+
+    Returns:
+        For each photo, it and under it the picture.
+
+    Raises:
+        ModelError: If the style fails on a photo.
+    """
+    cells = []
+    with _watch(len(photos)) as bar:
+        for photo in photos:
+            painted = _repaint(stylizer, photo, stroke, preserve_color)
+            cells.append(Cell([fit_within(picture, size) for picture in (photo, painted)]))
+            bar.update()
+    return cells
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows ``python -m export.sheet``; the process's own if None.
+
+    Returns:
+        The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
+    """
+    parser = _parser()
+    # Intermixed, so that photos may stand before and after the flags.
+    options = parser.parse_intermixed_args(arguments)
+    _read_former_flags(options)
+    if not options.photos:
+        parser.error("no photo is named; name one, before --styles")
+    return run_command(lambda: _write_sheet(options), "stopped: no sheet was written")
+
+
+def _read_former_flags(options: argparse.Namespace) -> None:
+    """Read ``--photo PHOTO [STYLE ...]`` and ``--photos PHOTO ...``, which earlier versions had."""
+    if options.photo is not None:
+        options.photos, options.styles = [options.photo], [*map(str, options.photos), *options.styles]
+    elif options.several:
+        options.photos += options.several
+
+
+def _write_sheet(options: argparse.Namespace) -> None:
+    photos = _list_photos(options.photos)
+    output: Path | None = options.output
+    if output is None:
+        if len(photos) > 1:
+            raise ExportError("a sheet of several photos needs a name; name one with --output sheet.jpg")
+        output = photos[0].with_name(f"{photos[0].stem}-sheet.jpg")
+    styles, strokes = choose_styles(options.styles), options.strokes
+    if len(photos) > 1 and (len(styles) > 1 or len(strokes) > 1):
+        raise ExportError(
+            f"{len(photos)} photos and {max(len(styles), len(strokes))} styles or strokes are more than a sheet shows; "
+            "name one photo, or one style with --styles and at most one of --strokes"
+        )
+    _check_output(output, photos, options.overwrite, styles)
+    size: int = options.size
+    decoded = [fit_within(decode(photo), options.max_size or size) for photo in photos]
+    if len(photos) == 1:
+        cells = show_styles(decoded[0], styles, options.threads, strokes, options.preserve_color, size)
+        columns = options.columns or (1 + len(strokes) if strokes else None)
+        sheet = draw_sheet(cells, size, columns)
+        said = f"{len(styles)} {'style' if len(styles) == 1 else 'styles'} on '{photos[0]}'"
+    else:
+        stylizer = Stylizer(styles[0], options.threads)
+        name = _name_style(stylizer)
+        cells = show_photos(decoded, stylizer, next(iter(strokes), 1), options.preserve_color, size)
+        sheet = draw_sheet(cells, size, options.columns, heading=name)
+        said = f"'{name}' on {len(photos)} photos"
+    encode(sheet, output, options.quality)
+    print(f"wrote '{output}' ({sheet.width} x {sheet.height} pixels): {said}")
+
+
+def _repaint(stylizer: Stylizer, photo: PIL.Image.Image, stroke: float, preserve_color: bool) -> PIL.Image.Image:
+    return from_array(stylizer(to_array(photo), stroke=stroke, preserve_color=preserve_color))
+
+
+def _name_style(stylizer: Stylizer) -> str:
+    # Files of a folder of variants are all named alike.
+    if stylizer.path.name in FILES.values() and stylizer.card is not None:
+        return stylizer.card.style
+    return stylizer.path.stem
+
+
+def _list_photos(paths: Sequence[Path]) -> list[Path]:
+    return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
+
+
+def _check_output(output: Path, photos: Iterable[Path], overwrite: bool, styles: Iterable[str | Path]) -> None:
+    """Raise, before any work, if the sheet may not be written there."""
+    check_writable_format(output)
+    if output.is_dir():
+        raise ExportError(f"output '{output}' is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise ExportError(f"folder '{output.parent}' does not exist; create it or choose another --output")
+    make_folder(output.parent)
+    if output.exists() and any(photo.exists() and photo.samefile(output) for photo in photos):
+        raise ExportError(f"output '{output}' is a photo that is read; choose another --output")
+    require_absent([output], overwrite, inputs=styles)
+
+
+def _watch(count: int) -> tqdm[NoReturn]:
+    # No bar where nobody watches it: in a log it would be noise.
+    return tqdm(total=count, unit="picture", disable=None)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog="python -m export.sheet",
+        description="Show all ready styles, or those that are named, on one photo, or one style on many photos,\n"
+        "on one sheet.",
+        usage="%(prog)s PHOTO [PHOTO ...] [--styles STYLE ...] [--output SHEET] [options]",
+        epilog="examples:\n  python -m export.sheet photo.jpg\n"
+        "  python -m export.sheet photo.jpg --styles wave runs/mine/style.onnx --output sheet.jpg\n"
+        "  python -m export.sheet photo.jpg --styles wave starry_night --strokes 0.5 1 2 4\n"
+        "  python -m export.sheet a.jpg b.jpg holiday/ --styles wave --output wave.jpg",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "photos", nargs="*", type=Path, metavar="PHOTO", help="a photo, or with one style several, or folders of them"
+    )
+    parser.add_argument(
+        "--styles",
+        nargs="+",
+        default=[],
+        metavar="STYLE",
+        help="ready styles, as python -m export.styles lists them, or .onnx files (default: all ready styles)",
+    )
+    parser.add_argument(
+        "--strokes",
+        nargs="+",
+        type=number_from(LEAST, MOST),
+        default=[],
+        metavar="FACTOR",
+        help="sizes of the strokes to show side by side, as --stroke of python -m export.stylize",
+    )
+    parser.add_argument("--preserve-color", action="store_true", help="keep the photo's own colors")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="SHEET",
+        help="the sheet, in the format of its ending (default for one photo: beside it, photo-sheet.jpg)",
+    )
+    parser.add_argument("--columns", type=positive, metavar="N", help="pictures in a row (default: by the shape)")
+    parser.add_argument(
+        "--size",
+        type=integer(SMALLEST_SIZE, MAX_SIDE),
+        default=360,
+        metavar="PIXELS",
+        help="long side of each picture on the sheet (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-size",
+        type=positive,
+        metavar="PIXELS",
+        help="long side to which photos are scaled down before they are painted (default: that of --size)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=integer(1, 100),
+        default=90,
+        metavar="1-100",
+        help="quality of JPEG and WebP (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the sheet if it exists; never a photo")
+    parser.add_argument("--photo", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--photos", dest="several", nargs="+", type=Path, help=argparse.SUPPRESS)
+    return parser

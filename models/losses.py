@@ -52,8 +52,8 @@ GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
 
 STABILITY_BALANCE = 2.75
-"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps halves the flicker
-and the strokes remain."""
+"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps about halves the
+flicker and the strokes remain."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""

@@ -51,9 +51,9 @@ of it at strength 0, none from strength 1 on; chosen by eye, so that the photo's
 GRID_WINDOW = 8
 """Cells along a side of the windows in which phases are compared: the grid may differ from one region to the next."""
 
-STABILITY_BALANCE = 2.5
-"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps halves the flicker
-and the strokes remain."""
+STABILITY_BALANCE = 2.75
+"""Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps about halves the
+flicker and the strokes remain."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""

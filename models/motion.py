@@ -27,7 +27,7 @@ KNOT_DISTANCE = 32
 BENT_SHARE = 0.5
 """Share of the photos that are bent, too; a shift alone takes every pixel from another one and blurs none."""
 
-SENSOR_NOISE = 12.0
+SENSOR_NOISE = 9.0
 """Standard deviation, in levels of 255, of noise that differs from pixel to pixel and from frame to frame: that of a
 bad sensor, because a good one's would have too small a share in the term for a network to learn to ignore it."""
 

@@ -100,7 +100,7 @@ OTHERS = [
     (FEATURES, ["--photos", ""], "an empty string is not a path"),
     (FEATURES, ["--layers", HOSTILE], "a\\x1b[31m\\nb"),
     (FEATURES, ["--model", LONG], "File name too long"),
-    (FEATURES, ["--output", "afile"], "is a file, and a folder is needed"),
+    (FEATURES, ["--perceptual", "vgg_small", "--output", "afile"], "is a file, and a folder is needed"),
     (KEEP, [LONG, "kept.safetensors"], "File name too long"),
     (KEEP, ["afile", f"{LONG}.safetensors"], "File name too long"),
     (("train.bench.command", []), ["--endurance", "-1"], "--endurance is -1"),

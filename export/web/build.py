@@ -108,6 +108,9 @@ def build_site(
         OutputError: If the site cannot be written, or a file of somebody else's would be lost.
     """
     check_output(output, overwrite)
+    for source in (*sources, *(() if runtime is None else (runtime,))):
+        if source.resolve().is_relative_to(output.resolve()):
+            raise ExportError(f"'{source}' is also an input and lies in '{output}'; choose another --output")
     styles = [read_style(source) for source in sources]
     library = find_runtime() if runtime is None else open_runtime(runtime)
     with stage_folder(output) as folder:

@@ -150,7 +150,7 @@ def write(options: argparse.Namespace) -> None:
     key_path: Path = options.key or output / "key.json"
     answers, instructions = output / "answers.csv", output / "README.md"
     earlier = sorted(output.glob("pair-*.png"))
-    read = [options.mapping, *(path for pair in pairs for path in (pair.ours, pair.theirs))]
+    read = [options.mapping, *(path for pair in pairs for path in (pair.ours, pair.theirs, pair.photo))]
     require_absent([key_path, answers, instructions, *earlier], options.overwrite, inputs=read)
     make_folder(output)
     make_folder(key_path.parent, "--key")

@@ -237,6 +237,8 @@ def run(options: argparse.Namespace) -> None:
     make_folder(options.output)
     record, table_file = (options.output / name for name in ("report.json", "table.md"))
     # The table goes with the report that it is made from.
+    read = [start, style, options.perceptual_weights, *paintings]
+    require_absent([table_file, record], True, inputs=read)
     require_absent([table_file], options.overwrite or record.exists())
     report = Report(record, settings, options.overwrite)
     curves = Curves(options, shared.network.config, {"start": str(start), "style": str(style), "random": RANDOM})

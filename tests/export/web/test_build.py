@@ -128,6 +128,9 @@ def test_only_a_site_is_overwritten(wave, package, tmp_path, capsys, one_error):
     assert "python -m http.server -d" in capsys.readouterr().out
     assert main(arguments) == 2
     assert "pass --overwrite" in one_error()
+    model = next((tmp_path / "site/models").iterdir())
+    assert main([str(model), *arguments[1:], "--overwrite"]) == 2
+    assert f"'{model}' is also an input and lies in" in one_error()
     (tmp_path / "site/models/old.onnx").touch()
     assert main([*arguments, "--overwrite"]) == 2
     assert "old.onnx' was not written by this program" in one_error()

@@ -96,7 +96,7 @@ def scale_photo(photo: Picture, stroke: float) -> Picture:
 
 
 def shrink(painted: Picture, height: int, width: int) -> Picture:
-    """Scale a painting of finer strokes down to the photo's size, as ``scale_photo`` does: uint8, (height, width, 3)."""
+    """Scale a painting of finer strokes down to the photo's size, as ``scale_photo`` does: uint8, (H, W, 3)."""
     return _scale_picture(painted, height, width, Resampling.LANCZOS)
 
 

@@ -26,6 +26,12 @@ def list_styles(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.onnx"))
 
 
+def list_whole_styles(folder: Path = FOLDER) -> list[str]:
+    """Return the ready styles, each in one version: not ``wave_nano`` nor ``wave_stable`` beside ``wave``."""
+    names = list_styles(folder)
+    return [name for name in names if not any(name.startswith(f"{other}_") for other in names)]
+
+
 def find_style(name: str, folder: Path = FOLDER) -> Path:
     """Find a ready style's ONNX file.
 
@@ -48,7 +54,7 @@ def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
 
     Args:
         names: Ready styles by their names, or paths of .onnx files and folders; where both are there, the path is
-            taken. Empty for all ready styles.
+            taken. Empty for all ready styles, each in one version.
         folder: Where the ready styles are.
 
     Returns:
@@ -57,7 +63,7 @@ def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
     Raises:
         ExportError: If there is neither a ready style nor a path of a name, or no ready style at all.
     """
-    ready = list_styles(folder)
+    ready = list_whole_styles(folder)
     if not names and not ready:
         raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
     return [_choose(name, folder) for name in names or ready]

@@ -42,6 +42,9 @@ def test_styles_are_chosen_by_name_or_path(tmp_path):
     own = tmp_path / "own.onnx"
     own.touch()
     assert choose_styles([], ready) == [ready / "brush.onnx", ready / "wave.onnx"]
+    (ready / "wave_nano.onnx").touch()
+    assert choose_styles([], ready) == [ready / "brush.onnx", ready / "wave.onnx"]
+    assert choose_styles(["wave_nano"], ready) == [ready / "wave_nano.onnx"]
     assert choose_styles(["wave", str(own), str(ready / "folder")], ready) == [
         ready / "wave.onnx",
         own,

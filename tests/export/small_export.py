@@ -40,7 +40,7 @@ def make_network(config: NetworkConfig = NARROW, seed: int = 0, spread: float = 
 
 
 def add_strength(network: StyleNetwork, spread: float = 0.2) -> StyleNetwork:
-    """Return the same style with strength, as if it had been trained: every channel of its norms changes in its own way."""
+    """Return the same style with strength, as if trained: each channel of its norms changes in its own way."""
     torch.manual_seed(1)
     found = StyleNetwork(replace(network.config, strength=True))
     found.start_from(network)

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -166,7 +166,7 @@ def read_style(source: Path) -> Style:
             )
     stylizers = {precision: Stylizer(path, threads=1) for precision, path in files.items()}
     for precision, stylizer in stylizers.items():
-        if stylizer.layout != Layout(is_bytes=False, size=None):
+        if replace(stylizer.layout, strength=False) != Layout(is_bytes=False, size=None):
             raise ExportError(
                 f"'{files[precision]}' takes bytes or one size only, and the page needs float32 of any size; "
                 "export the style without --size, and name its style.onnx"

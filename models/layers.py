@@ -97,20 +97,18 @@ class InstanceNorm(nn.Module):
 
     Args:
         channels: C.
-        strength: Whether scale and shift depend on a strength (``models.strength``): ``weight_slope`` and
-            ``bias_slope`` hold by how much they grow with it.
+        strength: Whether scale and shift depend on a strength (``models.strength``). ``changes``, shape (2, 2, C), then
+            holds by how much they grow with it: below strength 1 and above, of the scale and of the shift.
     """
 
     eps = 1e-5
-    weight_slope: nn.Parameter | None
-    bias_slope: nn.Parameter | None
+    changes: nn.Parameter | None
 
     def __init__(self, channels: int, strength: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_parameter("weight_slope", nn.Parameter(torch.zeros(channels)) if strength else None)
-        self.register_parameter("bias_slope", nn.Parameter(torch.zeros(channels)) if strength else None)
+        self.register_parameter("changes", nn.Parameter(torch.zeros(2, 2, channels)) if strength else None)
 
     def forward(self, features: Tensor, strength: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to the same shape, layout and precision.
@@ -121,9 +119,10 @@ class InstanceNorm(nn.Module):
         """
         weight: Tensor = self.weight
         bias: Tensor = self.bias
-        if strength is not None and self.weight_slope is not None and self.bias_slope is not None:
-            weight = weight + (strength - 1) * self.weight_slope
-            bias = bias + (strength - 1) * self.bias_slope
+        if strength is not None and self.changes is not None:
+            lack, excess = (1 - strength).relu(), (strength - 1).relu()
+            change = excess * self.changes[1] - lack * self.changes[0]
+            weight, bias = weight + change[0], bias + change[1]
         variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
         scale = torch.rsqrt(variance + self.eps) * weight[..., None, None]
         shift = bias[..., None, None] - mean * scale

@@ -203,15 +203,16 @@ class StyleNetwork(nn.Module):
     def start_from(self, style: StyleNetwork) -> None:
         """Take the weights of a trained style, of the same ``config.bare``.
 
-        A style without strength gets one to train on: the less of it, the less the residual blocks add (Kitov 2019).
+        A style without strength gets one to train on: the less of it, the less the residual blocks add (Kitov 2019),
+        and no more than 1.
         """
         state = style.state_dict()
         if self.config.strength and not style.config.strength:
             for block in range(self.config.residual_blocks):
-                for part in ("weight", "bias"):
-                    name = f"residual.{block}.norm2.{part}"
-                    state[f"{name}_slope"] = state[name]
-        # The other slopes stay 0, and those of a style are left out where this network has no strength.
+                norm = f"residual.{block}.norm2"
+                below = torch.stack([state[f"{norm}.weight"], state[f"{norm}.bias"]])
+                state[f"{norm}.changes"] = torch.stack([below, torch.zeros_like(below)])
+        # The other changes stay 0, and those of a style are left out where this network has no strength.
         self.load_state_dict(state, strict=False)
 
 

@@ -27,7 +27,7 @@ from export.variants.export import Request, export_variants
 from export.version import project_version
 from models.style_file import StyleCard
 from tests import ROOT
-from tests.export.small_export import draw, export_style, make_network, write_photos
+from tests.export.small_export import add_strength, draw, export_style, make_network, write_photos
 
 PACKAGES = ("data", "models", "export", "train")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -173,7 +173,9 @@ def small_files(workplace, monkeypatch):
     """The files that the guides name, small, and ``onestroke`` under the name that it has once installed."""
     for name in ("wave", "starry_night"):
         source = workplace / "source" / name / "style.onnx"
-        export_style(source, make_network(spread=0.5), StyleCard(name))
+        # Of the kept styles of these names one has strength.
+        network = make_network(spread=0.5)
+        export_style(source, add_strength(network) if name == "wave" else network, StyleCard(name))
         target = workplace / "models" / "pretrained" / f"{name}.safetensors"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.with_name("style.safetensors"), target)

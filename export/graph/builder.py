@@ -21,8 +21,8 @@ IR_VERSION = 8
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 """Our names of the padding modes to ONNX's."""
 
-STRENGTH_LACK = f"{STRENGTH}.lack"
-"""Value of a graph with strength: 1 - strength, by which norms differ from those of the style as trained."""
+STRENGTH_LACK, STRENGTH_EXCESS = f"{STRENGTH}.lack", f"{STRENGTH}.excess"
+"""Values of a graph with strength: by how much it is below 1 and above, each at least 0."""
 
 # Height and width of (N, C, H, W).
 SPATIAL = [2, 3]
@@ -145,9 +145,16 @@ class GraphBuilder:
         own = self.constant(f"{name}.{part}", self._per_channel(getattr(layer, part)))
         if self.form.strength == "none":
             return own
-        slope = self.constant(f"{name}.{part}_slope", self._per_channel(getattr(layer, f"{part}_slope")))
-        change = self.node("Mul", f"{name}.{part}.change", slope, STRENGTH_LACK)
-        return self.node("Sub", f"{name}.{part}.chosen", own, change)
+        if layer.changes is None:
+            raise ValueError("the form has a strength, and the network has none")
+        below, above = (
+            self.constant(f"{name}.{part}.{side}", self._per_channel(change[("weight", "bias").index(part)]))
+            for side, change in zip(("below", "above"), layer.changes, strict=True)
+        )
+        less = self.node("Mul", f"{name}.{part}.less", below, STRENGTH_LACK)
+        more = self.node("Mul", f"{name}.{part}.more", above, STRENGTH_EXCESS)
+        weaker = self.node("Sub", f"{name}.{part}.weaker", own, less)
+        return self.node("Add", f"{name}.{part}.chosen", weaker, more)
 
     def _per_channel(self, values: Tensor) -> npt.NDArray[np.float32]:
         """Return one number per channel in the shape that the form's norms take."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from export.contract import INPUT, NOISE, NOISE_STEP, NOISE_TILE, NOISY, OUTPUT, STRENGTH
 from export.graph import rewrites
-from export.graph.builder import SPATIAL, STRENGTH_LACK, GraphBuilder
+from export.graph.builder import SPATIAL, STRENGTH_EXCESS, STRENGTH_LACK, GraphBuilder
 from export.graph.targets import LEAN, Form
 from models.layers import UpsampledConv
 from models.network import PICTURE_GAIN, StyleNetwork
@@ -37,9 +37,9 @@ def build_graph(network: StyleNetwork, form: Form = LEAN) -> onnx.ModelProto:
     """
     graph = GraphBuilder(form)
     if form.strength != "none":
-        if not network.config.strength:
-            raise ValueError("the form has a strength, and the network has none")
-        graph.node("Sub", STRENGTH_LACK, graph.number("one", 1), STRENGTH)
+        one = graph.number("one", 1)
+        graph.node("Relu", STRENGTH_LACK, graph.node("Sub", f"{STRENGTH}.below", one, STRENGTH))
+        graph.node("Relu", STRENGTH_EXCESS, graph.node("Sub", f"{STRENGTH}.above", STRENGTH, one))
     value = _first_conv(graph, network, _add_noise(graph, network.config.noise))
     value = graph.relu("norm1", graph.norm("norm1", network.norm1, value))
     for index in (2, 3):
@@ -141,8 +141,7 @@ def _clamp(graph: GraphBuilder, value: str) -> str:
 
 def _blend_image(graph: GraphBuilder, value: str) -> str:
     """Let the image show through at strengths below 1: ``models.strength.blend_photo``."""
-    missing = graph.node("Relu", f"{STRENGTH}.missing", STRENGTH_LACK)
-    share = graph.node("Mul", f"{STRENGTH}.photo", missing, missing)
+    share = graph.node("Mul", f"{STRENGTH}.photo", STRENGTH_LACK, STRENGTH_LACK)
     distance = graph.node("Sub", "picture.distance", INPUT, value)
     shown = graph.node("Mul", "picture.shown", distance, share)
     return graph.node("Add", "picture.blend", value, shown)

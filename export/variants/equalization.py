@@ -102,8 +102,8 @@ def equalize(network: StyleNetwork, seen: dict[str, Activations]) -> StyleNetwor
             # The norm's epsilon has another weight than before; at the photos' variances this compensates for it.
             correction = ((variances + norm.eps * factors**2) / (variances + norm.eps)).sqrt()
             norm.weight.mul_(correction)
-            if norm.weight_slope is not None:
-                norm.weight_slope.mul_(correction)
+            if norm.changes is not None:
+                norm.changes[:, 0].mul_(correction)
     return network
 
 

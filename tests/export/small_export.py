@@ -40,13 +40,13 @@ def make_network(config: NetworkConfig = NARROW, seed: int = 0, spread: float = 
 
 
 def add_strength(network: StyleNetwork, spread: float = 0.2) -> StyleNetwork:
-    """Return the same style with strength, as if it had been trained: every channel of its norms has its own slope."""
+    """Return the same style with strength, as if trained: each channel of its norms changes in its own way."""
     torch.manual_seed(1)
     found = StyleNetwork(replace(network.config, strength=True))
     found.start_from(network)
     with torch.no_grad():
         for name, parameter in found.named_parameters():
-            if name.endswith("_slope"):
+            if name.endswith(".changes"):
                 parameter.add_(spread * torch.randn_like(parameter))
     return found.eval()
 

@@ -29,6 +29,7 @@ settings that matter:
   --model.network.width CHANNELS      32, or 16 and 8 for small devices (default: 32)
   --model.start_from STYLE            a style or start file, a kept style's name, 'none' for random weights, or
                                       'start' for the shared start, which is the default
+  --model.network.strength true       let the finished style that --model.start_from names learn other strengths
   --model.learning_rate RATE          peak of the schedule (default: 0.001)
   --model.perceptual NAME             the frozen network of the loss: vgg19, vgg16 or vgg_small (default: vgg19)
   --model.perceptual_weights W        its weights: 'default' (downloaded once) or a file in torchvision's layout

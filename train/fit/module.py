@@ -131,7 +131,7 @@ class StyleTraining(pl.LightningModule):
                 "learned by a finished style; train the style without it, then name it with --model.start_from"
             )
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(name.endswith("_slope"))
+            parameter.requires_grad_(name.endswith(".changes"))
 
     def prepare(self) -> None:
         """Read the frozen network and the painting, once.

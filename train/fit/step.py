@@ -12,7 +12,7 @@ from models.losses import PHOTO_BALANCE, LossConfig, LossTerms, relative_error, 
 from models.motion import draw_motion
 from models.network import StyleNetwork
 from models.noise import draw_offset
-from models.strength import as_strength, blend_photo, draw_strength
+from models.strength import as_strength, blend_photo, draw_strength, style_share
 from models.turned_loss import ORIENTATIONS, TurnedLoss
 from models.vgg import PerceptualName, VGGFeatures
 from train.compute.device import choose_device
@@ -58,7 +58,7 @@ def compute_loss(
         pictures = transform(noisy)
         shown = blend_photo(pictures, photos, chosen)
         away = max(0, 1 - strength) * relative_error(shown, photos).mean()
-        terms: LossTerms = loss(shown, photos, step, strength)
+        terms: LossTerms = loss(shown, photos, step, style_share(strength))
         terms = terms._replace(total=terms.total + PHOTO_BALANCE * away)
     else:
         pictures = transform(noisy)

@@ -35,9 +35,10 @@ def test_only_the_change_of_the_norms_is_learned(style, learned):
     assert (before.config.strength, after.config.strength) == (False, True)
     state = after.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in before.state_dict().items())
-    slopes = {name: value for name, value in state.items() if name.endswith("_slope")}
-    assert len(slopes) == 2 * 7
-    assert all(value.any() for value in slopes.values())
+    changes = [value for name, value in state.items() if name.endswith(".changes")]
+    assert len(changes) == 7
+    # Below strength 1 and above.
+    assert all(side.any() for change in changes for side in change)
 
 
 def test_run_shows_several_strengths_and_exports_them(style, learned):
@@ -53,8 +54,8 @@ def test_run_shows_several_strengths_and_exports_them(style, learned):
 def test_learning_goes_on_from_what_was_learned(style, learned, tmp_path):
     options = LEARN | {"model.start_from": learned / "style.safetensors", "runs": tmp_path / "runs"}
     assert main(arguments(style.parents[2], steps=1, **options)) == 0
-    before = load_style(learned / "style.safetensors")[0].norm1.weight_slope
-    after = load_style(tmp_path / "runs" / "adjustable" / "style.safetensors")[0].norm1.weight_slope
+    before = load_style(learned / "style.safetensors")[0].norm1.changes
+    after = load_style(tmp_path / "runs" / "adjustable" / "style.safetensors")[0].norm1.changes
     assert 0 < (after - before).abs().max() < 1.5 * before.abs().max() + 0.1
 
 

@@ -10,7 +10,7 @@ no mean that paints.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, has_seal, seal
+from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, has_seal, seal
 from export.errors import ModelError
 from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
 from export.runtime.session import read_model
 from export.styles import choose_styles
 
+_SLOPE = "_slope"  # Of the change of a norm with the strength.
 _LEVELS, _STEPS, _CAST = ".levels", ".steps", ".cast"
 
 
@@ -49,6 +50,7 @@ def blend_styles(shares: Mapping[str, float]) -> Blend:
     """Blend styles that were trained from one start.
 
     Each constant becomes the mean of the styles' constants, weighted by their shares; 8-bit weights are restored first.
+    If some of the styles take a strength, the blend does: the others' norms do not change with it.
 
     Args:
         shares: Two or more ready styles by name, or paths of .onnx files, each with its share, above 0; they are
@@ -68,15 +70,16 @@ def blend_styles(shares: Mapping[str, float]) -> Blend:
     total = sum(shares.values())
     parts = [share / total for share in shares.values()]
     networks = [_read_network(path) for path in sources]
-    for network in networks[1:]:
-        _check_same(networks[0], network)
-    model = networks[0].model
-    constants = _mix(networks, parts)
+    base = next((network for network in networks if network.takes_strength), networks[0])
+    for network in networks:
+        _check_same(base, network)
+    model = base.model
+    constants = _mix(base, networks, parts)
     del model.graph.initializer[:]
     model.graph.initializer.extend(constants)
     names = [network.name for network in networks]
     title = " + ".join(f"{name} {part:.3g}" for name, part in zip(names, parts, strict=True))
-    content = _describe(model, networks, title, dict(zip(names, parts, strict=True)))
+    content = _describe(base, networks, title, dict(zip(names, parts, strict=True)))
     return Blend(Path(f"{'-'.join(names)}.onnx"), title, content, tuple(sources))
 
 
@@ -100,6 +103,11 @@ class _Network:
     def name(self) -> str:
         """The style's name; files of a folder of variants are all named alike."""
         return self.entries.get(PREFIX + "style", "") if self.path.name in FILES.values() else self.path.stem
+
+    @property
+    def takes_strength(self) -> bool:
+        """Whether its style can be made weaker and stronger when it is used."""
+        return any(value.name == STRENGTH for value in self.model.graph.input)
 
 
 def _read_network(path: Path) -> _Network:
@@ -126,10 +134,14 @@ def _read_network(path: Path) -> _Network:
 
 def _check_same(one: _Network, other: _Network) -> None:
     """Raise ModelError if two networks differ in more than the values of their constants."""
+    added = one.takes_strength and not other.takes_strength
     reason = None
-    if one.constants.keys() != other.constants.keys():
+    names, others = one.constants.keys(), other.constants.keys()
+    if others - names or (names - others and not added):
         reason = "they have other constants"
-    elif _structure(one.model) != _structure(other.model):
+    elif not (
+        _layers(other.model) <= _layers(one.model) if added else _structure(one.model) == _structure(other.model)
+    ):
         reason = "they have other layers"
     if reason:
         raise ModelError(
@@ -138,23 +150,31 @@ def _check_same(one: _Network, other: _Network) -> None:
         )
 
 
+def _layers(model: Any) -> set[tuple[str, ...]]:
+    """Return what each node is, whatever its inputs: a strength comes between them."""
+    nodes = model.graph.node
+    return {(node.name, node.op_type, *(str(part.SerializeToString()) for part in node.attribute)) for node in nodes}
+
+
 def _structure(model: Any) -> list[bytes]:
     graph = model.graph
     return [part.SerializeToString() for part in (*graph.node, *graph.input, *graph.output, *model.opset_import)]
 
 
-def _mix(networks: list[_Network], parts: Iterable[float]) -> list[Any]:
+def _mix(base: _Network, networks: list[_Network], parts: list[float]) -> list[Any]:
     mixed = []
-    for name, first in networks[0].constants.items():
-        found = [network.constants[name] for network in networks]
-        if all(other.SerializeToString() == first.SerializeToString() for other in found):
+    for name, first in base.constants.items():
+        found = [(network, part) for network, part in zip(networks, parts, strict=True) if name in network.constants]
+        same = all(network.constants[name].SerializeToString() == first.SerializeToString() for network, _ in found)
+        # A norm that does not change with the strength has no slope, which is one of 0.
+        if same and (len(found) == len(networks) or not name.endswith(_SLOPE)):
             mixed.append(first)
             continue
-        values = [_read_values(network.path, constant) for network, constant in zip(networks, found, strict=True)]
+        values = [_read_values(network.path, network.constants[name]) for network, _ in found]
         if any(value.dtype != np.float32 or value.shape != values[0].shape for value in values):
             paths = " and ".join(f"'{network.path}'" for network in networks)
             raise ModelError(f"{paths} differ in '{name}', which has no mean; blend styles of one architecture")
-        mean = sum(part * value.astype(np.float64) for part, value in zip(parts, values, strict=True))
+        mean = sum(part * value.astype(np.float64) for (_, part), value in zip(found, values, strict=True))
         mixed.append(_make_constant(name, np.asarray(mean, np.float32)))
     return mixed
 
@@ -193,9 +213,9 @@ def _make_constant(name: str, values: npt.NDArray[np.float32]) -> Any:
     return TensorProto(name=name, data_type=FLOAT, dims=list(values.shape), raw_data=data)
 
 
-def _describe(model: Any, networks: list[_Network], title: str, parts: Mapping[str, float]) -> bytes:
-    """Write the metadata of a blend, with a seal, if the first network has a card; return the serialized model."""
-    entries = dict(networks[0].entries)
+def _describe(base: _Network, networks: list[_Network], title: str, parts: Mapping[str, float]) -> bytes:
+    """Write the metadata of a blend, with a seal, if the base has a card; return the serialized model."""
+    model, entries = base.model, dict(base.entries)
     if not any(key.startswith(PREFIX) for key in entries):
         return bytes(model.SerializeToString())
 

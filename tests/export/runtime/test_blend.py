@@ -7,6 +7,7 @@ import torch
 
 from export.contract import is_intact, seal
 from export.errors import ExportError, ModelError
+from export.graph.targets import choose_form
 from export.runtime.blend import blend_styles
 from export.runtime.stylizer import Stylizer
 from export.styles import find_style
@@ -14,7 +15,7 @@ from export.variants.float16 import to_float16
 from export.variants.weights8 import to_weights8
 from models.network import NetworkConfig
 from models.style_file import StyleCard
-from tests.export.small_export import draw, export_style, make_network, write_foreign
+from tests.export.small_export import add_strength, draw, export_style, make_network, write_foreign
 
 CONFIG = NetworkConfig(8, 1)
 
@@ -94,6 +95,25 @@ def test_weights_of_8_bits_are_restored_first(folder, tmp_path):
     ):
         blended = Stylizer(blend_styles(shares), threads=1)(draw(40, 50))
         assert np.abs(blended - Stylizer(blend(folder), threads=1)(draw(40, 50)).astype(int)).mean() < 3
+
+
+def test_a_blend_takes_a_strength_if_one_of_its_styles_does(folder, tmp_path):
+    strong = add_strength(make_network(CONFIG, 1, spread=0.3))
+    export_style(tmp_path / "strong.onnx", strong, form=choose_form(None, None, strength=True))
+    shares = {str(tmp_path / "strong.onnx"): 1, path(folder, "other"): 3}
+    photo = draw(40, 50)
+    for ordered in (shares, dict(reversed(shares.items()))):
+        paint = Stylizer(blend_styles(ordered), threads=1)
+        assert difference(paint(photo), Stylizer(path(folder, "middle"), threads=1)(photo)) <= 1
+        np.testing.assert_array_equal(paint(photo, strength=0), photo)
+        assert difference(paint(photo, strength=1.5), paint(photo)) > 1
+    both = Stylizer(blend_styles({**shares, str(tmp_path / "strong.onnx"): 5}), threads=1)
+    assert both.layout.strength
+    deep = export_style(tmp_path / "deep" / "deep.onnx", make_network(NetworkConfig(8, 2)))
+    replicate = path(folder, "replicate")
+    for other, reason in ((deep, "other constants"), (replicate, "other layers")):
+        with pytest.raises(ModelError, match=reason):
+            blend_styles({str(tmp_path / "strong.onnx"): 1, str(other): 1})
 
 
 def test_a_ready_style_with_next_to_no_other_paints_as_it_does_alone():

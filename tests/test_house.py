@@ -28,6 +28,7 @@ from export.version import project_version
 from models.style_file import StyleCard
 from tests import ROOT
 from tests.export.small_export import add_strength, draw, export_style, make_network, write_photos
+from tests.export.video.clips import draw_frames, write_clip
 
 PACKAGES = ("data", "models", "export", "train")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -184,6 +185,7 @@ def small_files(workplace, monkeypatch):
     write_photos(workplace / "photos")
     write_photos(workplace / "holiday", 2)
     encode(from_array(draw(40, 56)), workplace / "photo.jpg")
+    write_clip(workplace / "clip.mp4", draw_frames(3))
     monkeypatch.setitem(sys.modules, "onestroke", export.package)
     return workplace
 

@@ -50,6 +50,7 @@ FIT = [
     ("trainer.val_check_interval=0.0", "--trainer.val_check_interval"),
     ("trainer.check_val_every_n_epoch=0", "--trainer.check_val_every_n_epoch"),
     ("trainer.gradient_clip_val=.nan", "--trainer.gradient_clip_val"),
+    ("trainer.max_time=foo", "--trainer.max_time is foo"),
 ]
 DISTILL = ("train.distill.command", ["--data.photos=photos", "--model.paintings=[painting.png]", "--output=out"])
 SLOW = ("train.slow.command", ["--content=painting.png", "--style=painting.png", "--output=out.png"])

@@ -211,13 +211,13 @@ class TrainingCLI(LightningCLI):
             raise TrainError(str(error)) from error
 
     def fit(self, *, ckpt_path: str | None = None, **options: Any) -> None:
-        """Train as Lightning does; a checkpoint that cannot be restored is the user's mistake."""
-        with self._explain_misfit(ckpt_path):
+        """Train as Lightning does; a flag or a checkpoint that does not fit is the user's mistake."""
+        with _explain_flags(), self._explain_misfit(ckpt_path):
             self.trainer.fit(ckpt_path=ckpt_path, **options)
 
     def validate(self, *, ckpt_path: str | None = None, **options: Any) -> None:
         """Validate as Lightning does, likewise."""
-        with self._explain_misfit(ckpt_path):
+        with _explain_flags(), self._explain_misfit(ckpt_path):
             self.trainer.validate(ckpt_path=ckpt_path, **options)
 
     def _explain_misfit(self, ckpt_path: str | None) -> contextlib.AbstractContextManager[None]:
@@ -243,6 +243,15 @@ class TrainingCLI(LightningCLI):
                 f"--trainer.precision is {asked}, which needs a GPU; say 32-true or bf16-mixed, or leave it out"
             )
         return trainer
+
+
+@contextlib.contextmanager
+def _explain_flags() -> Iterator[None]:
+    """Turn what Lightning says of flags that do not fit the data into one sentence."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise TrainError(f"the --trainer flags do not fit this training: {' '.join(str(error).split())}") from error
 
 
 def _is_interval(value: Any) -> bool:

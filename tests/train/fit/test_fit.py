@@ -319,6 +319,15 @@ def test_what_cannot_train_is_refused_before_anything_is_written(tmp_path, wrong
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("flag", ["limit_train_batches=1e-9", "limit_val_batches=0.1", "overfit_batches=0.1"])
+def test_a_share_of_too_few_photos_is_refused_in_one_sentence(tmp_path, capsys, flag):
+    assert main([*arguments(tmp_path), f"--trainer.{flag}"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "error: the --trainer flags do not fit this training: You requested to check" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_does_not_replace_what_it_starts_from(finished, one_error):
     start = finished / "style.safetensors"
     before = start.read_bytes()

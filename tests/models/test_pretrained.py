@@ -16,9 +16,10 @@ from tests.configs.test_configs import PAINTINGS
 STYLES = sorted((ROOT / "models" / "pretrained").glob("*.safetensors"))
 
 
-def test_every_configured_painting_is_kept_and_one_of_them_in_three_widths():
+def test_every_configured_painting_is_kept_one_in_three_widths_and_two_for_videos():
     widths = {path.stem: load_style(path)[0].config.width for path in STYLES}
-    assert widths == {"wave_half": 16, "wave_nano": 8} | dict.fromkeys(PAINTINGS, 32)
+    narrow = {"wave_half": 16, "wave_nano": 8}
+    assert widths == narrow | dict.fromkeys([*PAINTINGS, "wave_stable", "udnie_stable"], 32)
 
 
 @pytest.mark.parametrize("path", STYLES, ids=lambda path: path.stem)

@@ -61,7 +61,7 @@ def read_inputs(sandbox: Path) -> Callable[[Random], Case]:
 
     def slow_on(name: str, content: bytes) -> Case:
         (sandbox / name).write_bytes(content)
-        outputs = ("out.png", "out-curve.csv", "out-curve.png")
+        outputs = ("out.png", "out-curve.csv", "out-curve.png", "out.html")
         return Case("train.slow.command", [*SLOW, "--perceptual-weights", name], outputs)
 
     return make

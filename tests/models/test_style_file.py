@@ -1,5 +1,6 @@
 """Style files keep a network and its card, and say what is wrong with other files."""
 
+import errno
 import json
 
 import numpy as np
@@ -205,9 +206,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(*_, **__):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
-    monkeypatch.setattr("models.style_file.save", fail)
+    monkeypatch.setattr("models.tensor_file.save", fail)
     with pytest.raises(OSError, match="disk full"):
         save_style(path, network, CARD)
     assert path.read_bytes() == before

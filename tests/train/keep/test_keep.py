@@ -1,7 +1,7 @@
 """A kept style is the trained one in a quarter of the bytes, or half of them."""
 
 import errno
-from pathlib import Path
+import os
 
 import pytest
 import torch
@@ -103,10 +103,10 @@ def test_only_a_safetensors_file_is_written(tmp_path, one_error):
 def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, one_error):
     save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
 
-    def fail(path, content):
+    def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     assert main([str(tmp_path), str(tmp_path / "kept.safetensors")]) == 2
     assert "No space left on device" in one_error()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]

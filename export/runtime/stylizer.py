@@ -168,6 +168,9 @@ class Stylizer:
             raise ModelError(
                 f"'{self.path}' takes pictures of one size only; leave out --stroke, or export without --size"
             )
+        if stroke != 1 and strength == 0:
+            # Scaling would soften what the style is to leave as it is.
+            return picture.copy()
         height, width = picture.shape[:2]
         budget = self._budget()
         plan = self._plan(height, width, budget, stroke)

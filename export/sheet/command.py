@@ -1,9 +1,11 @@
-"""Lay pictures of many styles, or strokes, on one photo, or of one style on many photos, out on one sheet."""
+"""Lay pictures of many styles, strokes or strengths of one photo, or of one style on many photos, out on one sheet."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +14,7 @@ from tqdm import tqdm
 
 from data.files import make_folder, require_absent
 from data.images import MAX_SIDE, check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
-from export.cli import CommandParser, integer, number_from, positive, run_command, threads
+from export.cli import CommandParser, integer, number_from, positive, read_strength, run_command, threads
 from export.contract import FILES
 from export.errors import ExportError
 from export.runtime.stroke import LEAST, MOST
@@ -24,12 +26,39 @@ SMALLEST_SIZE = 64
 """Shortest long side of a picture, in pixels, that leaves room for a label."""
 
 
+@dataclass(frozen=True)
+class Controls:
+    """How a picture is painted, as for ``Stylizer``.
+
+    Args:
+        stroke: Size of the strokes; None for those of the style, which no label names.
+        strength: Of the style; None for that of its training, which no label names.
+        preserve_color: Whether the photo's own colors are kept.
+    """
+
+    stroke: float | None = None
+    strength: float | None = None
+    preserve_color: bool = False
+
+    @property
+    def label(self) -> str:
+        """What is not as the style was trained: ", stroke 2, strength 0.5"."""
+        named = {"stroke": self.stroke, "strength": self.strength}
+        return "".join(f", {name} {value:g}" for name, value in named.items() if value is not None)
+
+    def paint(self, stylizer: Stylizer, photo: PIL.Image.Image) -> PIL.Image.Image:
+        """Repaint an RGB picture."""
+        stroke = 1 if self.stroke is None else self.stroke
+        strength = 1 if self.strength is None else self.strength
+        pixels = stylizer(to_array(photo), strength=strength, preserve_color=self.preserve_color, stroke=stroke)
+        return from_array(pixels)
+
+
 def show_styles(
     photo: PIL.Image.Image,
     styles: Sequence[Path],
     threads: int | None = None,
-    strokes: Sequence[float] = (),
-    preserve_color: bool = False,
+    controls: Sequence[Controls] = (Controls(),),
     size: int = MAX_SIDE,
 ) -> list[Cell]:
     """Repaint one photo in many styles.
@@ -38,28 +67,25 @@ def show_styles(
         photo: RGB, in the size that it is painted in.
         styles: Exported files.
         threads: CPU threads; None for one per core.
-        strokes: Sizes of the strokes, as for ``Stylizer``; empty for those of the style.
-        preserve_color: As for ``Stylizer``.
+        controls: How each style paints it, one picture each.
         size: Long side, in pixels, to which larger pictures are scaled down afterwards.
 
     Returns:
-        The photo and the pictures, each with the style's name; with strokes the photo and a picture of each, labelled
-        with its size, for one style after the other.
+        The photo and the pictures, each with the style's name; where a style has several the photo and its pictures,
+        labelled with their controls, for one style after the other.
 
     Raises:
-        ModelError: If a style cannot be loaded or fails on the photo.
+        ModelError: If a style cannot be loaded, fails on the photo, or has no strength and is to be painted in one.
     """
     cells = [Cell([fit_within(photo, size)], "photo")]
-    with _watch(len(styles) * max(1, len(strokes))) as bar:
+    with _watch(len(styles) * len(controls)) as bar:
         for index, style in enumerate(styles):
             stylizer = Stylizer(style, threads)
             name = _name_style(stylizer)
-            if strokes and index:
+            if len(controls) > 1 and index:
                 cells.append(cells[0])
-            for stroke in strokes or (1,):
-                label = f"{name}, stroke {stroke:g}" if strokes else name
-                painted = _repaint(stylizer, photo, stroke, preserve_color)
-                cells.append(Cell([fit_within(painted, size)], label))
+            for chosen in controls:
+                cells.append(Cell([fit_within(chosen.paint(stylizer, photo), size)], name + chosen.label))
                 bar.update()
     return cells
 
@@ -67,8 +93,7 @@ def show_styles(
 def show_photos(
     photos: Sequence[PIL.Image.Image],
     stylizer: Stylizer,
-    stroke: float = 1,
-    preserve_color: bool = False,
+    controls: Controls = Controls(),
     size: int = MAX_SIDE,
 ) -> list[Cell]:
     """Repaint many photos in one style.
@@ -76,20 +101,19 @@ def show_photos(
     Args:
         photos: RGB, in the sizes that they are painted in.
         stylizer: The style.
-        stroke: Size of the strokes, as for ``Stylizer``.
-        preserve_color: As for ``Stylizer``.
+        controls: How it paints them.
         size: Long side, in pixels, to which larger pictures are scaled down afterwards.
 
     Returns:
         For each photo, it and under it the picture.
 
     Raises:
-        ModelError: If the style fails on a photo.
+        ModelError: If the style fails on a photo, or has no strength and is to be painted in one.
     """
     cells = []
     with _watch(len(photos)) as bar:
         for photo in photos:
-            painted = _repaint(stylizer, photo, stroke, preserve_color)
+            painted = controls.paint(stylizer, photo)
             cells.append(Cell([fit_within(picture, size) for picture in (photo, painted)]))
             bar.update()
     return cells
@@ -128,32 +152,32 @@ def _write_sheet(options: argparse.Namespace) -> None:
         if len(photos) > 1:
             raise ExportError("a sheet of several photos needs a name; name one with --output sheet.jpg")
         output = photos[0].with_name(f"{photos[0].stem}-sheet.jpg")
-    styles, strokes = choose_styles(options.styles), options.strokes
-    if len(photos) > 1 and (len(styles) > 1 or len(strokes) > 1):
+    styles = choose_styles(options.styles)
+    controls = [
+        Controls(stroke, strength, options.preserve_color)
+        for stroke, strength in itertools.product(options.strokes or [None], options.strengths or [None])
+    ]
+    if len(photos) > 1 and len(styles) * len(controls) > 1:
         raise ExportError(
-            f"{len(photos)} photos and {max(len(styles), len(strokes))} styles or strokes are more than a sheet shows; "
-            "name one photo, or one style with --styles and at most one of --strokes"
+            f"{len(photos)} photos and {len(styles) * len(controls)} pictures of each are more than a sheet shows; "
+            "name one photo, or one style with --styles and at most one of --strokes and of --strengths"
         )
     _check_output(output, photos, options.overwrite, styles)
     size: int = options.size
     decoded = [fit_within(decode(photo), options.max_size or size) for photo in photos]
     if len(photos) == 1:
-        cells = show_styles(decoded[0], styles, options.threads, strokes, options.preserve_color, size)
-        columns = options.columns or (1 + len(strokes) if strokes else None)
+        cells = show_styles(decoded[0], styles, options.threads, controls, size)
+        columns = options.columns or (1 + len(controls) if len(controls) > 1 else None)
         sheet = draw_sheet(cells, size, columns)
         said = f"{len(styles)} {'style' if len(styles) == 1 else 'styles'} on '{photos[0]}'"
     else:
         stylizer = Stylizer(styles[0], options.threads)
         name = _name_style(stylizer)
-        cells = show_photos(decoded, stylizer, next(iter(strokes), 1), options.preserve_color, size)
+        cells = show_photos(decoded, stylizer, controls[0], size)
         sheet = draw_sheet(cells, size, options.columns, heading=name)
         said = f"'{name}' on {len(photos)} photos"
     encode(sheet, output, options.quality)
     print(f"wrote '{output}' ({sheet.width} x {sheet.height} pixels): {said}")
-
-
-def _repaint(stylizer: Stylizer, photo: PIL.Image.Image, stroke: float, preserve_color: bool) -> PIL.Image.Image:
-    return from_array(stylizer(to_array(photo), stroke=stroke, preserve_color=preserve_color))
 
 
 def _name_style(stylizer: Stylizer) -> str:
@@ -194,6 +218,7 @@ def _parser() -> CommandParser:
         epilog="examples:\n  python -m export.sheet photo.jpg\n"
         "  python -m export.sheet photo.jpg --styles wave runs/mine/style.onnx --output sheet.jpg\n"
         "  python -m export.sheet photo.jpg --styles wave starry_night --strokes 0.5 1 2 4\n"
+        "  python -m export.sheet photo.jpg --styles wave --strengths 0.25 0.5 0.75 1\n"
         "  python -m export.sheet a.jpg b.jpg holiday/ --styles wave --output wave.jpg",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -214,6 +239,14 @@ def _parser() -> CommandParser:
         default=[],
         metavar="FACTOR",
         help="sizes of the strokes to show side by side, as --stroke of python -m export.stylize",
+    )
+    parser.add_argument(
+        "--strengths",
+        nargs="+",
+        type=read_strength,
+        default=[],
+        metavar="0-1.5",
+        help="strengths of the style to show side by side, as --strength of python -m export.stylize",
     )
     parser.add_argument("--preserve-color", action="store_true", help="keep the photo's own colors")
     parser.add_argument(

@@ -15,8 +15,19 @@ from tqdm import tqdm
 
 from data.files import make_folder, require_absent, stage_file
 from data.images import Picture
-from export.cli import CommandParser, integer, number, positive, read_path_text, read_strength, run_command, threads
+from export.cli import (
+    CommandParser,
+    integer,
+    number,
+    number_from,
+    positive,
+    read_path_text,
+    read_strength,
+    run_command,
+    threads,
+)
 from export.errors import ExportError
+from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
 from export.styles import find_style
 from export.video.frames import FrameFolder, FrameWriter, Sink
@@ -69,7 +80,9 @@ def _repaint(options: argparse.Namespace, progress: Progress) -> None:
     _choose_paths(options)
     with _open_clip(options) as clip:
         stylizer = Stylizer(options.model, options.threads, options.provider)
-        paint: Paint = functools.partial(stylizer, strength=options.strength)
+        paint: Paint = functools.partial(
+            stylizer, strength=options.strength, preserve_color=options.preserve_color, stroke=options.stroke
+        )
         if options.steady:
             paint = keep_steady(paint)
         with _open_sink(options, clip) as sink:
@@ -250,6 +263,18 @@ def _parser() -> CommandParser:
         metavar="0-1.5",
         help="strength of the style: 0 leaves the clip, 1 is the style as trained, up to 1.5 (default: %(default)s); "
         "for files that were exported with --strength",
+    )
+    parser.add_argument(
+        "--preserve-color",
+        action="store_true",
+        help="keep the clip's own colors, and take only brightness from the style",
+    )
+    parser.add_argument(
+        "--stroke",
+        type=number_from(LEAST, MOST),
+        default=1,
+        metavar="FACTOR",
+        help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
     )
     parser.add_argument(
         "--max-size", type=positive, metavar="PIXELS", help="scale frames down to this long side (default: as they are)"

@@ -71,8 +71,10 @@ async function paint({ style, pixels, width, height, strength, stroke, small }) 
   return repaint(open.session, style, picture, strength, stroke);
 }
 
-async function repaint(session, style, picture, strength, stroke) {
+async function repaint(session, style, picture, strength, wanted) {
   const started = performance.now();
+  // Scaling would soften what the style is to leave as it is.
+  const stroke = style.strength && strength === 0 ? 1 : wanted;
   const scaled = stroke === 1 ? picture : scalePhoto(picture, stroke);
   let painted = await run(session, scaled, style.strength ? strength : null);
   if (stroke > 1) {

@@ -49,6 +49,12 @@ def test_strength_is_1_unless_told_and_0_gives_the_photo(model, former):
     np.testing.assert_array_equal(paint(picture, strength=0), picture)
 
 
+@pytest.mark.parametrize("stroke", [0.5, 2])
+def test_0_gives_the_photo_with_strokes_of_any_size(model, stroke):
+    picture = draw(37, 50)
+    np.testing.assert_array_equal(Stylizer(model, threads=1)(picture, strength=0, stroke=stroke), picture)
+
+
 def test_small_pictures_are_padded_at_every_strength(model):
     picture = draw(5, 9)
     np.testing.assert_array_equal(Stylizer(model, threads=1)(picture, strength=0), picture)

@@ -8,12 +8,13 @@ import pytest
 
 from data.images import from_array, to_array
 from export import styles
+from export.graph.targets import choose_form
 from export.runtime.stylizer import Stylizer
 from export.sheet import command
-from export.sheet.command import main, show_photos, show_styles
+from export.sheet.command import Controls, main, show_photos, show_styles
 from models.network import NetworkConfig
 from models.style_file import StyleCard
-from tests.export.small_export import draw, export_style, make_network
+from tests.export.small_export import add_strength, draw, export_style, make_network
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +73,34 @@ def test_each_photo_stands_above_its_picture(models):
 
 def test_every_style_has_a_row_of_strokes_after_the_photo(models):
     pixels = draw(70, 96)
-    cells = show_styles(from_array(pixels), models, threads=1, strokes=(0.5, 2), preserve_color=True)
+    controls = [Controls(stroke, preserve_color=True) for stroke in (0.5, 2)]
+    cells = show_styles(from_array(pixels), models, threads=1, controls=controls)
     names = ["brush, stroke 0.5", "brush, stroke 2", "pencil, stroke 0.5", "pencil, stroke 2"]
     assert [cell.label for cell in cells] == ["photo", *names[:2], "photo", *names[2:]]
     expected = Stylizer(models[1], threads=1)(pixels, stroke=2, preserve_color=True)
     np.testing.assert_array_equal(to_array(cells[5].pictures[0]), expected)
+
+
+def test_strengths_and_strokes_make_a_row(tmp_path):
+    network = add_strength(make_network(NetworkConfig(4, 0)))
+    model = export_style(tmp_path / "brush.onnx", network, form=choose_form(None, None, strength=True))
+    photo = save_photo(tmp_path / "photo.png")
+    for wishes in (["--strengths", 0, 0.5, 1], ["--strengths", 0.5, "--strokes", 1, 2, 4]):
+        sheet = tmp_path / f"{len(wishes)}.png"
+        assert run(photo, "--styles", model, *wishes, "--output", sheet, "--size", 64) == 0
+        assert read(sheet).width == 4 * (64 + 4) + 4
+    pixels = draw(70, 96)
+    chosen = Controls(stroke=2, strength=0.5)
+    (_, cell) = show_styles(from_array(pixels), [model], threads=1, controls=[chosen])
+    assert cell.label == "brush, stroke 2, strength 0.5"
+    expected = Stylizer(model, threads=1)(pixels, stroke=2, strength=0.5)
+    np.testing.assert_array_equal(to_array(cell.pictures[0]), expected)
+
+
+def test_a_style_without_strength_is_named(models, photo, tmp_path, one_error):
+    assert run(photo, "--styles", models[0], "--strengths", 0.5, "--output", tmp_path / "sheet.png") == 2
+    assert "--strength" in one_error()
+    assert not (tmp_path / "sheet.png").exists()
 
 
 def test_pictures_are_scaled_down_after_they_are_painted(models, photo, tmp_path):
@@ -167,8 +191,8 @@ def test_flags_that_do_not_fit_are_one_sentence(wishes, sentence, one_error):
 @pytest.mark.parametrize(
     ("wishes", "sentence"),
     [
-        (["--styles", "wave", "wave"], "2 photos and 2 styles or strokes are more than a sheet shows"),
-        (["--styles", "wave", "--strokes", "1", "2", "4"], "2 photos and 3 styles or strokes are more"),
+        (["--styles", "wave", "wave"], "2 photos and 2 pictures of each are more than a sheet shows"),
+        (["--styles", "wave", "--strokes", "1", "2", "4"], "2 photos and 3 pictures of each are more"),
     ],
 )
 def test_photos_and_styles_are_not_both_many(photo, tmp_path, wishes, sentence, one_error):
@@ -226,7 +250,7 @@ def test_ctrl_c_writes_nothing(models, photo, tmp_path, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_repaint", stop)
+    monkeypatch.setattr(Controls, "paint", stop)
     assert run(photo, "--output", tmp_path / "sheet.png", "--styles", models[0]) == 130
     assert "no sheet was written" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()

@@ -223,6 +223,19 @@ def test_strength_is_what_is_asked_for(folder):
             np.testing.assert_array_equal(np.asarray(painted), expected)
 
 
+def test_stroke_and_colors_are_what_is_asked_for(folder):
+    (folder / "frames").mkdir()
+    photo = draw_frames(1)[0]
+    encode(from_array(photo), folder / "frames" / "1.png")
+    model = export_style(folder / "style.onnx", make_network(NetworkConfig(8, 0)))
+    wishes = {"large": {"stroke": 2}, "colors": {"preserve_color": True}}
+    flags = {"large": ["--stroke", 2], "colors": ["--preserve-color"]}
+    for name, chosen in wishes.items():
+        assert run(model, "frames", "--output", f"{name}/", *flags[name]) == 0
+        with PIL.Image.open(folder / name / "1.png") as painted:
+            np.testing.assert_array_equal(np.asarray(painted), Stylizer(model, threads=1)(photo, **chosen))
+
+
 def test_help_needs_no_pyav(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     assert run("--help") == 0

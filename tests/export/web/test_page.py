@@ -164,6 +164,10 @@ def test_strength_is_pythons(controls, starry, tmp_path):
         assert differ(shown(controls, "painted"), expected) <= 2
     assert differ(shown(controls, "painted"), stylizer(photo)) > 5
     assert find(controls, "strength").get_attribute("aria-valuetext") == "150%"
+    # Where nothing is painted the size of strokes changes nothing.
+    turn(controls, "stroke", 1)
+    turn(controls, "strength", 0)
+    assert differ(shown(controls, "painted"), photo) <= 2
 
 
 # Each step of the slider is a factor of the square root of two.

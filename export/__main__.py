@@ -12,23 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.cli import USER_ERRORS, CommandParser, run_command, show_help
+from export.commands import list_folder, spell
 from export.contract import FILES
 from export.graph.targets import TARGETS, choose_form
 from models.errors import ModelFileError
 
-COMMANDS = """\
-commands of this folder:
-  python -m export                   write a trained style as an ONNX file, or as a folder of variants
-  python -m export.stylize           repaint photos with an exported style
-  python -m export.video             repaint videos, GIFs and folders of frames
-  python -m export.styles            list the styles that are ready to use
-  python -m export.sheet             lay all styles on one photo, or one style on many photos, out on one sheet
-  python -m export.blend             mix styles to one file
-  python -m export.benchmark         measure latency, peak memory and load time of exported files
-  python -m export.video.stability   measure how much painted videos flicker
-  python -m export.web               build a web page that repaints photos and the camera's picture in the browser
-  python -m export.widths            compare folders of variants, to choose a width
-"""
+
+def describe_commands() -> str:
+    """Return what is typed for each command of this folder, and its purpose."""
+    lines = [f"  {spell(word):<33}  {command.purpose}" for word, command in list_folder("export").items()]
+    return "\n".join(["commands of this folder:", *lines])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
-        return show_help(f"{COMMANDS}\neach explains itself with --help\n")
+        return show_help(f"{describe_commands()}\n\neach explains itself with --help\n")
     parser = _parser()
     options = parser.parse_args(arguments)
     for flag, given in (("--photos", options.photos is not None), ("--ort", options.ort)):
@@ -80,7 +73,7 @@ def _parser() -> CommandParser:
         description="Write a trained style as one ONNX file, compared with torch before it is kept,\n"
         "or as a folder of variants for phones and browsers.",
         epilog="examples:\n  python -m export runs/wave --output wave.onnx\n"
-        f"  python -m export runs/wave --output wave/ --variants all\n\n{COMMANDS}",
+        f"  python -m export runs/wave --output wave/ --variants all\n\n{describe_commands()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("style", type=Path, help="folder of a training run, or a .safetensors style file")

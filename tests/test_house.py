@@ -20,8 +20,8 @@ import export.package
 from data.images import encode, from_array
 from export.benchmark import measure
 from export.benchmark.measure import measure_model
+from export.commands import COMMANDS
 from export.contract import FILES
-from export.package.commands import COMMANDS
 from export.variants import export as variants
 from export.variants.export import Request, export_variants
 from export.version import project_version

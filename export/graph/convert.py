@@ -84,7 +84,7 @@ def convert(style: Path, output: Path, overwrite: bool = False, form: Form = LEA
         OutputError: If the output cannot be written.
     """
     check_output(output, overwrite)
-    trained = find_style(style)
+    trained = find_style_file(style)
     require_absent([output], overwrite, "output", [trained])
     network, card = load_style(trained)
     network = match_strength(network, form, trained)
@@ -126,7 +126,7 @@ def checked_strengths(form: Form) -> tuple[float | None, ...]:
     return CHECKED_STRENGTHS if form.strength == "required" else (None, *CHECKED_STRENGTHS)
 
 
-def find_style(style: Path) -> Path:
+def find_style_file(style: Path) -> Path:
     """Return the style file that a path names: the file itself, or ``style.safetensors`` in a run folder.
 
     Raises:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 
 from export.cli import FAILED, CommandParser
+from export.commands import COMMANDS, FORMER_NAMES, find_module
 from export.terminal import print_error
 from export.version import project_version
-
-from .commands import COMMANDS, FORMER_NAMES, Command
 
 _OWN = {"", "onestroke", "data", "export", "models", "train"}
 
@@ -32,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = FORMER_NAMES.get(word, word)
     command = COMMANDS[name]
     try:
-        code: int = importlib.import_module(find_module(command)).main(words[1:])
+        code: int = importlib.import_module(find_module(command.module)).main(words[1:])
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         # A module of our own, or one that a plain installation brings, is missing by a fault that needs its traceback.
@@ -44,15 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return FAILED
     return code
-
-
-def find_module(command: Command) -> str:
-    """Return the module whose ``main`` is a command: a folder's ``__main__``, or the module itself."""
-    # The four folders are top-level packages in a checkout, and lie inside onestroke once installed.
-    root = (__package__ or "").removesuffix("export.package")
-    name = f"{root}.{command.module}" if root else command.module
-    spec = importlib.util.find_spec(name)
-    return name if spec is None or spec.submodule_search_locations is None else f"{name}.__main__"
 
 
 def _parser() -> argparse.ArgumentParser:

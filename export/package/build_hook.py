@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "onestroke"
 FOLDERS = ("data", "models", "export", "train")
-ROOT_MODULES = ("__init__.py", "__main__.py", "commands.py")
+ROOT_MODULES = ("__init__.py", "__main__.py")
 """Modules beside this one that lie at the root of the package."""
 
 READY_STYLES = "models/pretrained/onnx"
@@ -73,7 +73,7 @@ def write_package(root: Path, folder: Path) -> None:
     """
     own = root / "export" / "package"
     # By its path, for hatchling does not have the checkout among its packages.
-    commands = runpy.run_path(str(own / "commands.py"))["COMMANDS"]
+    commands = runpy.run_path(str(root / "export" / "commands.py"))["COMMANDS"]
     words = {command.module: name for name, command in commands.items()}
     targets = {own / name: Path(name) for name in ROOT_MODULES}
     for pattern in (*(f"{name}/**/*.py" for name in FOLDERS), *OTHER_FILES):

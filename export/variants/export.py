@@ -20,7 +20,7 @@ from export.graph.convert import (
     Planes,
     Transform,
     checked_strengths,
-    find_style,
+    find_style_file,
     match_strength,
     serialize,
     stylize_in_onnxruntime,
@@ -84,7 +84,7 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         ModelFileError: If the style cannot be read.
     """
     check_folder(output, request.overwrite)
-    trained = find_style(style)
+    trained = find_style_file(style)
     network, card = load_style(trained)
     network = match_strength(network, request.form, trained)
     paths = find_photos(request.photos)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from export import __main__ as command
-from export.package.commands import COMMANDS as INSTALLED_COMMANDS
+from export.commands import COMMANDS as INSTALLED_COMMANDS
 from tests import ROOT
 
 # The installed program's own; export.package is that program, which a checkout does without.

@@ -44,7 +44,7 @@ from train.fit.checkpoint import raise_interrupts
 from train.fit.command import TRAINER_DEFAULTS
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
-from train.fit.origin import RANDOM, Origin, choose_origin, find_style
+from train.fit.origin import RANDOM, Origin, choose_origin, find_origin_file
 from train.fit.timing import EARLY_SHARE, EARLY_SIZE, LEAST_STEPS, ROUNDS, measure_step
 from train.parser import quiet_libraries
 
@@ -203,7 +203,7 @@ def choose_start(given: str | None, start: Path = START_FILE) -> Origin:
     else:
         origin = choose_origin(given, default.to_dict(), start)
     if origin.start_from != RANDOM:
-        path = find_style(origin.start_from)
+        path = find_origin_file(origin.start_from)
         found = read_start_config(path) if is_start_file(path) else load_style(path)[0].config
         if found.bare != default.bare:
             raise TrainError(

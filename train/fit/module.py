@@ -21,7 +21,7 @@ from models.style_file import load_style
 from models.turned_loss import TurnedLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
-from train.fit.origin import RANDOM, describe_files, find_style
+from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
 
@@ -98,7 +98,7 @@ class StyleTraining(pl.LightningModule):
         self.network = StyleNetwork(network)
         self._shared_start: Path | None = None
         if start_from not in {None, RANDOM}:
-            self._start_from(find_style(str(start_from)))
+            self._start_from(find_origin_file(str(start_from)))
         if network.strength:
             self._learn_strength_alone(start_from)
         self.orientations = choose_orientations(turned, perceptual)

@@ -57,7 +57,7 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
     if given == RANDOM:
         return Origin(RANDOM, "from random weights")
     if given is not None:
-        return Origin(given, f"from {find_style(given)}")
+        return Origin(given, f"from {find_origin_file(given)}")
     if not start.is_file():
         return Origin(RANDOM, f"from random weights (the shared start {start.name} is not there)")
     own = read_start_config(start).to_dict()
@@ -70,7 +70,7 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
     return Origin(SHARED if start == START_FILE else str(start), f"from the shared start {start.name}")
 
 
-def find_style(name: str) -> Path:
+def find_origin_file(name: str) -> Path:
     """Return the path of a style or start file: of the shared start or a kept style if named, else what was given."""
     if Path(name).name != name or Path(name).exists():
         return Path(name)

@@ -25,7 +25,7 @@ from train.fit.checkpoint import raise_interrupts
 from train.fit.command import TRAINER_DEFAULTS
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining
-from train.fit.origin import RANDOM, find_style
+from train.fit.origin import RANDOM, find_origin_file
 from train.fit.run_folder import describe_file
 from train.parser import quiet_libraries
 
@@ -220,7 +220,7 @@ def run(options: argparse.Namespace) -> None:
     keep_freed_memory()
     start = options.start or START_FILE
     shared, card = load_start(start)
-    style = find_style(options.style)
+    style = find_origin_file(options.style)
     if not style.is_file():
         raise TrainError(f"--style '{options.style}' does not exist; name a kept style or a .safetensors file")
     paintings = choose_paintings(options.paintings, options.held_out, card.held_out_paintings)[: options.count]

@@ -31,7 +31,7 @@ from models.style_file import load_style
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError, require_at_least
 from train.fit.module import TERMS, TRAINING_TERMS, Choice, should_compile
-from train.fit.origin import RANDOM, find_style
+from train.fit.origin import RANDOM, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import add_stability, choose_orientations
 from train.start.paintings import Painting, draw_paintings, split_paintings
@@ -104,7 +104,7 @@ class StartTraining(pl.LightningModule):
         self.held_out_paintings = [Painting(path) for path in held_out]
         self.start = StartNetwork(count_statistics(), network)
         if start_from != RANDOM:
-            self._start_from(find_style(start_from))
+            self._start_from(find_origin_file(start_from))
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: PaintingsLoss | None = None
         self.validation_loss: PaintingsLoss | None = None

@@ -89,15 +89,16 @@ def test_texts_name_the_installed_commands(written, installed):
 def test_hidden_files_caches_and_readmes_are_left_out(tmp_path):
     package = tmp_path / "checkout" / "export" / "package"
     package.mkdir(parents=True)
-    for name in ("__init__.py", "__main__.py", "commands.py", "build_hook.py"):
+    for name in ("__init__.py", "__main__.py", "build_hook.py"):
         (package / name).write_bytes((ROOT / "export" / "package" / name).read_bytes())
+    (package.parent / "commands.py").write_bytes((ROOT / "export" / "commands.py").read_bytes())
     for name in ("export/table.html", "export/README.md", "export/.table.swp", "export/__pycache__/a.py", "data/a.py"):
         path = tmp_path / "checkout" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     write_package(tmp_path / "checkout", tmp_path / "onestroke")
     found = {path.relative_to(tmp_path / "onestroke").as_posix() for path in (tmp_path / "onestroke").rglob("*.*")}
-    assert found == {"__init__.py", "__main__.py", "commands.py", "py.typed", "data/a.py", "export/table.html"}
+    assert found == {"__init__.py", "__main__.py", "py.typed", "data/a.py", "export/commands.py", "export/table.html"}
 
 
 def test_modules_parse_and_differ_in_imports_and_commands_alone(tmp_path):

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from export import commands
+from export.commands import COMMANDS, find_module
 from export.package import __main__ as program
-from export.package.commands import COMMANDS, Command
 from export.version import project_version
 from tests import ROOT
 
@@ -25,7 +26,7 @@ def stand_in(monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_every_command_has_a_module_with_a_main(command):
-    path = Path(importlib.util.find_spec(program.find_module(command)).origin)
+    path = Path(importlib.util.find_spec(find_module(command.module)).origin)
     tree = ast.parse(path.read_text())
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     imported = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
@@ -47,7 +48,7 @@ def test_the_words_after_the_first_reach_the_command(stand_in):
 
 def test_a_command_goes_by_its_former_name_too(stand_in, monkeypatch):
     asked = []
-    monkeypatch.setattr(program, "find_module", lambda command: asked.append(command.module) or command.module)
+    monkeypatch.setattr(program, "find_module", lambda module: asked.append(module) or module)
     assert program.main(["gallery", "--help"]) == program.main(["sheet", "--help"]) == 0
     assert asked == ["export.sheet", "export.sheet"]
 
@@ -94,11 +95,12 @@ def test_the_version_is_the_projects(capsys):
 
 
 def test_an_installed_package_finds_its_commands_within_itself(monkeypatch):
-    monkeypatch.setattr(program, "__package__", "onestroke")
+    monkeypatch.setattr(commands, "_ROOT", "onestroke.")
     asked = []
-    monkeypatch.setattr(program.importlib.util, "find_spec", asked.append)
-    assert program.find_module(Command("export.styles", "")) == "onestroke.export.styles"
+    monkeypatch.setattr(commands.importlib.util, "find_spec", asked.append)
+    assert commands.find_module("export.styles") == "onestroke.export.styles"
     assert asked == ["onestroke.export.styles"]
+    assert commands.spell("styles") == "onestroke styles"
 
 
 def test_help_and_public_names_need_no_torch():

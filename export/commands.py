@@ -1,8 +1,15 @@
-"""The commands of ``onestroke`` and their modules; standard library only, because the build hook reads it, too."""
+"""All commands and their modules: what ``onestroke``, ``python -m train`` and ``python -m export`` list and run.
+
+Standard library only, because the build hook reads it, too.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
+
+# The four folders are top-level packages in a checkout, and lie inside onestroke once installed.
+_ROOT = (__package__ or "").removesuffix("export")
 
 
 @dataclass(frozen=True)
@@ -57,3 +64,20 @@ COMMANDS = {
 
 FORMER_NAMES = {"gallery": "sheet"}
 """Commands by names that earlier versions had."""
+
+
+def list_folder(folder: str) -> dict[str, Command]:
+    """Return the commands whose modules lie in a top-level folder, by the word after ``onestroke``."""
+    return {word: command for word, command in COMMANDS.items() if command.module.partition(".")[0] == folder}
+
+
+def spell(word: str) -> str:
+    """Return what is typed for a command: ``python -m`` and its module in a checkout, ``onestroke sheet`` installed."""
+    return f"onestroke {word}" if _ROOT else f"python -m {COMMANDS[word].module}"
+
+
+def find_module(module: str) -> str:
+    """Return the module whose ``main`` is a command: a folder's ``__main__``, or the module itself."""
+    name = f"{_ROOT}{module}"
+    spec = importlib.util.find_spec(name)
+    return name if spec is None or spec.submodule_search_locations is None else f"{name}.__main__"

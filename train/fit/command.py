@@ -322,7 +322,7 @@ class StyleCLI(TrainingCLI):
             model__perceptual_weights=config.model.perceptual_weights,
         )
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
-        self.folder = RunFolder(Path(config.runs) / (config.name or Path(first).stem))
+        self.folder = RunFolder.choose(Path(config.runs), config.name or Path(first).stem)
         checkpoint = config.ckpt_path = find_checkpoint(config.ckpt_path, self.folder.checkpoint)
         if self.subcommand == "fit":
             resuming = self.folder.is_resumed(checkpoint)

@@ -24,6 +24,21 @@ class RunFolder:
 
     path: Path
 
+    @classmethod
+    def choose(cls, runs: Path, name: str) -> RunFolder:
+        """Return the folder of a run: ``runs/<name>``, or deeper if the name has slashes.
+
+        Raises:
+            TrainError: If the name leads out of ``runs``, or to it.
+        """
+        words = Path(name)
+        if words.anchor or ".." in words.parts or not words.parts:
+            raise TrainError(
+                f"--name '{name}' is no folder within '{runs}'; choose a plain name, as in --name wave, and another "
+                "place with --runs"
+            )
+        return cls(runs / words)
+
     @property
     def config(self) -> Path:
         """The whole configuration, ready to be run again."""

@@ -1,5 +1,7 @@
 """Only what a training wrote is removed or replaced in its folder, and only when that is asked for."""
 
+from pathlib import Path
+
 import pytest
 
 from data.files import OutputError
@@ -43,6 +45,17 @@ def test_files_of_other_names_are_neither_in_the_way_nor_removed(tmp_path):
     RunFolder(tmp_path).clear()
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == set(foreign)
+
+
+def test_a_run_lies_within_the_folder_of_runs():
+    assert RunFolder.choose(Path("runs"), "wave").path == Path("runs", "wave")
+    assert RunFolder.choose(Path("runs"), "trials/wave").path == Path("runs", "trials", "wave")
+
+
+@pytest.mark.parametrize("name", [".", "../wave", "wave/../../other", str(Path("elsewhere").absolute())])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(TrainError, match="is no folder within 'runs'; choose a plain name"):
+        RunFolder.choose(Path("runs"), name)
 
 
 @pytest.mark.parametrize("content", [b"name,price\nbrush,3\n", b"\xff\xfe\x00", b"\n"])

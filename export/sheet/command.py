@@ -1,4 +1,4 @@
-"""Lay pictures of many styles, strokes or strengths of one photo, or of one style on many photos, out on one sheet."""
+"""Lay one photo in many styles, strokes or strengths, or many photos in one style, out on one sheet."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_no_text_names_a_module_of_the_checkout(trees):
     for name, tree in trees.items():
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is str}
         named = {text for text in texts if "." in text and text in modules}
-        assert named == set() or name == "onestroke/commands.py", name
+        assert named == set() or name == "onestroke/export/commands.py", name
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
         for call in calls:
             called, first = ast.unparse(call.func).split(".")[-1], call.args[0]

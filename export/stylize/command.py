@@ -33,20 +33,18 @@ from export.cli import (
     MOST_THREADS,
     CommandParser,
     integer,
-    number_from,
     positive,
     read_path,
     read_path_text,
-    read_strength,
     run_command,
     threads,
 )
 from export.contract import CELL
+from export.controls import add_controls
 from export.errors import ExportError, ModelError
 from export.runtime.blend import Blend, blend_styles
 from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
-from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import find_style, read_shares
@@ -397,26 +395,7 @@ def _parser() -> CommandParser:
         choices=WRITABLE,
         help="format of a picture that goes to standard output (default: the photo's, or PNG)",
     )
-    parser.add_argument(
-        "--strength",
-        type=read_strength,
-        default=1,
-        metavar="0-1.5",
-        help="strength of the style: 0 leaves the photo, 1 is the style as trained, up to 1.5 (default: %(default)s); "
-        "for files that were exported with --strength",
-    )
-    parser.add_argument(
-        "--preserve-color",
-        action="store_true",
-        help="keep the photo's own colors, and take only brightness from the style",
-    )
-    parser.add_argument(
-        "--stroke",
-        type=number_from(LEAST, MOST),
-        default=1,
-        metavar="FACTOR",
-        help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
-    )
+    add_controls(parser, "photo")
     parser.add_argument(
         "--max-size",
         type=positive,

@@ -19,15 +19,13 @@ from export.cli import (
     CommandParser,
     integer,
     number,
-    number_from,
     positive,
     read_path_text,
-    read_strength,
     run_command,
     threads,
 )
+from export.controls import add_controls
 from export.errors import ExportError
-from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
 from export.styles import find_style
 from export.video.frames import FrameFolder, FrameWriter, Sink
@@ -256,26 +254,7 @@ def _parser() -> CommandParser:
         help=f"a file that ends in {', '.join(ENDINGS)}, or a folder for the frames (default: beside the clip, "
         "clip-wave.mp4 for wave.onnx)",
     )
-    parser.add_argument(
-        "--strength",
-        type=read_strength,
-        default=1,
-        metavar="0-1.5",
-        help="strength of the style: 0 leaves the clip, 1 is the style as trained, up to 1.5 (default: %(default)s); "
-        "for files that were exported with --strength",
-    )
-    parser.add_argument(
-        "--preserve-color",
-        action="store_true",
-        help="keep the clip's own colors, and take only brightness from the style",
-    )
-    parser.add_argument(
-        "--stroke",
-        type=number_from(LEAST, MOST),
-        default=1,
-        metavar="FACTOR",
-        help=f"size of the strokes, from {LEAST:g} to {MOST:g}: 2 makes them twice as large (default: %(default)s)",
-    )
+    add_controls(parser, "clip")
     parser.add_argument(
         "--max-size", type=positive, metavar="PIXELS", help="scale frames down to this long side (default: as they are)"
     )

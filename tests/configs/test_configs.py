@@ -13,7 +13,7 @@ from tests import ROOT
 from tests.train.small_run import arguments
 from train.fit.command import main
 
-NO_STYLES = {"distill", "stable", "start"}
+NO_STYLES = {"distill", "refine", "stable", "start"}
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in NO_STYLES)
 WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
 PAINTINGS = [
@@ -90,15 +90,20 @@ def test_loss_of_version_0_2_is_a_configuration(tmp_path: Path):
     assert {name: model[name] for name in settings} == settings
 
 
-def test_a_finished_style_is_tuned_for_videos_by_one_configuration(tmp_path: Path):
+@pytest.mark.parametrize("stage", ["refine", "stable"])
+def test_a_finished_style_goes_on_by_one_more_configuration(stage: str, tmp_path: Path):
+    settings = yaml.safe_load((ROOT / "configs" / f"{stage}.yaml").read_text())
     start = tmp_path / "finished.safetensors"
     save_style(start, StyleNetwork(NetworkConfig(4, 1)), StyleCard("finished"))
-    options = {"model.start_from": start, "data.early_size": 64, "trainer.val_check_interval": None, "name": "tuned"}
+    options = dict.fromkeys(f"{part}.{name}" for part in ("model", "data") for name in settings.get(part, {}))
+    options |= {"model.start_from": start, "trainer.val_check_interval": None, "name": "tuned"}
+    options |= {name: 64 for name in ("data.image_size", "data.early_size") if name in options}
     command, *flags = arguments(tmp_path, steps=2, **options)
-    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(ROOT / "configs" / "stable.yaml")]
+    configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(ROOT / "configs" / f"{stage}.yaml")]
     assert main([command, *configs, *flags]) == 0
     _, card = load_style(tmp_path / "runs" / "tuned" / "style.safetensors")
-    assert yaml.safe_load(card.training_config)["model"]["stability_weight"] == 1
+    model = yaml.safe_load(card.training_config)["model"]
+    assert {name: model[name] for name in settings["model"]} == settings["model"]
 
 
 def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):

@@ -319,6 +319,7 @@ class StyleCLI(TrainingCLI):
             data__val_photos=config.data.val_photos,
             model__style=paintings,
             model__start_from=config.model.start_from,
+            model__teacher=config.model.teacher,
             model__perceptual_weights=config.model.perceptual_weights,
         )
         first = paintings if isinstance(paintings, str) else (paintings or [""])[0]
@@ -327,7 +328,7 @@ class StyleCLI(TrainingCLI):
         if self.subcommand == "fit":
             resuming = self.folder.is_resumed(checkpoint)
             self.folder.require_free(overwrite=resuming or config.overwrite)
-            read = [config.model.start_from, config.model.perceptual_weights]
+            read = [config.model.start_from, config.model.teacher, config.model.perceptual_weights]
             read += [paintings] if isinstance(paintings, str) else paintings or []
             self.folder.require_unread(read, [config.data.photos, config.data.val_photos])
             runs = self.folder.path.parent

@@ -24,6 +24,7 @@ from train.errors import TrainError
 from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
+from train.fit.teacher import Teacher
 
 Choice = Literal["auto", "on", "off"]
 
@@ -56,6 +57,8 @@ class StyleTraining(pl.LightningModule):
             or ``none`` for random weights. Unless told, the command starts from ``models/start.safetensors`` where that
             file is there and fits the network. A network with strength starts from a trained style, which stays what it
             is at strength 1: only the change of its norms with the strength is learned.
+        teacher: A trained style, as ``start_from`` names one, whose pictures the content term keeps in place of the
+            photos, so that this network learns to paint them: a narrow one those of a wide one.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -72,6 +75,7 @@ class StyleTraining(pl.LightningModule):
         perceptual_weights: str = "default",
         network: NetworkConfig = NetworkConfig(),  # noqa: B008
         start_from: str | None = None,
+        teacher: str | None = None,
         turned: Choice = "auto",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
@@ -101,6 +105,9 @@ class StyleTraining(pl.LightningModule):
             self._start_from(find_origin_file(str(start_from)))
         if network.strength:
             self._learn_strength_alone(start_from)
+        if teacher is not None and network.strength:
+            raise TrainError("--model.teacher is given and --model.network.strength is true; leave one of them out")
+        self._teacher = None if teacher is None else Teacher(find_origin_file(teacher))
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: TurnedLoss | None = None
         self.validation_loss: PerceptualLoss | None = None
@@ -177,6 +184,8 @@ class StyleTraining(pl.LightningModule):
         if self._transform == self.network.transform:
             # Crops have one size or two; code for any size would be slower.
             self._transform = torch.compile(self.network.transform, dynamic=False)
+            if self._teacher is not None:
+                self._teacher.compile()
 
     def compute_terms(self, photos: Tensor, step: int) -> LossTerms:
         """Compute what a training step minimizes.
@@ -190,7 +199,7 @@ class StyleTraining(pl.LightningModule):
         """
         if self.loss is None:
             raise RuntimeError("setup was not called; use a Trainer")
-        return compute_loss(self.network, self._transform, self.loss, photos, step, self.seed)
+        return compute_loss(self.network, self._transform, self.loss, photos, step, self.seed, self._teacher)
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; the terms stay on the device until they are written down."""

@@ -19,6 +19,7 @@ from train.compute.device import choose_device
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import autocast, best_precision
 from train.fit.schedule import LEARNING_RATE, one_cycle
+from train.fit.teacher import Teacher
 
 Transform = Callable[..., Tensor]
 """A style network's ``transform``: from photos with their noise, and a strength if it has one, to pictures."""
@@ -34,6 +35,7 @@ def compute_loss(
     photos: Tensor,
     step: int,
     seed: int,
+    teacher: Teacher | None = None,
 ) -> LossTerms:
     """Stylize photos and compute their loss: what the trainer does at each step, and what the bench times.
 
@@ -44,12 +46,14 @@ def compute_loss(
         photos: RGB in [0, 1], shape (B, 3, S, S).
         step: Number of the training step.
         seed: Of the training.
+        teacher: A trained network whose pictures are what the content term keeps, in place of the photos.
 
     Returns:
         The terms; ``total`` is differentiable with respect to the network's weights.
     """
     photos = photos.contiguous(memory_format=torch.channels_last)
-    noisy = network.add_noise(photos, draw_offset(seed, step))
+    offset = draw_offset(seed, step)
+    noisy = network.add_noise(photos, offset)
     if network.config.strength:
         strength = draw_strength(seed, step)
         # A tensor, because code that is compiled for a number would be compiled anew at each step.
@@ -62,7 +66,7 @@ def compute_loss(
         terms = terms._replace(total=terms.total + PHOTO_BALANCE * away)
     else:
         pictures = transform(noisy)
-        terms = loss(pictures, photos, step)
+        terms = loss(pictures, photos if teacher is None else teacher.paint(photos, offset), step)
     return add_stability(terms, loss.config.stability_weight, transform, noisy, pictures, step, seed)
 
 

@@ -24,7 +24,7 @@ from train.errors import TrainError
 from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
-from train.fit.teacher import Teacher
+from train.fit.teacher import Teacher, keep_pictures
 
 Choice = Literal["auto", "on", "off"]
 
@@ -161,7 +161,8 @@ class StyleTraining(pl.LightningModule):
             raise error.with_flag("--model.perceptual_weights") from error
         except ValueError as error:
             raise TrainError(f"--model: {error}") from error
-        self.loss = TurnedLoss(features, self.loss_config, self.orientations)
+        config = self.loss_config if self._teacher is None else keep_pictures(self.loss_config)
+        self.loss = TurnedLoss(features, config, self.orientations)
         # Without the grid term, so that held-out losses stay comparable with those of the slow mode.
         self.validation_loss = PerceptualLoss(features, replace(self.loss_config, grid_weight=0))
         self.loss.set_style(paintings)

@@ -7,13 +7,36 @@ networks see the same noise (``models.noise``).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from models.losses import LossConfig
 from models.network import StyleNetwork
 from models.style_file import load_style
+
+TEACHER_BALANCE = 4.0
+"""Factor of the content term where it keeps a teacher's picture: that can be matched in every layer, unlike a photo,
+which the style term pulls away from."""
+
+
+def keep_pictures(config: LossConfig) -> LossConfig:
+    """Change a loss so that its content term keeps pictures and not photos: with their colors and strokes.
+
+    Args:
+        config: The loss of a training without a teacher.
+
+    Returns:
+        The same, but half of the content's shares are on the style's layers, which hold colors and strokes, and the
+        term counts more. Where one of the two terms is switched off, its layers do not count.
+    """
+    kept = config.content_layers if config.content_weight > 0 else {}
+    seen = config.style_layers if config.style_weight > 0 else {}
+    halves = [{layer: share / sum(part.values()) for layer, share in part.items()} for part in (kept, seen) if part]
+    shares = {layer: sum(half.get(layer, 0) for half in halves) for half in halves for layer in half}
+    return replace(config, content_layers=shares, content_weight=TEACHER_BALANCE * config.content_weight)
 
 
 class Teacher:

@@ -15,7 +15,7 @@ from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weigh
 from tests.train.small_run import arguments
 from train.fit.command import main
 from train.fit.step import compute_loss
-from train.fit.teacher import Teacher
+from train.fit.teacher import TEACHER_BALANCE, Teacher, keep_pictures
 
 
 @pytest.fixture
@@ -39,6 +39,17 @@ def test_the_content_that_is_kept_is_the_teachers_picture(tmp_path, wide):
     compute_loss(other, other.transform, loss, photos, 0, 3, teacher).total.backward()
     assert all(parameter.grad is None for parameter in teacher.network.parameters())
     assert any(parameter.grad is not None for parameter in other.parameters())
+
+
+def test_a_picture_is_kept_in_all_layers_and_a_photo_in_its_own():
+    config = LossConfig({"relu3_3": 2, "relu2_1": 2}, {"relu1_1": 3, "relu2_1": 1}, content_weight=0.5, style_weight=2)
+    taught = keep_pictures(config)
+    assert taught.content_layers == {"relu3_3": 0.5, "relu2_1": 0.75, "relu1_1": 0.75}
+    assert taught.content_weight == TEACHER_BALANCE / 2
+    assert (taught.style_layers, taught.style_weight) == (config.style_layers, config.style_weight)
+    assert set(taught.layers) == set(config.layers)
+    plain = LossConfig({"relu3_3": 2}, style_weight=0)
+    assert keep_pictures(plain).content_layers == {"relu3_3": 1}
 
 
 def test_a_training_nears_its_teacher_and_does_not_keep_it(tmp_path, wide):

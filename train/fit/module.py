@@ -34,7 +34,13 @@ TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability")
 TRAINING_TERMS = ("grid", "stability")
 """Those that held-out photos do not have."""
 
-FORMER_OBJECTIVE = {"style_norm": "layers", "palette_weight": 0.0, "stability_weight": 0.0, "network.noise": 0.0}
+FORMER_OBJECTIVE = {
+    "style_norm": "layers",
+    "palette_weight": 0.0,
+    "stability_weight": 0.0,
+    "teacher": "null",
+    "network.noise": 0.0,
+}
 """What checkpoints that do not tell were trained with."""
 
 STRENGTH_RATE = 30.0
@@ -107,6 +113,7 @@ class StyleTraining(pl.LightningModule):
             self._learn_strength_alone(start_from)
         if teacher is not None and network.strength:
             raise TrainError("--model.teacher is given and --model.network.strength is true; leave one of them out")
+        self.teacher = teacher
         self._teacher = None if teacher is None else Teacher(find_origin_file(teacher))
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: TurnedLoss | None = None
@@ -275,6 +282,7 @@ class StyleTraining(pl.LightningModule):
             "style_norm": self.loss_config.style_norm,
             "palette_weight": self.loss_config.palette_weight,
             "stability_weight": self.loss_config.stability_weight,
+            "teacher": self.teacher or "null",
             "network.noise": self.network.config.noise,
         }
 

@@ -67,6 +67,14 @@ def test_a_training_nears_its_teacher_and_does_not_keep_it(tmp_path, wide):
     assert checkpoint["state_dict"].keys() == {f"network.{name}" for name in network.state_dict()}
 
 
+def test_a_run_is_not_resumed_without_its_teacher(tmp_path, wide, capsys):
+    assert main(arguments(tmp_path, steps=2, **{"model.teacher": wide})) == 0
+    assert main(arguments(tmp_path, steps=2, ckpt_path="last")) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"--model.teacher {wide}" in told
+    assert "--model.teacher null" in told
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

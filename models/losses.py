@@ -279,11 +279,19 @@ class LossConfig:
             raise ValueError(f"style_norm is {self.style_norm!r}; choose one of {', '.join(STYLE_BALANCE)}")
 
     @property
+    def content_shares(self) -> dict[str, float]:
+        """Shares of the content layers, which add up to 1; empty where the term is off."""
+        return _normalize(self.content_layers) if self.content_weight > 0 else {}
+
+    @property
+    def style_shares(self) -> dict[str, float]:
+        """Shares of the style layers, likewise."""
+        return _normalize(self.style_layers) if self.style_weight > 0 else {}
+
+    @property
     def layers(self) -> list[str]:
         """Layers that the frozen network must reach: those of the terms that count."""
-        content = self.content_layers if self.content_weight > 0 else {}
-        style = self.style_layers if self.style_weight > 0 else {}
-        return list(dict.fromkeys([*content, *style]))
+        return list(dict.fromkeys([*self.content_shares, *self.style_shares]))
 
 
 class LossTerms(NamedTuple):
@@ -340,8 +348,8 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         self.features = features
         self.config = config = config or LossConfig()
-        self.content_layers = _normalize(config.content_layers) if config.content_weight > 0 else {}
-        self.style_layers = _normalize(config.style_layers) if config.style_weight > 0 else {}
+        self.content_layers = config.content_shares
+        self.style_layers = config.style_shares
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:

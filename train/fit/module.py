@@ -113,8 +113,7 @@ class StyleTraining(pl.LightningModule):
             self._learn_strength_alone(start_from)
         if teacher is not None and network.strength:
             raise TrainError("--model.teacher is given and --model.network.strength is true; leave one of them out")
-        self.teacher = teacher
-        self._teacher = None if teacher is None else Teacher(find_origin_file(teacher))
+        self._teacher = None if teacher is None else Teacher(teacher)
         self.orientations = choose_orientations(turned, perceptual)
         self.loss: TurnedLoss | None = None
         self.validation_loss: PerceptualLoss | None = None
@@ -282,7 +281,7 @@ class StyleTraining(pl.LightningModule):
             "style_norm": self.loss_config.style_norm,
             "palette_weight": self.loss_config.palette_weight,
             "stability_weight": self.loss_config.stability_weight,
-            "teacher": self.teacher or "null",
+            "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
         }
 

@@ -8,7 +8,6 @@ networks see the same noise (``models.noise``).
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from models.losses import LossConfig
 from models.network import StyleNetwork
 from models.style_file import load_style
+from train.fit.origin import find_origin_file
 
 TEACHER_BALANCE = 4.0
 """Factor of the content term where it keeps a teacher's picture: that can be matched in every layer, unlike a photo,
@@ -32,10 +32,8 @@ def keep_pictures(config: LossConfig) -> LossConfig:
         The same, but half of the content's shares are on the style's layers, which hold colors and strokes, and the
         term counts more. Where one of the two terms is switched off, its layers do not count.
     """
-    kept = config.content_layers if config.content_weight > 0 else {}
-    seen = config.style_layers if config.style_weight > 0 else {}
-    halves = [{layer: share / sum(part.values()) for layer, share in part.items()} for part in (kept, seen) if part]
-    shares = {layer: sum(half.get(layer, 0) for half in halves) for half in halves for layer in half}
+    content, style = config.content_shares, config.style_shares
+    shares = {layer: content.get(layer, 0) + style.get(layer, 0) for layer in [*content, *style]}
     return replace(config, content_layers=shares, content_weight=TEACHER_BALANCE * config.content_weight)
 
 
@@ -43,14 +41,18 @@ class Teacher:
     """A finished style network, which does not learn. It is no module, so that checkpoints do not hold it.
 
     Args:
-        path: Style file.
+        style: A kept style's name, or the path of a style file.
+
+    Attributes:
+        style: The same, as it was given.
 
     Raises:
         ModelFileError: If it is absent, damaged or no style file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.network: StyleNetwork = load_style(path)[0].eval().requires_grad_(False)
+    def __init__(self, style: str) -> None:
+        self.style = style
+        self.network: StyleNetwork = load_style(find_origin_file(style))[0].eval().requires_grad_(False)
         self.network.to(memory_format=torch.channels_last)
         self._transform = self.network.transform
 

@@ -30,7 +30,7 @@ def test_the_content_that_is_kept_is_the_teachers_picture(tmp_path, wide):
     config = LossConfig(SHALLOW_CONTENT, SHALLOW_STYLE)
     loss = TurnedLoss(VGGFeatures("vgg19", config.layers, str(write_weights(tmp_path / "vgg.safetensors"))), config)
     loss.set_style([torch.rand(1, 3, 48, 48)])
-    photos, teacher, same = torch.rand(2, 3, 64, 64), Teacher(wide), load_style(wide)[0]
+    photos, teacher, same = torch.rand(2, 3, 64, 64), Teacher(str(wide)), load_style(wide)[0]
     for step in (0, 5):
         terms = compute_loss(same, same.transform, loss, photos, step, 3, teacher)
         assert terms.content < 1e-6
@@ -54,9 +54,8 @@ def test_a_picture_is_kept_in_all_layers_and_a_photo_in_its_own():
 
 def test_a_training_nears_its_teacher_and_does_not_keep_it(tmp_path, wide):
     options = {"model.style_weight": 0, "model.palette_weight": 0, "model.learning_rate": 1e-2}
-    assert (
-        main(arguments(tmp_path, steps=30, **{"model.teacher": wide, "trainer.val_check_interval": 30}, **options)) == 0
-    )
+    options |= {"model.teacher": wide, "trainer.val_check_interval": 30}
+    assert main(arguments(tmp_path, steps=30, **options)) == 0
     run = tmp_path / "runs" / "small"
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     content = [float(row[rows[0].index("content")]) for row in rows[1:]]

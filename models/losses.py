@@ -1,4 +1,4 @@
-"""The losses: content, style, palette, total variation, grid, stability, for the trainer and what it is compared with.
+"""The losses: content, style, palette, places, smoothness, for the trainer and what it is compared with.
 
 Every term is relative to a target of its own kind, so that a weight means the same whatever the scale of the frozen
 network's activations, the number of layers, the size of the pictures, or the painting.
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from models.motion import MARGIN
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
+from models.names import EMD_LAYERS as EMD_LAYERS  # noqa: PLC0414
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.names import StyleNorm
 from models.network import CELL
 from models.palette import Palette, find_palette, palette_distance
+from models.transport import PLACES, relaxed_emd, sample_places
 
 STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.5, "layers": 2.0}
 """For each ``style_norm`` the factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and
@@ -54,6 +56,10 @@ GRID_WINDOW = 8
 STABILITY_BALANCE = 2.75
 """Factor of the stability term at a ``stability_weight`` of 1; chosen so that a tuning of 50 steps about halves the
 flicker and the strokes remain."""
+
+EMD_BALANCE = 10.0
+"""Factor of the relaxed earth mover's distance at an ``emd_weight`` of 1; chosen by eye, so that the painting's figures
+(stars, swirls) appear where the photo is empty, and faces stay."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -216,7 +222,15 @@ def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN)
     return _distance(squared_error(pictures, expected) / contrast.clamp_min(torch.finfo(torch.float32).tiny))
 
 
-_WEIGHTS = ("content_weight", "style_weight", "tv_weight", "grid_weight", "palette_weight", "stability_weight")
+_WEIGHTS = (
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "grid_weight",
+    "palette_weight",
+    "stability_weight",
+    "emd_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -245,6 +259,10 @@ class LossConfig:
         stability_weight: How strongly a picture is to move with its photo and to ignore noise, so that videos do not
             flicker; 0 switches the term off, and it is not computed. Only trainings have it, which add it to what
             ``PerceptualLoss`` returns, as it takes a further pass of the style network.
+        emd_weight: How strongly each place of the picture is to look like some place of the painting, and each place of
+            the painting is to be found in the picture (``models.transport``); 0 switches the term off, and it is not
+            computed.
+        emd_layers: Layers on which places are compared, each with its share, relative as well.
 
     Raises:
         ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
@@ -261,13 +279,19 @@ class LossConfig:
     style_norm: StyleNorm = "joint"
     palette_weight: float = 1.0
     stability_weight: float = 0.0
+    emd_weight: float = 0.0
+    emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
 
     def __post_init__(self) -> None:
         for name in _WEIGHTS:
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
-        for name, weight in (("content_layers", self.content_weight), ("style_layers", self.style_weight)):
+        for name, weight in (
+            ("content_layers", self.content_weight),
+            ("style_layers", self.style_weight),
+            ("emd_layers", self.emd_weight),
+        ):
             shares = getattr(self, name).values()
             if any(not 0 <= share < math.inf for share in shares):
                 raise ValueError(f"{name} holds the share {min(shares)}; every share must be a number from 0 up")
@@ -289,9 +313,14 @@ class LossConfig:
         return _normalize(self.style_layers) if self.style_weight > 0 else {}
 
     @property
+    def emd_shares(self) -> dict[str, float]:
+        """Shares of the layers of the relaxed earth mover's distance, likewise."""
+        return _normalize(self.emd_layers) if self.emd_weight > 0 else {}
+
+    @property
     def layers(self) -> list[str]:
         """Layers that the frozen network must reach: those of the terms that count."""
-        return list(dict.fromkeys([*self.content_shares, *self.style_shares]))
+        return list(dict.fromkeys([*self.content_shares, *self.style_shares, *self.emd_shares]))
 
 
 class LossTerms(NamedTuple):
@@ -304,6 +333,7 @@ class LossTerms(NamedTuple):
     grid: Tensor = torch.zeros(())
     palette: Tensor = torch.zeros(())
     stability: Tensor = torch.zeros(())
+    emd: Tensor = torch.zeros(())
 
     def add_stability(self, distances: Tensor, weight: float) -> LossTerms:
         """Add the stability term of a training.
@@ -342,6 +372,8 @@ class PerceptualLoss(nn.Module):
     Attributes:
         content_layers: Shares of the content layers, which add up to 1; empty where the term is off.
         style_layers: Shares of the style layers, likewise.
+        emd_layers: Shares of the layers of the relaxed earth mover's distance, likewise.
+        layers: All of these.
     """
 
     def __init__(self, features: Features, config: LossConfig | None = None) -> None:
@@ -350,10 +382,12 @@ class PerceptualLoss(nn.Module):
         self.config = config = config or LossConfig()
         self.content_layers = config.content_shares
         self.style_layers = config.style_shares
+        self.emd_layers = config.emd_shares
+        self.layers = config.layers
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
-        """Set the style's targets: the mean Gram matrices of one or several paintings, and the palette of them all.
+        """Set the style's targets: the mean Gram matrices of the paintings, and the palette and places of all.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.
@@ -364,13 +398,19 @@ class PerceptualLoss(nn.Module):
         if self.config.palette_weight and len(paintings):
             for name, value in zip(_PALETTE_BUFFERS, find_palette(paintings, shares), strict=True):
                 self.register_buffer(name, value, persistent=False)
-        if not self.style_layers:
+        layers = list(dict.fromkeys([*self.style_layers, *self.emd_layers]))
+        if not layers:
             return
         grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
-        for painting in paintings:
-            activations = self.features(painting, self.style_layers)
-            for layer, values in activations.items():
-                grams[layer].append(gram_matrix(values))
+        places: dict[str, list[Tensor]] = {layer: [] for layer in self.emd_layers}
+        for painting, share in zip(paintings, weights, strict=True):
+            activations = self.features(painting, layers)
+            for layer, found in grams.items():
+                found.append(gram_matrix(activations[layer]))
+            for layer, found in places.items():
+                found.append(sample_places(activations[layer], max(1, round(PLACES * float(share)))))
+        for layer, found in places.items():
+            self.register_buffer(f"{layer}_places", torch.cat(found), persistent=False)
         for layer, found in grams.items():
             stacked = torch.stack(found)
             mean = (stacked * weights.to(stacked.device).view(-1, 1, 1, 1)).sum(0)
@@ -392,21 +432,23 @@ class PerceptualLoss(nn.Module):
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
-        layers = {**self.content_layers, **self.style_layers}
+        layers = self.layers
         activations = self.features(pictures, layers) if layers else {}
         content_loss = self._content_term(pictures, activations, content)
         style_loss = self._style_term(pictures, activations)
         variation = self._variation_term(pictures)
         grid = self._grid_term(pictures)
         palette = self._palette_term(pictures)
+        emd = self._emd_term(pictures, activations)
         total = (
             self.config.content_weight * content_loss
             + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * strength * style_loss
             + TV_BALANCE * self.config.tv_weight * variation
             + GRID_BALANCE * self.config.grid_weight * grid
             + PALETTE_BALANCE * self.config.palette_weight * strength * palette
+            + EMD_BALANCE * self.config.emd_weight * strength * emd
         )
-        terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()))
+        terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()), emd)
         return LossTerms(total, *(term.detach() for term in terms))
 
     def _content_term(
@@ -452,6 +494,13 @@ class PerceptualLoss(nn.Module):
             return pictures.new_zeros(())
         palette = Palette(*(getattr(self, name) for name in _PALETTE_BUFFERS))
         return palette_distance(pictures, palette).mean()
+
+    def _emd_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
+        distances = [
+            share * relaxed_emd(activations[layer], getattr(self, f"{layer}_places"))
+            for layer, share in self.emd_layers.items()
+        ]
+        return torch.stack(distances).sum() if distances else pictures.new_zeros(())
 
 
 _PALETTE_BUFFERS = tuple(f"palette_{name}" for name in Palette._fields)

@@ -20,6 +20,9 @@ CONTENT_LAYERS = {"relu3_3": 0.5, "relu4_2": 0.5}
 STYLE_LAYERS = {"relu1_1": 0.3, "relu2_1": 0.15, "relu3_1": 0.25, "relu4_1": 0.3}
 """Layers that hold the style unless told, each with its share."""
 
+EMD_LAYERS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+"""Layers of the relaxed earth mover's distance unless told, each with its share."""
+
 STYLE_SIZE = 512
 """Pixels that the painting's short side is scaled to unless told."""
 

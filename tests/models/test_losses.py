@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.losses import (
+    EMD_BALANCE,
     GRID_BALANCE,
     PALETTE_BALANCE,
     STYLE_BALANCE,
@@ -24,6 +25,7 @@ from models.losses import (
     total_variation,
 )
 from models.palette import find_palette, palette_distance
+from models.transport import PLACES, relaxed_emd
 from models.vgg import VGGFeatures
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 
@@ -168,7 +170,7 @@ def test_stability_does_not_look_at_the_border():
 
 def build_loss(tmp_path, scale=1.0, style=SHALLOW_STYLE, **weights):
     path = write_weights(tmp_path / f"weights-{scale}.safetensors", scale=scale)
-    config = LossConfig(SHALLOW_CONTENT, style, **{"grid_weight": 0, **weights})
+    config = LossConfig(SHALLOW_CONTENT, style, **{"grid_weight": 0, "emd_layers": {"relu2_1": 1.0}, **weights})
     loss = PerceptualLoss(VGGFeatures("vgg19", ["relu2_1"], str(path)), config)
     loss.set_style([torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(2))])
     return loss
@@ -183,7 +185,7 @@ def test_loss_and_gradient_do_not_depend_on_the_scale_of_the_activations(tmp_pat
     generator = torch.Generator().manual_seed(4)
     pictures, photos = (torch.rand(2, 3, 32, 32, generator=generator) for _ in range(2))
     found = []
-    for loss in (build_loss(tmp_path), build_loss(tmp_path, scale)):
+    for loss in (build_loss(tmp_path, emd_weight=1), build_loss(tmp_path, scale, emd_weight=1)):
         leaf = pictures.clone().requires_grad_()
         terms = compute(loss, leaf, photos)
         terms.total.backward()
@@ -217,7 +219,7 @@ def test_number_of_layers_does_not_change_the_strength(tmp_path):
     assert shares == {"relu1_1": 0.5, "relu2_1": 0.5}
 
 
-@pytest.mark.parametrize("weight", ["style_weight", "palette_weight"])
+@pytest.mark.parametrize("weight", ["style_weight", "palette_weight", "emd_weight"])
 @pytest.mark.parametrize("norm", ["joint", "layers"])
 def test_weights_of_a_half_and_two_are_half_and_twice_as_strong(tmp_path, weight, norm):
     pictures, photos = 0.5 * torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
@@ -289,6 +291,30 @@ def test_palette_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_pa
     assert without.palette == 0
 
 
+def test_emd_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
+    pictures, photos = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    shares = {"relu1_1": 1.0, "relu2_1": 3.0}
+    loss, without = (build_loss(tmp_path, emd_weight=weight, emd_layers=shares) for weight in (1, 0))
+    found, plain = compute(loss, pictures, photos), compute(without, pictures, photos)
+    activations = loss.features(pictures, shares)
+    expected = [relaxed_emd(activations[layer], getattr(loss, f"{layer}_places")) for layer in shares]
+    assert found.emd.item() == pytest.approx((expected[0].item() + 3 * expected[1].item()) / 4, rel=1e-4)
+    torch.testing.assert_close(found.total, plain.total + EMD_BALANCE * found.emd)
+    assert found.emd > 0.01
+    assert plain.emd == 0
+    assert not hasattr(without, "relu2_1_places")
+
+
+def test_each_of_several_paintings_gives_its_share_of_places(tmp_path):
+    loss = build_loss(tmp_path, emd_weight=1, emd_layers={"relu1_1": 1.0})
+    paintings = [torch.full((1, 3, 64, 80), 0.2), torch.rand(1, 3, 64, 80)]
+    loss.set_style(paintings, [3, 1])
+    assert loss.relu1_1_places.shape == (PLACES, 64)
+    # A flat painting has next to nothing but one place.
+    same = (loss.relu1_1_places @ loss.relu1_1_places[PLACES // 2] > 1 - 1e-5).sum().item()
+    assert 0.6 * PLACES < same < 0.76 * PLACES
+
+
 def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp_path):
     loss = build_loss(tmp_path)
     painting = torch.rand(1, 3, 40, 48)
@@ -326,6 +352,8 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"grid_cell": 1}, "grid_cell is 1"),
         ({"palette_weight": -0.5}, "palette_weight is -0.5"),
         ({"stability_weight": -2.0}, "stability_weight is -2"),
+        ({"emd_weight": -2.0}, "emd_weight is -2"),
+        ({"emd_weight": 1.0, "emd_layers": {}}, "emd_layers names no layer"),
         ({"style_norm": "squares"}, "style_norm is 'squares'"),
     ],
 )
@@ -338,3 +366,8 @@ def test_layers_are_those_of_the_terms_that_count():
     config = LossConfig({"relu3_3": 1.0}, {"relu1_1": 1.0, "relu3_3": 1.0})
     assert config.layers == ["relu3_3", "relu1_1"]
     assert replace(config, style_weight=0).layers == ["relu3_3"]
+    assert replace(config, emd_weight=1, emd_layers={"relu1_1": 1, "relu5_1": 1}).layers == [
+        "relu3_3",
+        "relu1_1",
+        "relu5_1",
+    ]

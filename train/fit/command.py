@@ -151,7 +151,7 @@ def require_training(config: Any) -> None:
     if spent is not None and not any(char in "123456789" for char in str(spent)):
         raise TrainError(f"--trainer.max_time is {spent}, which trains nothing; leave it out")
     weights = ("content_weight", "style_weight", "palette_weight")
-    if all(config.model.get(name) == 0 for name in weights):
+    if all(config.model.get(name) == 0 for name in weights) and not config.model.get("emd_weight"):
         flags = ", ".join(f"--model.{name}" for name in weights)
         raise TrainError(f"{flags} are all 0, which trains nothing; leave one of them out")
 

@@ -28,8 +28,11 @@ from train.fit.teacher import Teacher, keep_pictures
 
 Choice = Literal["auto", "on", "off"]
 
-TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability")
+TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability", "emd")
 """Names of ``LossTerms`` in tables and logs."""
+
+OPTIONAL_TERMS = ("stability", "emd")
+"""Those that are off unless told."""
 
 TRAINING_TERMS = ("grid", "stability")
 """Those that held-out photos do not have."""
@@ -38,6 +41,7 @@ FORMER_OBJECTIVE = {
     "style_norm": "layers",
     "palette_weight": 0.0,
     "stability_weight": 0.0,
+    "emd_weight": 0.0,
     "teacher": "null",
     "network.noise": 0.0,
 }
@@ -213,7 +217,7 @@ class StyleTraining(pl.LightningModule):
         terms = self.compute_terms(to_unit(batch.photos), self.global_step)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=name != "stability" or self.loss_config.stability_weight > 0)
+            self.log(name, value, prog_bar=is_shown(name, self.loss_config))
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
@@ -281,9 +285,15 @@ class StyleTraining(pl.LightningModule):
             "style_norm": self.loss_config.style_norm,
             "palette_weight": self.loss_config.palette_weight,
             "stability_weight": self.loss_config.stability_weight,
+            "emd_weight": self.loss_config.emd_weight,
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
         }
+
+
+def is_shown(term: str, config: LossConfig) -> bool:
+    """Tell whether a progress bar shows a term of ``TERMS``: those that are off unless told only where they are on."""
+    return term not in OPTIONAL_TERMS or getattr(config, f"{term}_weight") > 0
 
 
 def should_compile(mode: str, steps: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from data.images import MAX_PIXELS, check_writable_format
-from models.names import CONTENT_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
+from models.names import CONTENT_LAYERS, EMD_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least, require_named
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
@@ -65,6 +65,9 @@ class SlowConfig:
         alpha_weight: Contrast: alpha-norm, which draws pixels back from black, white and beyond; 0 switches it off.
         style_norm: joint (one distance over all layers) or layers (each layer's distance, added up).
         palette_weight: How closely the picture's colors are to be spread like the painting's; 0 switches it off.
+        emd_weight: How strongly the painting's own figures are asked for (relaxed earth mover's distance); 0 switches
+            it off.
+        emd_layers: Layers on which they are looked for, each with its share.
         preserve_color: Change the luminance only, and keep the photo's colors.
         precision: float32, bfloat16, or auto. auto takes bfloat16 where the hardware has it, which halves the time,
             and changes to float32 once L-BFGS gains less by a step than bfloat16 rounds away.
@@ -98,6 +101,8 @@ class SlowConfig:
     alpha_weight: float = 0.0
     style_norm: StyleNorm = "joint"
     palette_weight: float = 1.0
+    emd_weight: float = 0.0
+    emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
     preserve_color: bool = False
     precision: PrecisionName = "auto"
     patience: int = 0
@@ -155,7 +160,7 @@ class SlowConfig:
         require_at_least(0, patience=self.patience, save_every=self.save_every)
         require_between(*SEEDS, seed=self.seed)
         require_between(*STYLE_SCALES, style_scale=self.style_scale)
-        weighted = ("content_weight", "style_weight", "tv_weight", "alpha_weight", "palette_weight")
+        weighted = ("content_weight", "style_weight", "tv_weight", "alpha_weight", "palette_weight", "emd_weight")
         require_between(0, MOST_WEIGHT, **{name: getattr(self, name) for name in weighted})
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)

@@ -147,6 +147,8 @@ def describe_setting(config: SlowConfig) -> str:
     if config.paintings:
         parts.append(f"style {', '.join(config.style_layers)} (weight {config.style_weight:g}, {config.style_norm})")
         parts.append(f"palette weight {config.palette_weight:g}")
+        if config.emd_weight:
+            parts.append(f"relaxed EMD {', '.join(config.emd_layers)} (weight {config.emd_weight:g})")
     parts.append(f"total variation {config.tv_weight:g}, alpha-norm {config.alpha_weight:g}")
     parts.append(f"precision {config.precision}, seed {config.seed}")
     return "; ".join(parts)

@@ -19,7 +19,7 @@ from train.slow.outputs import SlowFiles
 GIF_SIDE = 384
 """Longer side of the GIF's frames in pixels: larger frames make files of tens of megabytes."""
 
-FIELDS = ("iteration", "seconds", "width", "height", "loss", "content", "style", "tv", "palette")
+FIELDS = ("iteration", "seconds", "width", "height", "loss", "content", "style", "tv", "palette", "emd")
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Record:
             self.files.clear_steps()
         height, width = now.picture.shape[2:]
         seconds = round(time.perf_counter() - self._start, 3)
-        tabulated = (*now.terms[:4], now.terms.palette)
+        tabulated = (*now.terms[:4], now.terms.palette, now.terms.emd)
         self.rows.append((now.iteration, seconds, width, height, *(round(float(term), 6) for term in tabulated)))
         if self.save_every and (now.iteration == 1 or now.iteration % self.save_every == 0):
             image = from_array(to_uint8(now.picture[0]))

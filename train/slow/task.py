@@ -53,6 +53,8 @@ class Task:
                 grid_weight=0.0,
                 style_norm=config.style_norm,
                 palette_weight=config.palette_weight if self.paintings else 0.0,
+                emd_weight=config.emd_weight if self.paintings else 0.0,
+                emd_layers=config.emd_layers,
             )
             features = VGGFeatures(config.perceptual, loss_config.layers, config.perceptual_weights, config.pooling)
             self.loss = PerceptualLoss(features, loss_config)

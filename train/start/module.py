@@ -30,7 +30,7 @@ from models.start import (
 from models.style_file import load_style
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError, require_at_least
-from train.fit.module import TERMS, TRAINING_TERMS, Choice, should_compile
+from train.fit.module import TERMS, TRAINING_TERMS, Choice, is_shown, should_compile
 from train.fit.origin import RANDOM, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import add_stability, choose_orientations
@@ -202,7 +202,7 @@ class StartTraining(pl.LightningModule):
         terms = add_stability(terms, weight, stylize, noisy, pictures, self.global_step, self.seed)
         named = dict(zip(TERMS, (terms.total.detach(), *terms[1:]), strict=True))
         for name, value in named.items():
-            self.log(name, value, prog_bar=name != "stability" or weight > 0)
+            self.log(name, value, prog_bar=is_shown(name, self.loss_config))
         return {"loss": terms.total, "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:

@@ -103,7 +103,7 @@ class PaintingsLoss(nn.Module):
         orientation = step * ORIENTATION_STEP % self.orientations
         pictures = turn(pictures, orientation)
         content = self._measured.describe_content(turn(photos, orientation))
-        layers = {**self._loss.content_layers, **self._loss.style_layers}
+        layers = self._loss.layers
         activations = self.features(pictures, layers) if layers else {}
         found = []
         for index, painting in enumerate(paintings):

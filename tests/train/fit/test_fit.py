@@ -48,7 +48,7 @@ def test_metrics_have_one_row_for_every_look(finished):
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert all(float(row["loss"]) > 0 for row in rows)
     assert all(float(row["palette"]) > 0 for row in rows)
-    assert all(float(row["stability"]) == 0 for row in rows)
+    assert all(float(row["stability"]) == float(row["emd"]) == 0 for row in rows)
 
 
 def test_weights_carry_card_and_config(finished):
@@ -148,6 +148,7 @@ def test_a_trained_style_can_be_started_from(finished, tmp_path):
         ({"model.style_weight": -1}, "style_weight"),
         ({"model.palette_weight": -1}, "palette_weight"),
         ({"model.stability_weight": -1}, "stability_weight"),
+        ({"model.emd_weight": -1}, "emd_weight"),
         ({"model.style_norm": "squares"}, "style_norm"),
         ({"model.style": "missing.jpg"}, "missing.jpg"),
         ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),

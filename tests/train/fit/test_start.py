@@ -116,13 +116,15 @@ def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path
     assert (main(["validate", *arguments(finished, steps=2, **options)[1:]]) == 0) == (key is not None)
 
 
-def test_a_checkpoint_from_before_the_stability_term_is_resumed_without_it_only(finished, tmp_path, capsys):
+@pytest.mark.parametrize("term", ["stability_weight", "emd_weight"])
+def test_a_checkpoint_from_before_a_term_is_resumed_without_it_only(finished, tmp_path, capsys, term):
     checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
-    del checkpoint["objective"]["stability_weight"], checkpoint[CHECKSUM]
+    del checkpoint["objective"][term], checkpoint[CHECKSUM]
     torch.save(checkpoint, tmp_path / "last.ckpt")
     options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "runs"}
-    assert main(arguments(finished, steps=2, model__stability_weight=1, **options)) == 2
-    assert "--model.stability_weight 0.0" in capsys.readouterr().err.splitlines()[-1]
+    given = {f"model.{term}": 1, "model.emd_layers": "{relu2_1: 1}"}
+    assert main(arguments(finished, steps=2, **given, **options)) == 2
+    assert f"--model.{term} 0.0" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(finished, steps=2, **options)) == 0
 
 

@@ -109,6 +109,19 @@ def test_palette_pulls_the_colors_of_the_picture_to_the_paintings(photo):
     assert distances[20] < 0.3 * distances[0]
 
 
+def test_figures_of_the_painting_are_asked_for_where_it_is_told(photo):
+    fallen = {}
+    for weight in (0, 1):
+        name = f"emd-{weight}"
+        options = {"style_weight": 0, "tv_weight": 0, "palette_weight": 0, "iterations": 10, "save_every": 0}
+        options |= {"emd_weight": weight, "emd_layers": "{relu2_1: 1}"}
+        assert slow(photo, f"{name}.png", **options) == 0
+        with (photo.parent / f"{name}-curve.csv").open(newline="") as file:
+            fallen[weight] = [float(row["emd"]) for row in csv.DictReader(file)]
+    assert fallen[1][-1] < 0.9 * fallen[1][0]
+    assert set(fallen[0]) == {0}
+
+
 def test_texture_is_made_without_a_photo(photo):
     assert slow(photo, content=None, start="noise", size=40) == 0
     assert decode(photo.parent / "out.png").size == (40, 40)
@@ -181,6 +194,8 @@ def test_unknown_pooling_is_refused():
         ({"style_weight": "1e400"}, "--style-weight"),
         ({"style_weight": ".nan"}, "--style-weight"),
         ({"palette_weight": -1}, "--palette-weight"),
+        ({"emd_weight": -1}, "--emd-weight"),
+        ({"emd_weight": 1, "emd_layers": "{}"}, "emd_layers names no layer"),
         ({"style_norm": "squares"}, "--style-norm"),
         ({"size": 8}, "--size"),
         ({"size": "9" * 25}, "--size"),

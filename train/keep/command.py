@@ -1,4 +1,4 @@
-"""The command that stores a trained style in a quarter of the bytes: ``python -m train.keep``.
+"""The command that stores a trained style, or a mean of stages, in a quarter of the bytes: ``python -m train.keep``.
 
 What was written is read back, and its pictures are compared with the run's before the file gets its name.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from data.files import OutputError, make_folder, require_absent, stage_file
 from data.images import Picture, decode, fit_within, list_images, to_array, to_planes
 from export.cli import CommandParser
+from export.styles import read_shares
 from train.cli import run_command
 from train.errors import TrainError
 
@@ -37,10 +38,18 @@ def main(args: list[str] | None = None) -> int:
     parser = CommandParser(
         prog="python -m train.keep",
         description="Store a trained style with 8-bit weights, in a quarter of the bytes, after comparing its pictures "
-        "with the run's.",
-        epilog="example: python -m train.keep runs/wave models/pretrained/wave.safetensors",
+        "with\nthe run's. Of several stages of one style, each with its share, the mean of their weights is stored.",
+        epilog="examples:\n  python -m train.keep runs/wave models/pretrained/wave.safetensors\n"
+        "  python -m train.keep runs/strokes:0.4,runs/faces:0.6 kept/starry_night.safetensors",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, help="folder of a training run, or a .safetensors style file")
+    parser.add_argument(
+        "run",
+        type=_read_runs,
+        metavar="RUN[:SHARE,...]",
+        help="folder of a training run, or a .safetensors style file; or several, from the first stage to the last, "
+        "with their shares, which are divided by their sum",
+    )
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument(
         "--bits",
@@ -79,10 +88,11 @@ def keep(options: argparse.Namespace) -> None:
 
     from models.style_file import load_style, save_style
     from train.fit.run_folder import RunFolder
+    from train.keep.mean import average_stages
 
-    trained = options.run if options.run.is_file() else RunFolder(options.run).weights
-    require_absent([output], options.overwrite, "output", [trained])
-    network, card = load_style(trained)
+    shares = {path if path.is_file() else RunFolder(path).weights: share for path, share in options.run.items()}
+    require_absent([output], options.overwrite, "output", list(shares))
+    network, card = average_stages(shares) if len(shares) > 1 else load_style(*shares)
     pictures = _read_pictures(options.photos)
     make_folder(output.parent, "output")
     with stage_file(output) as partial:
@@ -99,6 +109,13 @@ def keep(options: argparse.Namespace) -> None:
         f"wrote '{output}': {output.stat().st_size:,} bytes, {options.bits}-bit weights; PSNR from the run's pictures: "
         f"{difference.psnr_db:.1f} dB or more on {len(pictures)} {'photos' if options.photos else 'drawn scenes'}"
     )
+
+
+def _read_runs(text: str) -> dict[Path, float]:
+    """Read the stages and their shares; a single one has no share, and its name may hold what it likes."""
+    if Path(text).exists() or "," not in text:
+        return {Path(text): 1.0}
+    return {Path(name): share for name, share in read_shares(text).items()}
 
 
 def compare_networks(kept: StyleNetwork, trained: StyleNetwork, pictures: Sequence[Picture]) -> Difference:

@@ -58,6 +58,32 @@ def test_the_difference_is_told_for_the_photos_that_are_named(tmp_path, capsys):
     assert "dB or more on 6 photos" in capsys.readouterr().out
 
 
+def test_the_mean_of_stages_lies_between_them(tmp_path):
+    stages = {}
+    for seed, share in ((0, 1), (1, 3)):
+        torch.manual_seed(seed)
+        network = StyleNetwork(NetworkConfig(width=4, noise=6 + seed, strength=not seed))
+        (tmp_path / str(seed)).mkdir()
+        save_style(tmp_path / str(seed) / "style.safetensors", network, StyleCard("wave", steps=seed, held_out_loss=1))
+        stages[seed] = share, network.state_dict()
+    runs = ",".join(f"{tmp_path / str(seed)}:{share}" for seed, (share, _) in stages.items())
+    assert main([runs, str(tmp_path / "mean.safetensors"), "--bits", "16"]) == 0
+    mean, card = load_style(tmp_path / "mean.safetensors")
+    assert mean.config == NetworkConfig(width=4, noise=7)
+    assert (card.steps, card.held_out_loss) == (1, None)
+    for name, weights in mean.state_dict().items():
+        torch.testing.assert_close(weights, 0.25 * stages[0][1][name] + 0.75 * stages[1][1][name], atol=1e-3, rtol=1e-3)
+
+
+def test_networks_of_two_kinds_have_no_mean(tmp_path, one_error):
+    for width in (4, 8):
+        save_style(tmp_path / f"{width}.safetensors", StyleNetwork(NetworkConfig(width=width)), StyleCard("wave"))
+    runs = ",".join(f"{tmp_path / name}.safetensors:1" for name in ("4", "8"))
+    assert main([runs, str(tmp_path / "mean.safetensors")]) == 2
+    assert "only stages of one style have a mean" in one_error()
+    assert not (tmp_path / "mean.safetensors").exists()
+
+
 def test_a_visible_difference_is_refused_and_the_old_file_stays(tmp_path, monkeypatch, one_error):
     save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
     (tmp_path / "kept.safetensors").write_text("old")

@@ -1,0 +1,51 @@
+"""The mean of several stages of one style: between one with more of the painting and one with more of the photo.
+
+Networks that were trained from one another lie near each other, and a mean of their weights paints as well as they do
+(Wang et al. 2019, deep network interpolation; Wortsman et al. 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.network import StyleNetwork
+from models.style_file import StyleCard, load_style
+from train.errors import TrainError
+
+
+@torch.no_grad()
+def average_stages(shares: Mapping[Path, float]) -> tuple[StyleNetwork, StyleCard]:
+    """Average the weights of several stages of a style.
+
+    Args:
+        shares: Two or more style files, from the first stage to the last, each with its share, above 0; they are
+            divided by their sum.
+
+    Returns:
+        The network, with the noise of the last stage and without strength, and the last stage's card, in which the
+        held-out loss is open: nobody measured this network's.
+
+    Raises:
+        ModelFileError: If a file is no style file.
+        TrainError: If the networks differ.
+    """
+    stages = {path: load_style(path) for path in shares}
+    *earlier, last = stages
+    network, card = stages[last]
+    for path in earlier:
+        config = stages[path][0].config
+        if config.bare != network.config.bare:
+            raise TrainError(
+                f"'{path}' holds a network of {config.bare.to_dict()}, '{last}' one of "
+                f"{network.config.bare.to_dict()}; only stages of one style have a mean"
+            )
+    mean = StyleNetwork(replace(network.config, strength=False)).eval()
+    states = {path: stage.state_dict() for path, (stage, _) in stages.items()}
+    total = sum(shares.values())
+    for name, weights in mean.state_dict().items():
+        weights.copy_(torch.stack([states[path][name] * (share / total) for path, share in shares.items()]).sum(0))
+    return mean, replace(card, held_out_loss=None)

@@ -89,14 +89,16 @@ class Report:
         write_whole(self.path, json.dumps(content, indent=1) + "\n")
 
     def medians(self) -> dict[str, dict[str, float]]:
-        """Return the median loss over paintings, by origin and steps."""
-        found: dict[str, dict[str, float]] = {}
-        for origin in ORIGINS:
-            mine = [row for row in self.rows if row["origin"] == origin]
-            found[origin] = {
-                str(steps): round(statistics.median(row["val_loss"] for row in mine if row["steps"] == steps), 4)
-                for steps in sorted({row["steps"] for row in mine})
-            }
+        """Return the median loss over paintings, by origin and steps: of the steps that all paintings were trained for.
+
+        A median over some of them would not compare with its neighbors.
+        """
+        paintings = len({row["painting"] for row in self.rows})
+        found: dict[str, dict[str, float]] = {origin: {} for origin in ORIGINS}
+        for origin, steps in sorted({(row["origin"], row["steps"]) for row in self.rows}):
+            losses = [row["val_loss"] for row in self.rows if (row["origin"], row["steps"]) == (origin, steps)]
+            if len(losses) == paintings:
+                found[origin][str(steps)] = round(statistics.median(losses), 4)
         return found
 
 

@@ -21,6 +21,9 @@ from train.fit.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 
+CONFIGS = ("figures.yaml", "demo.yaml")
+"""Configurations of the training; a later one overrides an earlier one."""
+
 FLAGS = "demo.json"
 """Name of the file in a run folder that holds the flags with which the demo trained it."""
 
@@ -134,7 +137,8 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         run.path.mkdir(parents=True, exist_ok=True)
         write_whole(asked, json.dumps(flags))
         resume = ["--overwrite", "true"]
-    code = fit(["fit", "--config", str(ROOT / "configs" / "demo.yaml"), *flags, *resume])
+    configs = [flag for name in CONFIGS for flag in ("--config", str(ROOT / "configs" / name))]
+    code = fit(["fit", *configs, *flags, *resume])
     if code == INTERRUPTED:
         print("make demo goes on from there")
     return code

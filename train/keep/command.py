@@ -6,6 +6,7 @@ What was written is read back, and its pictures are compared with the run's befo
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,8 +114,12 @@ def keep(options: argparse.Namespace) -> None:
 
 def _read_runs(text: str) -> dict[Path, float]:
     """Read the stages and their shares; a single one has no share, and its name may hold what it likes."""
-    if Path(text).exists() or "," not in text:
+    if "," not in text:
         return {Path(text): 1.0}
+    # A name that is too long is an error, which is told when the file is read.
+    with contextlib.suppress(OSError):
+        if Path(text).exists():
+            return {Path(text): 1.0}
     return {Path(name): share for name, share in read_shares(text).items()}
 
 

@@ -25,7 +25,7 @@ CONFIGS = ("figures.yaml", "demo.yaml")
 """Configurations of the training; a later one overrides an earlier one."""
 
 FLAGS = "demo.json"
-"""Name of the file in a run folder that holds the flags with which the demo trained it."""
+"""Name of the file in a run folder that holds the flags and configurations with which the demo trained it."""
 
 
 def main(args: list[str] | None = None) -> int:
@@ -122,9 +122,11 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         flags += ["--data.photos", str(options.photos.expanduser()), "--data.scene_share", "0", "--data.held_out", "1"]
     if options.steps:
         flags += ["--trainer.max_steps", str(options.steps), "--trainer.val_check_interval", str(options.steps)]
-    # The flags of the earlier training: with others, other photos say, it is trained anew.
+    configs = {name: (ROOT / "configs" / name).read_text() for name in CONFIGS}
+    told = {"flags": flags, "configs": configs}
+    # What the earlier training was told: with other flags, other photos say, or configurations it is trained anew.
     asked = run.path / FLAGS
-    same = asked.is_file() and json.loads(asked.read_text()) == flags and not options.again
+    same = asked.is_file() and json.loads(asked.read_text()) == told and not options.again
     if same and run.onnx.is_file():
         print(f"'{run.path}' is trained already; make demo AGAIN=1 trains it anew")
         return 0
@@ -135,10 +137,10 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         if not asked.exists() and run.list_written():
             raise OutputError(f"'{run.path}' holds a run that is not the demo's; choose another --output")
         run.path.mkdir(parents=True, exist_ok=True)
-        write_whole(asked, json.dumps(flags))
+        write_whole(asked, json.dumps(told))
         resume = ["--overwrite", "true"]
-    configs = [flag for name in CONFIGS for flag in ("--config", str(ROOT / "configs" / name))]
-    code = fit(["fit", *configs, *flags, *resume])
+    stacked = [flag for name in CONFIGS for flag in ("--config", str(ROOT / "configs" / name))]
+    code = fit(["fit", *stacked, *flags, *resume])
     if code == INTERRUPTED:
         print("make demo goes on from there")
     return code

@@ -47,9 +47,9 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         "run",
         type=_read_runs,
-        metavar="RUN[:SHARE,...]",
+        metavar="RUN",
         help="folder of a training run, or a .safetensors style file; or several, from the first stage to the last, "
-        "with their shares, which are divided by their sum",
+        "with their shares, which are divided by their sum: RUN:SHARE,RUN:SHARE",
     )
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument(
@@ -77,7 +77,7 @@ def keep(options: argparse.Namespace) -> None:
         OutputError: If it may not be written.
         ImageError: If there are no photos to compare on.
         ModelFileError: If the run folder holds no style.
-        TrainError: If a picture of the file's is too far from the run's.
+        TrainError: If a picture of the file's is too far from the run's, or several stages have no mean.
     """
     output: Path = options.output
     if output.is_dir():
@@ -92,6 +92,8 @@ def keep(options: argparse.Namespace) -> None:
     from train.keep.mean import average_stages
 
     shares = {path if path.is_file() else RunFolder(path).weights: share for path, share in options.run.items()}
+    if len(shares) < len(options.run):
+        raise TrainError("two of the stages are one file; name each stage once, with its share")
     require_absent([output], options.overwrite, "output", list(shares))
     network, card = average_stages(shares) if len(shares) > 1 else load_style(*shares)
     pictures = _read_pictures(options.photos)
@@ -116,7 +118,7 @@ def _read_runs(text: str) -> dict[Path, float]:
     """Read the stages and their shares; a single one has no share, and its name may hold what it likes."""
     if "," not in text:
         return {Path(text): 1.0}
-    # A name that is too long is an error, which is told when the file is read.
+    # A list may be too long for the name of a file, which is an error to ask for.
     with contextlib.suppress(OSError):
         if Path(text).exists():
             return {Path(text): 1.0}

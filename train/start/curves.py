@@ -106,6 +106,8 @@ def tabulate(report: Report) -> str:
     """Return the medians as a Markdown table, and how long a training from the start takes to equal the others."""
     medians = report.medians()
     columns = sorted({int(steps) for values in medians.values() for steps in values})
+    if not columns:
+        return "no length was trained for on every painting yet"
     count = len({row["painting"] for row in report.rows})
     lines = [
         f"| validation loss, median over {count} paintings, after steps | " + " | ".join(map(str, columns)) + " |",

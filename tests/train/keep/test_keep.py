@@ -84,6 +84,12 @@ def test_networks_of_two_kinds_have_no_mean(tmp_path, one_error):
     assert not (tmp_path / "mean.safetensors").exists()
 
 
+def test_a_stage_that_is_named_twice_is_no_mean(tmp_path, one_error):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    assert main([f"{tmp_path}:0.4,{tmp_path / 'style.safetensors'}:0.6", str(tmp_path / "mean.safetensors")]) == 2
+    assert "name each stage once" in one_error()
+
+
 def test_a_visible_difference_is_refused_and_the_old_file_stays(tmp_path, monkeypatch, one_error):
     save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
     (tmp_path / "kept.safetensors").write_text("old")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -22,6 +22,7 @@ from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.names import StyleNorm
 from models.network import CELL
 from models.palette import Palette, find_palette, palette_distance
+from models.spectrum import find_limit, spectrum_excess
 from models.transport import PLACES, relaxed_emd, sample_places
 
 STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.5, "layers": 2.0}
@@ -60,6 +61,10 @@ flicker and the strokes remain."""
 EMD_BALANCE = 10.0
 """Factor of the relaxed earth mover's distance at an ``emd_weight`` of 1; chosen by eye, so that the painting's figures
 (stars, swirls) appear where the photo is empty, and faces stay."""
+
+SPECTRUM_BALANCE = 10.0
+"""Factor of the spectrum term at a ``spectrum_weight`` of 1; chosen by eye, so that a weave goes away within some
+hundred steps."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -230,6 +235,7 @@ _WEIGHTS = (
     "palette_weight",
     "stability_weight",
     "emd_weight",
+    "spectrum_weight",
 )
 
 
@@ -263,6 +269,9 @@ class LossConfig:
             the painting is to be found in some picture of the batch (``models.transport``); 0 switches the term off,
             and it is not computed.
         emd_layers: Layers on which places are compared, each with its share, relative as well.
+        spectrum_weight: How strongly fine structure is suppressed that runs in one direction or repeats more than the
+            painting's (``models.spectrum``): weave, hatching, lattices; 0 switches the term off, and it is not
+            computed. Only trainings have it; validation and comparison take 0.
 
     Raises:
         ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
@@ -281,6 +290,7 @@ class LossConfig:
     stability_weight: float = 0.0
     emd_weight: float = 0.0
     emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
+    spectrum_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _WEIGHTS:
@@ -301,6 +311,10 @@ class LossConfig:
             raise ValueError(f"grid_cell is {self.grid_cell}; it must be at least 2 pixels")
         if self.style_norm not in STYLE_BALANCE:
             raise ValueError(f"style_norm is {self.style_norm!r}; choose one of {', '.join(STYLE_BALANCE)}")
+
+    def without_training_terms(self) -> LossConfig:
+        """Return what pictures are judged by: the same loss without the terms that only trainings have."""
+        return replace(self, grid_weight=0, spectrum_weight=0)
 
     @property
     def content_shares(self) -> dict[str, float]:
@@ -334,6 +348,7 @@ class LossTerms(NamedTuple):
     palette: Tensor = torch.zeros(())
     stability: Tensor = torch.zeros(())
     emd: Tensor = torch.zeros(())
+    spectrum: Tensor = torch.zeros(())
 
     def add_stability(self, distances: Tensor, weight: float) -> LossTerms:
         """Add the stability term of a training.
@@ -398,6 +413,8 @@ class PerceptualLoss(nn.Module):
         if self.config.palette_weight and len(paintings):
             for name, value in zip(_PALETTE_BUFFERS, find_palette(paintings, shares), strict=True):
                 self.register_buffer(name, value, persistent=False)
+        if self.config.spectrum_weight and len(paintings):
+            self.register_buffer("spectrum_limit", find_limit(paintings, shares), persistent=False)
         layers = list(dict.fromkeys([*self.style_layers, *self.emd_layers]))
         if not layers:
             return
@@ -439,6 +456,7 @@ class PerceptualLoss(nn.Module):
         grid = self._grid_term(pictures)
         palette = self._palette_term(pictures)
         emd = self._emd_term(pictures, activations)
+        spectrum = self._spectrum_term(pictures)
         total = (
             self.config.content_weight * content_loss
             + STYLE_BALANCE[self.config.style_norm] * self.config.style_weight * strength * style_loss
@@ -446,8 +464,9 @@ class PerceptualLoss(nn.Module):
             + GRID_BALANCE * self.config.grid_weight * grid
             + PALETTE_BALANCE * self.config.palette_weight * strength * palette
             + EMD_BALANCE * self.config.emd_weight * strength * emd
+            + SPECTRUM_BALANCE * self.config.spectrum_weight * strength * spectrum
         )
-        terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()), emd)
+        terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()), emd, spectrum)
         return LossTerms(total, *(term.detach() for term in terms))
 
     def _content_term(
@@ -500,6 +519,11 @@ class PerceptualLoss(nn.Module):
             for layer, share in self.emd_layers.items()
         ]
         return torch.stack(distances).sum() if distances else pictures.new_zeros(())
+
+    def _spectrum_term(self, pictures: Tensor) -> Tensor:
+        if not self.config.spectrum_weight:
+            return pictures.new_zeros(())
+        return spectrum_excess(pictures, self.get_buffer("spectrum_limit")).mean()
 
 
 _PALETTE_BUFFERS = tuple(f"palette_{name}" for name in Palette._fields)

@@ -16,7 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ class ValidationLoss:
 
     def __init__(self, weights: str, painting: Tensor, photos: Sequence[Path], size: int) -> None:
         self._device = choose_device()
-        config = replace(LossConfig(), grid_weight=0)
+        config = LossConfig().without_training_terms()
         self._loss = PerceptualLoss(VGGFeatures("vgg19", config.layers, weights), config)
         self._loss.set_style([painting])
         self._loss.to(self._device)

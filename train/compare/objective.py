@@ -110,8 +110,8 @@ def _choose_objective(model: dict[str, Any]) -> Objective:
     if model and "style_norm" not in model:
         model = {**FORMER_LOSS, **model}
     given = {field.name: model[field.name] for field in fields(LossConfig) if field.name in model}
-    # The grid term belongs to trainings: the slow optimization has none.
-    config = replace(LossConfig(**given), grid_weight=0)
+    # The slow optimization has none of the terms that belong to trainings.
+    config = LossConfig(**given).without_training_terms()
     style_size, perceptual = model.get("style_size", STYLE_SIZE), model.get("perceptual", "vgg19")
     if style_size is not None and not (isinstance(style_size, int) and 0 < style_size < MAX_SIDE):
         raise ValueError(f"style_size is {style_size!r}; it must be a positive number of pixels")

@@ -96,7 +96,7 @@ class Distillation(pl.LightningModule):
             self.student = make_student(self.layers, start_from)
         except PerceptualWeightsError as error:
             raise error.with_flag("--model.start_from") from error
-        self.loss = PerceptualLoss(self.student, LossConfig(grid_weight=0))
+        self.loss = PerceptualLoss(self.student, LossConfig().without_training_terms())
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
         """Compare the two networks on photos, their variations, and paintings."""

@@ -128,7 +128,7 @@ class Pupils:
 
 def build_loss(frozen: Frozen, painting: Tensor) -> PerceptualLoss:
     """Build the default loss towards a painting on features of one of the networks."""
-    config = LossConfig(grid_weight=0)
+    config = LossConfig().without_training_terms()
     loss = PerceptualLoss(VGGFeatures(frozen[0], config.layers, frozen[1]), config)
     loss.set_style([painting])
     return loss

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,13 +27,13 @@ from train.fit.teacher import Teacher, keep_pictures
 
 Choice = Literal["auto", "on", "off"]
 
-TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability", "emd")
+TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability", "emd", "spectrum")
 """Names of ``LossTerms`` in tables and logs."""
 
-OPTIONAL_TERMS = ("stability", "emd")
+OPTIONAL_TERMS = ("stability", "emd", "spectrum")
 """Those that are off unless told."""
 
-TRAINING_TERMS = ("grid", "stability")
+TRAINING_TERMS = ("grid", "stability", "spectrum")
 """Those that held-out photos do not have."""
 
 FORMER_OBJECTIVE = {
@@ -42,6 +41,7 @@ FORMER_OBJECTIVE = {
     "palette_weight": 0.0,
     "stability_weight": 0.0,
     "emd_weight": 0.0,
+    "spectrum_weight": 0.0,
     "teacher": "null",
     "network.noise": 0.0,
 }
@@ -174,7 +174,7 @@ class StyleTraining(pl.LightningModule):
         config = self.loss_config if self._teacher is None else keep_pictures(self.loss_config)
         self.loss = TurnedLoss(features, config, self.orientations)
         # Without the grid term, so that held-out losses stay comparable with those of the slow mode.
-        self.validation_loss = PerceptualLoss(features, replace(self.loss_config, grid_weight=0))
+        self.validation_loss = PerceptualLoss(features, self.loss_config.without_training_terms())
         self.loss.set_style(paintings)
         self.validation_loss.set_style(paintings)
         # DistributedDataParallel would send the frozen weights from process to process at every step.
@@ -286,6 +286,7 @@ class StyleTraining(pl.LightningModule):
             "palette_weight": self.loss_config.palette_weight,
             "stability_weight": self.loss_config.stability_weight,
             "emd_weight": self.loss_config.emd_weight,
+            "spectrum_weight": self.loss_config.spectrum_weight,
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
         }

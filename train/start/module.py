@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +146,7 @@ class StartTraining(pl.LightningModule):
             raise TrainError(f"--model: {error}") from error
         loss = PaintingsLoss(features, self.loss_config, self.orientations).to(device)
         # Without the grid term, so that held-out losses stay comparable with those of other commands.
-        validation = PaintingsLoss(features, replace(self.loss_config, grid_weight=0)).to(device)
+        validation = PaintingsLoss(features, self.loss_config.without_training_terms()).to(device)
         describer = VGGFeatures("vgg_small", STATISTICS_LAYERS)
         # Closed on an error or Ctrl-C, too, so that the sentence about it has a line of its own.
         with tqdm(self.training_paintings, desc="paintings", unit="painting", disable=None, leave=False) as read:

@@ -290,7 +290,7 @@ class LossConfig:
     stability_weight: float = 0.0
     emd_weight: float = 0.0
     emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
-    spectrum_weight: float = 0.0
+    spectrum_weight: float = 1.0
 
     def __post_init__(self) -> None:
         for name in _WEIGHTS:

@@ -22,7 +22,7 @@ from models.vgg import PerceptualWeightsError
 from tests.pictures import ramp, write
 from train.compare.objective import Objective
 
-LAYERS = LossConfig(EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_LAYERS, grid_weight=0)
+LAYERS = LossConfig(EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_LAYERS).without_training_terms()
 
 CATS = range(281, 286)
 """ImageNet's classes of domestic cats."""
@@ -78,7 +78,7 @@ def test_it_prefers_the_photo_and_the_painting(efficientnet, cat):
 
 
 def objective():
-    return Objective(LossConfig({"relu3_3": 1.0}, {"relu1_1": 1.0}, grid_weight=0), None, "vgg19")
+    return Objective(LossConfig({"relu3_3": 1.0}, {"relu1_1": 1.0}).without_training_terms(), None, "vgg19")
 
 
 def test_objective_gives_it_layers_of_its_own(efficientnet, tmp_path):

@@ -12,6 +12,7 @@ from models.losses import (
     EMD_BALANCE,
     GRID_BALANCE,
     PALETTE_BALANCE,
+    SPECTRUM_BALANCE,
     STYLE_BALANCE,
     STYLE_SMOOTHING,
     LossConfig,
@@ -170,7 +171,9 @@ def test_stability_does_not_look_at_the_border():
 
 def build_loss(tmp_path, scale=1.0, style=SHALLOW_STYLE, **weights):
     path = write_weights(tmp_path / f"weights-{scale}.safetensors", scale=scale)
-    config = LossConfig(SHALLOW_CONTENT, style, **{"grid_weight": 0, "emd_layers": {"relu2_1": 1.0}, **weights})
+    config = LossConfig(
+        SHALLOW_CONTENT, style, **{"grid_weight": 0, "spectrum_weight": 0, "emd_layers": {"relu2_1": 1.0}, **weights}
+    )
     loss = PerceptualLoss(VGGFeatures("vgg19", ["relu2_1"], str(path)), config)
     loss.set_style([torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(2))])
     return loss
@@ -291,6 +294,24 @@ def test_palette_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_pa
     assert without.palette == 0
 
 
+def test_spectrum_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
+    pictures, photos = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    losses = [build_loss(tmp_path, spectrum_weight=weight) for weight in (1, 0)]
+    painting = 0.5 + 0.1 * torch.rand(1, 3, 80, 96)
+    for loss in losses:
+        loss.set_style([painting])
+    found, without = (compute(loss, pictures, photos) for loss in losses)
+    torch.testing.assert_close(found.total, without.total + SPECTRUM_BALANCE * found.spectrum)
+    assert found.spectrum > 0.1
+    assert without.spectrum == 0
+
+
+def test_pictures_are_judged_without_the_terms_of_trainings():
+    assert LossConfig(style_weight=2).without_training_terms() == LossConfig(
+        style_weight=2, grid_weight=0, spectrum_weight=0
+    )
+
+
 def test_emd_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
     pictures, photos = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     shares = {"relu1_1": 1.0, "relu2_1": 3.0}
@@ -354,6 +375,7 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"stability_weight": -2.0}, "stability_weight is -2"),
         ({"emd_weight": -2.0}, "emd_weight is -2"),
         ({"emd_weight": 1.0, "emd_layers": {}}, "emd_layers names no layer"),
+        ({"spectrum_weight": -1.0}, "spectrum_weight is -1"),
         ({"style_norm": "squares"}, "style_norm is 'squares'"),
     ],
 )

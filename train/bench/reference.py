@@ -15,6 +15,7 @@ from models.losses import (
     GRID_BALANCE,
     GRID_WINDOW,
     PALETTE_BALANCE,
+    SPECTRUM_BALANCE,
     STYLE_BALANCE,
     STYLE_SMOOTHING,
     TV_BALANCE,
@@ -23,6 +24,7 @@ from models.losses import (
 from models.network import CELL, NetworkConfig, StyleNetwork, to_picture
 from models.noise import NOISE_SCALE, NOISE_SIDE, draw_offset, noise_tile
 from models.palette import Palette, find_palette, palette_distance
+from models.spectrum import find_limit, spectrum_excess
 from models.vgg import IMAGENET_MEAN, IMAGENET_STD, LAYOUTS, load_perceptual_weights, name_layers
 from train.compute.device import choose_device
 from train.fit.step import Step, make_step
@@ -105,8 +107,7 @@ class ReferenceLoss(nn.Module):
         network: ``vgg16`` or ``vgg19``.
     """
 
-    color: Tensor
-    whitening: Tensor
+    spectrum_limit: Tensor
 
     def __init__(
         self,
@@ -130,6 +131,7 @@ class ReferenceLoss(nn.Module):
                 self.register_buffer(f"{name}_gram", _gram(found[name]))
             for field, value in find_palette([painting])._asdict().items():
                 self.register_buffer(f"palette_{field}", value)
+            self.register_buffer("spectrum_limit", find_limit([painting]))
 
     def _activations(self, pictures: Tensor) -> dict[str, Tensor]:
         mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -155,10 +157,12 @@ class ReferenceLoss(nn.Module):
         corner = pictures[:, :, :-1, :-1]
         down, right = pictures[:, :, 1:, :-1] - corner, pictures[:, :, :-1, 1:] - corner
         variation = (down**2 + right**2).sum() / pictures.numel()
-        return loss + TV_BALANCE * variation + GRID_BALANCE * _grid(pictures)
+        loss = loss + TV_BALANCE * variation + GRID_BALANCE * _grid(pictures)
+        # The project's own functions, here and for the palette: they cost next to nothing, and scripts that people copy
+        # have no such terms.
+        return loss + SPECTRUM_BALANCE * spectrum_excess(pictures, self.spectrum_limit).mean()
 
     def _palette(self, pictures: Tensor) -> Tensor:
-        # The project's own function: it costs next to nothing, and scripts that people copy have no such term.
         palette = Palette(self.palette_mean, self.palette_axes, self.palette_quantiles)  # type: ignore[arg-type]
         return palette_distance(pictures, palette).mean()
 

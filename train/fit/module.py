@@ -30,7 +30,7 @@ Choice = Literal["auto", "on", "off"]
 TERMS = ("loss", "content", "style", "tv", "grid", "palette", "stability", "emd", "spectrum")
 """Names of ``LossTerms`` in tables and logs."""
 
-OPTIONAL_TERMS = ("stability", "emd", "spectrum")
+OPTIONAL_TERMS = ("stability", "emd")
 """Those that are off unless told."""
 
 TRAINING_TERMS = ("grid", "stability", "spectrum")

@@ -50,12 +50,11 @@ class Task:
                 config.content_weight if self.content is not None else 0.0,
                 config.style_weight if self.paintings else 0.0,
                 config.tv_weight,
-                grid_weight=0.0,
                 style_norm=config.style_norm,
                 palette_weight=config.palette_weight if self.paintings else 0.0,
                 emd_weight=config.emd_weight if self.paintings else 0.0,
                 emd_layers=config.emd_layers,
-            )
+            ).without_training_terms()
             features = VGGFeatures(config.perceptual, loss_config.layers, config.perceptual_weights, config.pooling)
             self.loss = PerceptualLoss(features, loss_config)
         except PerceptualWeightsError as error:

@@ -113,6 +113,7 @@ def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path
     assert told in error
     assert "0.5" in error
     options |= {"model.palette_weight": 0, "model.style_norm": "layers", "model.network.noise": 0}
+    options |= {"model.spectrum_weight": 0}
     assert (main(["validate", *arguments(finished, steps=2, **options)[1:]]) == 0) == (key is not None)
 
 
@@ -126,6 +127,16 @@ def test_a_checkpoint_from_before_a_term_is_resumed_without_it_only(finished, tm
     assert main(arguments(finished, steps=2, **given, **options)) == 2
     assert f"--model.{term} 0.0" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(finished, steps=2, **options)) == 0
+
+
+def test_a_checkpoint_from_before_the_spectrum_term_is_resumed_without_it(finished, tmp_path, capsys):
+    checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
+    del checkpoint["objective"]["spectrum_weight"], checkpoint[CHECKSUM]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "runs"}
+    assert main(arguments(finished, steps=2, **options)) == 2
+    assert "--model.spectrum_weight 0.0" in capsys.readouterr().err.splitlines()[-1]
+    assert main(arguments(finished, steps=2, **options, **{"model.spectrum_weight": 0})) == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

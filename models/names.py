@@ -31,6 +31,7 @@ FORMER_LOSS: Mapping[str, Any] = {
     "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0},
     "style_norm": "layers",
     "palette_weight": 0.0,
+    "spectrum_weight": 0.0,
     "style_size": 384,
 }
 """Defaults from before there was a ``style_norm``: a configuration without that key was trained with them."""

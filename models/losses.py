@@ -314,7 +314,7 @@ class LossConfig:
 
     def without_training_terms(self) -> LossConfig:
         """Return what pictures are judged by: the same loss without the terms that only trainings have."""
-        return replace(self, grid_weight=0, spectrum_weight=0)
+        return replace(self, grid_weight=0, stability_weight=0, spectrum_weight=0)
 
     @property
     def content_shares(self) -> dict[str, float]:
@@ -402,7 +402,7 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
-        """Set the style's targets: the mean Gram matrices of the paintings, and the palette and places of all.
+        """Set the style's targets: the paintings' mean Gram matrices and spectrum, and the palette and places of all.
 
         Args:
             paintings: RGB in [0, 1], each of shape (1, 3, H, W); sizes may differ.

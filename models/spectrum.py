@@ -64,7 +64,7 @@ def find_limit(paintings: Sequence[Tensor], shares: Sequence[float] | None = Non
     weights = torch.tensor(shares or [1.0] * len(paintings), device=paintings[0].device)
     powers = torch.stack([power_spectrum(painting)[0] for painting in paintings])
     power = (powers * (weights / weights.sum()).view(-1, 1, 1, 1)).sum(0)
-    # Half of the plane: whether its other half counts as well makes no difference to the mean over a ring.
+    # Half of the plane: its other half is the same, and would hardly change the mean over a ring.
     ring = _frequencies().round().long().flatten().to(power.device)
     sums = power.new_zeros(len(power), int(ring.max()) + 1).index_add(1, ring, power.flatten(1))
     means = sums / torch.bincount(ring, minlength=sums.shape[1]).clamp_min(1)

@@ -307,7 +307,7 @@ def test_spectrum_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_p
 
 
 def test_pictures_are_judged_without_the_terms_of_trainings():
-    assert LossConfig(style_weight=2).without_training_terms() == LossConfig(
+    assert LossConfig(style_weight=2, stability_weight=1).without_training_terms() == LossConfig(
         style_weight=2, grid_weight=0, spectrum_weight=0
     )
 

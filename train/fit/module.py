@@ -173,7 +173,7 @@ class StyleTraining(pl.LightningModule):
             raise TrainError(f"--model: {error}") from error
         config = self.loss_config if self._teacher is None else keep_pictures(self.loss_config)
         self.loss = TurnedLoss(features, config, self.orientations)
-        # Without the grid term, so that held-out losses stay comparable with those of the slow mode.
+        # Without the terms of trainings, so that held-out losses stay comparable with those of the slow mode.
         self.validation_loss = PerceptualLoss(features, self.loss_config.without_training_terms())
         self.loss.set_style(paintings)
         self.validation_loss.set_style(paintings)

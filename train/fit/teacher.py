@@ -30,7 +30,8 @@ def keep_pictures(config: LossConfig) -> LossConfig:
 
     Returns:
         The same, but half of the content's shares are on the style's layers, which hold colors and strokes, and the
-        term counts more. Where one of the two terms is switched off, its layers do not count.
+        term counts more. Where one of the two terms is switched off, its layers do not count. The spectrum term stays:
+        a weave that the teacher has is not to be learned from it.
     """
     content, style = config.content_shares, config.style_shares
     shares = {layer: content.get(layer, 0) + style.get(layer, 0) for layer in [*content, *style]}

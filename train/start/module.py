@@ -145,7 +145,7 @@ class StartTraining(pl.LightningModule):
         except ValueError as error:
             raise TrainError(f"--model: {error}") from error
         loss = PaintingsLoss(features, self.loss_config, self.orientations).to(device)
-        # Without the grid term, so that held-out losses stay comparable with those of other commands.
+        # Without the terms of trainings, so that held-out losses stay comparable with those of other commands.
         validation = PaintingsLoss(features, self.loss_config.without_training_terms()).to(device)
         describer = VGGFeatures("vgg_small", STATISTICS_LAYERS)
         # Closed on an error or Ctrl-C, too, so that the sentence about it has a line of its own.
@@ -249,6 +249,7 @@ class StartTraining(pl.LightningModule):
             "paintings_per_step": self.paintings_per_step,
             "style_size": self.style_size,
             "network.noise": self.start.network.config.noise,
+            "spectrum_weight": self.loss_config.spectrum_weight,
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -268,8 +269,8 @@ class StartTraining(pl.LightningModule):
             raise TrainError(
                 "the checkpoint holds another network; resume with the run's own config.yaml, or name another one"
             )
-        # Checkpoints from before there was noise do not say so.
-        trained = {"network.noise": 0.0, **checkpoint["paintings"]}
+        # Checkpoints from before there was noise or a spectrum term do not say so.
+        trained = {"network.noise": 0.0, "spectrum_weight": 0.0, **checkpoint["paintings"]}
         for name, value in self._plan().items():
             if trained.get(name) != value:
                 flag = "list of paintings" if name == "paintings" else f"--model.{name}"

@@ -16,7 +16,8 @@ from models.turned_loss import ORIENTATION_STEP, turn
 from models.vgg import VGGFeatures
 
 HALVED_FROM = 1024
-"""Number of elements from which a target is kept in half precision: Gram matrices are, a palette is not."""
+"""Number of elements from which a target is kept in half precision: Gram matrices are, and the spectrum's limit (a
+logarithm, which stays exact to a hundredth), a palette is not."""
 
 
 class _Half(NamedTuple):

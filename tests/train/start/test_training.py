@@ -87,6 +87,7 @@ def test_its_configuration_trains_it_again(finished, tmp_path):
         {"model.paintings_per_step": 1},
         {"seed_everything": 3},
         {"model.network.noise": 0},
+        {"model.spectrum_weight": 0},
     ],
 )
 def test_resuming_another_plan_is_refused(finished, capsys, changed):

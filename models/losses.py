@@ -235,6 +235,7 @@ _WEIGHTS = (
     "palette_weight",
     "stability_weight",
     "emd_weight",
+    "emd_rarity",
     "spectrum_weight",
 )
 
@@ -269,6 +270,8 @@ class LossConfig:
             the painting is to be found in some picture of the batch (``models.transport``); 0 switches the term off,
             and it is not computed.
         emd_layers: Layers on which places are compared, each with its share, relative as well.
+        emd_rarity: How much more those places of the painting are asked for that are unlike most of it: stars, a moon,
+            a color that is used once (``models.transport.share_places``); 0: all places alike.
         spectrum_weight: How strongly fine structure is suppressed that runs in one direction or repeats more than the
             painting's (``models.spectrum``): weave, hatching, lattices; 0 switches the term off, and it is not
             computed. Only trainings have it; validation and comparison take 0.
@@ -290,6 +293,7 @@ class LossConfig:
     stability_weight: float = 0.0
     emd_weight: float = 0.0
     emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
+    emd_rarity: float = 0.0
     spectrum_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -515,7 +519,7 @@ class PerceptualLoss(nn.Module):
 
     def _emd_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
         distances = [
-            share * relaxed_emd(activations[layer], getattr(self, f"{layer}_places"))
+            share * relaxed_emd(activations[layer], getattr(self, f"{layer}_places"), self.config.emd_rarity)
             for layer, share in self.emd_layers.items()
         ]
         return torch.stack(distances).sum() if distances else pictures.new_zeros(())

@@ -16,6 +16,9 @@ PLACES = 1024
 """Places of a painting that are compared, per layer, as many as Kolkin et al. take: all of the deepest layer's, and
 a sample of the others'."""
 
+LEAST_UNLIKENESS = 1e-3
+"""Distance from a painting's mean below which places count alike: all of a flat one's, where only rounding differs."""
+
 
 def sample_places(features: Tensor, places: int = PLACES) -> Tensor:
     """Choose places of a painting, and normalize their features to length 1.
@@ -34,7 +37,28 @@ def sample_places(features: Tensor, places: int = PLACES) -> Tensor:
     return rows.contiguous()
 
 
-def relaxed_emd(features: Tensor, painting: Tensor) -> Tensor:
+def share_places(painting: Tensor, rarity: float) -> Tensor:
+    """Tell how much each place of a painting is to count: what is unlike most of the painting counts for more.
+
+    A star takes up a hundredth of a sky. Where all places count alike, a picture without one lacks a hundredth of the
+    painting, and a network leaves it at that.
+
+    Args:
+        painting: What ``sample_places`` returned, shape (N, C).
+        rarity: 0: all count alike; else the power of the cosine distance from the mean of all places that a place
+            counts by.
+
+    Returns:
+        Shares that add up to 1, shape (N,), float32.
+    """
+    mean = F.normalize(painting.mean(0), dim=0)
+    unlikeness = (1 - painting @ mean).clamp_min(LEAST_UNLIKENESS)
+    # Of the largest one, so that no power of it vanishes in float32.
+    weights = (unlikeness / unlikeness.max()) ** rarity
+    return weights / weights.sum()
+
+
+def relaxed_emd(features: Tensor, painting: Tensor, rarity: float = 0.0) -> Tensor:
     """Compute the relaxed earth mover's distance of pictures from a painting.
 
     Each picture is to hold nothing but the painting's places, but only all pictures together are to hold all of them:
@@ -43,11 +67,12 @@ def relaxed_emd(features: Tensor, painting: Tensor) -> Tensor:
     Args:
         features: Activations of the pictures, shape (B, C, H, W).
         painting: What ``sample_places`` returned, shape (N, C).
+        rarity: How much more the painting's rare places count (``share_places``); 0: all count alike.
 
     Returns:
         Float32 scalar from 0 to 2: the larger one of two means of cosine distances, that of each place of the pictures
-        from the place of the painting most like it, and that of each place of the painting from the place of the
-        pictures most like it.
+        from the place of the painting most like it, and that of each place of the painting, by its share, from the
+        place of the pictures most like it.
     """
     with torch.autocast(features.device.type, enabled=False):
         rows = _directions(features)
@@ -61,7 +86,7 @@ def relaxed_emd(features: Tensor, painting: Tensor) -> Tensor:
             place = torch.stack([places for _, _, places in likest]).gather(0, picture[None])[0]
         flat = rows.flatten(0, 1)
         reached = 1 - (flat * painting[nearest]).sum(1).mean()
-        covered = 1 - (rows[picture, place] * painting).sum(1).mean()
+        covered = 1 - (rows[picture, place] * painting).sum(1) @ share_places(painting, rarity)
         return torch.maximum(reached, covered)
 
 

@@ -20,6 +20,9 @@ MOST_STEPS = 1_000_000_000
 MOST_WEIGHT = 1e6
 """Largest weight or share of a loss term: its square times a picture's activations is still finite in float32."""
 
+RARITIES = (0, 100)
+"""Smallest and largest power by which rare places of a painting count for more; at the largest, only the rarest do."""
+
 
 def require_between(least: float, most: float, **flags: float) -> None:
     """Refuse a number outside of a range, and one that is not a number.
@@ -70,6 +73,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.held_out": (1, 1_000_000),
     "data.image_size": (64, 4096),
     "data.workers": (0, 1024),
+    "model.emd_rarity": RARITIES,
     "model.learning_rate": (0, MOST_RATE),
     "model.network.residual_blocks": (0, 100),
     "model.network.width": (1, 1024),

@@ -326,6 +326,17 @@ def test_emd_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
     assert not hasattr(without, "relu2_1_places")
 
 
+def test_rarity_is_that_of_the_emd_term_and_changes_nothing_at_emd_weight_0(tmp_path):
+    pictures, photos = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    loss, off = (build_loss(tmp_path, emd_weight=weight, emd_rarity=4) for weight in (1, 0))
+    places = loss.relu2_1_places
+    expected = relaxed_emd(loss.features(pictures, ["relu2_1"])["relu2_1"], places, 4)
+    assert compute(loss, pictures, photos).emd.item() == pytest.approx(expected.item(), rel=1e-4)
+    torch.testing.assert_close(
+        compute(off, pictures, photos).total, compute(build_loss(tmp_path), pictures, photos).total
+    )
+
+
 def test_each_of_several_paintings_gives_its_share_of_places(tmp_path):
     loss = build_loss(tmp_path, emd_weight=1, emd_layers={"relu1_1": 1.0})
     paintings = [torch.full((1, 3, 64, 80), 0.2), torch.rand(1, 3, 64, 80)]
@@ -374,6 +385,7 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"palette_weight": -0.5}, "palette_weight is -0.5"),
         ({"stability_weight": -2.0}, "stability_weight is -2"),
         ({"emd_weight": -2.0}, "emd_weight is -2"),
+        ({"emd_rarity": -1.0}, "emd_rarity is -1"),
         ({"emd_weight": 1.0, "emd_layers": {}}, "emd_layers names no layer"),
         ({"spectrum_weight": -1.0}, "spectrum_weight is -1"),
         ({"style_norm": "squares"}, "style_norm is 'squares'"),

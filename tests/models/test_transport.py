@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from models.losses import gram_matrix
-from models.transport import PLACES, relaxed_emd, sample_places
+from models.transport import PLACES, relaxed_emd, sample_places, share_places
 
 EAST, NORTH, NORTHEAST = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
 
@@ -32,6 +32,26 @@ def test_what_the_painting_lacks_and_what_the_picture_lacks_both_count_and_the_l
     turned = 1 - math.cos(math.pi / 4)
     assert relaxed_emd(features_of(EAST, NORTH, NORTHEAST), painting).item() == pytest.approx(turned / 3, rel=1e-5)
     assert relaxed_emd(features_of((-1.0, 0.0)), sample_places(features_of(EAST))).item() == pytest.approx(2)
+
+
+def test_a_rare_place_of_the_painting_counts_by_the_power_of_its_distance_from_the_mean():
+    painting = sample_places(features_of(EAST, EAST, EAST, NORTH))
+    assert share_places(painting, 0).tolist() == pytest.approx([1 / 4] * 4)
+    # The mean lies at (3, 1): its cosine with east is 3, and with north 1, divided by the root of 10.
+    common, rare = ((1 - cosine / math.sqrt(10)) ** 2 for cosine in (3, 1))
+    share = rare / (3 * common + rare)
+    assert share_places(painting, 2).tolist() == pytest.approx([(1 - share) / 3] * 3 + [share], rel=1e-5)
+    assert relaxed_emd(features_of(EAST), painting, 2).item() == pytest.approx(share, rel=1e-5)
+    assert relaxed_emd(features_of(NORTH, EAST), painting, 2).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("rarity", [1, 4, 100])
+def test_places_of_a_flat_painting_count_alike_and_those_of_any_painting_add_up_to_1(rarity):
+    flat = sample_places(torch.ones(1, 5, 4, 4))
+    assert share_places(flat, rarity).tolist() == pytest.approx([1 / 16] * 16)
+    shares = share_places(sample_places(torch.rand(1, 5, 4, 4, generator=torch.Generator().manual_seed(0))), rarity)
+    assert shares.sum().item() == pytest.approx(1)
+    assert shares.isfinite().all()
 
 
 def test_the_pictures_of_a_batch_may_share_the_places_of_the_painting():

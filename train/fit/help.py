@@ -27,6 +27,7 @@ settings that matter:
   --model.content_weight WEIGHT       how much of the photo is kept (default: 1)
   --model.palette_weight WEIGHT       how closely the colors are to be the painting's (default: 1)
   --model.emd_weight WEIGHT           how strongly the painting's own figures (stars, swirls) are asked for (default: 0)
+  --model.emd_rarity POWER            how much more those of them are asked for that are rare in it (default: 0)
   --model.network.width CHANNELS      32, or 16 and 8 for small devices (default: 32)
   --model.start_from STYLE            a style or start file, a kept style's name, 'none' for random weights, or
                                       'start' for the shared start, which is the default

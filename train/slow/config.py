@@ -12,7 +12,7 @@ from data.images import MAX_PIXELS, check_writable_format
 from models.names import CONTENT_LAYERS, EMD_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least, require_named
-from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
+from train.limits import MOST_SIDE, MOST_WEIGHT, RARITIES, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
 
 STARTS = frozenset({"content", "photo", "noise", "mixture", "style"})
@@ -68,6 +68,7 @@ class SlowConfig:
         emd_weight: How strongly the painting's own figures are asked for (relaxed earth mover's distance); 0 switches
             it off.
         emd_layers: Layers on which they are looked for, each with its share.
+        emd_rarity: How much more those of them are asked for that are rare in the painting; 0: all alike.
         preserve_color: Change the luminance only, and keep the photo's colors.
         precision: float32, bfloat16, or auto. auto takes bfloat16 where the hardware has it, which halves the time,
             and changes to float32 once L-BFGS gains less by a step than bfloat16 rounds away.
@@ -103,6 +104,7 @@ class SlowConfig:
     palette_weight: float = 1.0
     emd_weight: float = 0.0
     emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
+    emd_rarity: float = 0.0
     preserve_color: bool = False
     precision: PrecisionName = "auto"
     patience: int = 0
@@ -162,6 +164,7 @@ class SlowConfig:
         require_between(*STYLE_SCALES, style_scale=self.style_scale)
         weighted = ("content_weight", "style_weight", "tv_weight", "alpha_weight", "palette_weight", "emd_weight")
         require_between(0, MOST_WEIGHT, **{name: getattr(self, name) for name in weighted})
+        require_between(*RARITIES, emd_rarity=self.emd_rarity)
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)
         for name in ("size", "smallest_size"):

@@ -148,7 +148,8 @@ def describe_setting(config: SlowConfig) -> str:
         parts.append(f"style {', '.join(config.style_layers)} (weight {config.style_weight:g}, {config.style_norm})")
         parts.append(f"palette weight {config.palette_weight:g}")
         if config.emd_weight:
-            parts.append(f"relaxed EMD {', '.join(config.emd_layers)} (weight {config.emd_weight:g})")
+            layers = ", ".join(config.emd_layers)
+            parts.append(f"relaxed EMD {layers} (weight {config.emd_weight:g}, rarity {config.emd_rarity:g})")
     parts.append(f"total variation {config.tv_weight:g}, alpha-norm {config.alpha_weight:g}")
     parts.append(f"precision {config.precision}, seed {config.seed}")
     return "; ".join(parts)

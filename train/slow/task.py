@@ -54,6 +54,7 @@ class Task:
                 palette_weight=config.palette_weight if self.paintings else 0.0,
                 emd_weight=config.emd_weight if self.paintings else 0.0,
                 emd_layers=config.emd_layers,
+                emd_rarity=config.emd_rarity,
             ).without_training_terms()
             features = VGGFeatures(config.perceptual, loss_config.layers, config.perceptual_weights, config.pooling)
             self.loss = PerceptualLoss(features, loss_config)

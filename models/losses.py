@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.focus import apply_focus, find_focus
 from models.motion import MARGIN
 from models.names import CONTENT_LAYERS as CONTENT_LAYERS  # noqa: PLC0414  (exported from here, too)
 from models.names import EMD_LAYERS as EMD_LAYERS  # noqa: PLC0414
+from models.names import FOCUS_LAYER as FOCUS_LAYER  # noqa: PLC0414
 from models.names import STYLE_LAYERS as STYLE_LAYERS  # noqa: PLC0414
 from models.names import StyleNorm
 from models.network import CELL
@@ -236,6 +238,7 @@ _WEIGHTS = (
     "stability_weight",
     "emd_weight",
     "emd_rarity",
+    "content_focus",
     "spectrum_weight",
 )
 
@@ -272,6 +275,9 @@ class LossConfig:
         emd_layers: Layers on which places are compared, each with its share, relative as well.
         emd_rarity: How much more those places of the painting are asked for that are unlike most of it: stars, a moon,
             a color that is used once (``models.transport.share_places``); 0: all places alike.
+        content_focus: How much more the photo is kept where it shows a thing (a face, an animal, a tower) than where it
+            is empty: the power of the energy of its features (``models.focus``); 0: everywhere alike.
+        focus_layer: Layer whose features tell.
         spectrum_weight: How strongly fine structure is suppressed that runs in one direction or repeats more than the
             painting's (``models.spectrum``): weave, hatching, lattices; 0 switches the term off, and it is not
             computed. Only trainings have it; validation and comparison take 0.
@@ -294,6 +300,8 @@ class LossConfig:
     emd_weight: float = 0.0
     emd_layers: dict[str, float] = field(default_factory=lambda: dict(EMD_LAYERS))
     emd_rarity: float = 0.0
+    content_focus: float = 0.0
+    focus_layer: str = FOCUS_LAYER
     spectrum_weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -336,9 +344,24 @@ class LossConfig:
         return _normalize(self.emd_layers) if self.emd_weight > 0 else {}
 
     @property
-    def layers(self) -> list[str]:
-        """Layers that the frozen network must reach: those of the terms that count."""
+    def photo_layers(self) -> list[str]:
+        """Layers that are computed of photos."""
+        focus = [self.focus_layer] if self.content_shares and self.content_focus else []
+        return list(dict.fromkeys([*self.content_shares, *focus]))
+
+    @property
+    def picture_layers(self) -> list[str]:
+        """Layers that are computed of pictures: those of the terms that count."""
         return list(dict.fromkeys([*self.content_shares, *self.style_shares, *self.emd_shares]))
+
+    @property
+    def layers(self) -> list[str]:
+        """Layers that the frozen network must reach: those of photos and of pictures."""
+        return list(dict.fromkeys([*self.picture_layers, *self.photo_layers]))
+
+
+FOCUS = "focus"
+"""Name under which ``PerceptualLoss.describe_content`` returns how much each place of photos counts."""
 
 
 class LossTerms(NamedTuple):
@@ -392,7 +415,7 @@ class PerceptualLoss(nn.Module):
         content_layers: Shares of the content layers, which add up to 1; empty where the term is off.
         style_layers: Shares of the style layers, likewise.
         emd_layers: Shares of the layers of the relaxed earth mover's distance, likewise.
-        layers: All of these.
+        layers: All of these, which are computed of pictures.
     """
 
     def __init__(self, features: Features, config: LossConfig | None = None) -> None:
@@ -402,7 +425,7 @@ class PerceptualLoss(nn.Module):
         self.content_layers = config.content_shares
         self.style_layers = config.style_shares
         self.emd_layers = config.emd_shares
-        self.layers = config.layers
+        self.layers = config.picture_layers
 
     @torch.no_grad()
     def set_style(self, paintings: Sequence[Tensor], shares: Sequence[float] | None = None) -> None:
@@ -439,8 +462,20 @@ class PerceptualLoss(nn.Module):
 
     @torch.no_grad()
     def describe_content(self, photos: Tensor) -> dict[str, Tensor]:
-        """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W): content activations by layer."""
-        return self.features(photos, self.content_layers) if self.content_layers else {}
+        """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W).
+
+        Returns:
+            Content activations by layer, and, where there is a ``content_focus``, the weights of their places by
+            ``FOCUS``.
+        """
+        layers = self.config.photo_layers
+        if not layers:
+            return {}
+        activations = self.features(photos, layers)
+        content = {layer: activations[layer] for layer in self.content_layers}
+        if self.config.content_focus:
+            content[FOCUS] = find_focus(activations[self.config.focus_layer], self.config.content_focus)
+        return content
 
     def forward(self, pictures: Tensor, content: Mapping[str, Tensor], strength: float = 1.0) -> LossTerms:
         """Compute the loss of stylized pictures.
@@ -476,13 +511,13 @@ class PerceptualLoss(nn.Module):
     def _content_term(
         self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
     ) -> Tensor:
-        return sum_terms(
-            (
-                share * relative_error(activations[layer], content[layer])
-                for layer, share in self.content_layers.items()
-            ),
-            pictures,
-        )
+        def compare(layer: str) -> Tensor:
+            values, target = activations[layer], content[layer]
+            if FOCUS in content:
+                values, target = (apply_focus(side, content[FOCUS]) for side in (values, target))
+            return relative_error(values, target)
+
+        return sum_terms((share * compare(layer) for layer, share in self.content_layers.items()), pictures)
 
     def _style_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
         """Compute one distance over all layers, or the sum of each layer's own.

@@ -23,6 +23,9 @@ STYLE_LAYERS = {"relu1_1": 0.3, "relu2_1": 0.15, "relu3_1": 0.25, "relu4_1": 0.3
 EMD_LAYERS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 """Layers of the relaxed earth mover's distance unless told, each with its share."""
 
+FOCUS_LAYER = "relu5_1"
+"""Layer that tells where a photo shows a thing, unless told."""
+
 STYLE_SIZE = 512
 """Pixels that the painting's short side is scaled to unless told."""
 

@@ -20,8 +20,8 @@ MOST_STEPS = 1_000_000_000
 MOST_WEIGHT = 1e6
 """Largest weight or share of a loss term: its square times a picture's activations is still finite in float32."""
 
-RARITIES = (0, 100)
-"""Smallest and largest power by which rare places of a painting count for more; at the largest, only the rarest do."""
+POWERS = (0, 16)
+"""Smallest and largest power by which some places count for more than others; at the largest, hardly any other does."""
 
 
 def require_between(least: float, most: float, **flags: float) -> None:
@@ -73,7 +73,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.held_out": (1, 1_000_000),
     "data.image_size": (64, 4096),
     "data.workers": (0, 1024),
-    "model.emd_rarity": RARITIES,
+    "model.content_focus": POWERS,
+    "model.emd_rarity": POWERS,
     "model.learning_rate": (0, MOST_RATE),
     "model.network.residual_blocks": (0, 100),
     "model.network.width": (1, 1024),

@@ -1,5 +1,6 @@
 """The losses give the answers known on paper, and carry no unit."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -386,6 +387,7 @@ def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path)
         ({"stability_weight": -2.0}, "stability_weight is -2"),
         ({"emd_weight": -2.0}, "emd_weight is -2"),
         ({"emd_rarity": -1.0}, "emd_rarity is -1"),
+        ({"content_focus": math.inf}, "content_focus is inf"),
         ({"emd_weight": 1.0, "emd_layers": {}}, "emd_layers names no layer"),
         ({"spectrum_weight": -1.0}, "spectrum_weight is -1"),
         ({"style_norm": "squares"}, "style_norm is 'squares'"),

@@ -45,7 +45,7 @@ def test_a_rare_place_of_the_painting_counts_by_the_power_of_its_distance_from_t
     assert relaxed_emd(features_of(NORTH, EAST), painting, 2).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("rarity", [1, 4, 100])
+@pytest.mark.parametrize("rarity", [1, 4, 16])
 def test_places_of_a_flat_painting_count_alike_and_those_of_any_painting_add_up_to_1(rarity):
     flat = sample_places(torch.ones(1, 5, 4, 4))
     assert share_places(flat, rarity).tolist() == pytest.approx([1 / 16] * 16)

@@ -60,6 +60,7 @@ class Objective:
                 content_layers=EFFICIENTNET_CONTENT_LAYERS,
                 style_layers=EFFICIENTNET_STYLE_LAYERS,
                 emd_weight=0,
+                content_focus=0,
             )
             loss = PerceptualLoss(EfficientNetFeatures(), config)
         else:

@@ -25,6 +25,7 @@ settings that matter:
   --model.style_weight WEIGHT         strength of the style: 0.5 is half as strong (default: 1)
   --model.style_size PIXELS           short side of the painting; larger gives larger strokes (default: 512)
   --model.content_weight WEIGHT       how much of the photo is kept (default: 1)
+  --model.content_focus POWER         how much more of it is kept in faces and things than in skies (default: 0)
   --model.palette_weight WEIGHT       how closely the colors are to be the painting's (default: 1)
   --model.emd_weight WEIGHT           how strongly the painting's own figures (stars, swirls) are asked for (default: 0)
   --model.emd_rarity POWER            how much more those of them are asked for that are rare in it (default: 0)

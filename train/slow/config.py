@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from data.images import MAX_PIXELS, check_writable_format
-from models.names import CONTENT_LAYERS, EMD_LAYERS, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
+from models.names import CONTENT_LAYERS, EMD_LAYERS, FOCUS_LAYER, STYLE_LAYERS, PerceptualName, PoolingName, StyleNorm
 from train.compute.precision import PrecisionName
 from train.errors import TrainError, require_at_least, require_named
-from train.limits import MOST_SIDE, MOST_WEIGHT, RARITIES, SEEDS, require_between, require_positive
+from train.limits import MOST_SIDE, MOST_WEIGHT, POWERS, SEEDS, require_between, require_positive
 from train.slow.outputs import SlowFiles
 
 STARTS = frozenset({"content", "photo", "noise", "mixture", "style"})
@@ -60,6 +60,9 @@ class SlowConfig:
         content_layers: Layers that hold the photo's content, each with its share.
         style_layers: Layers that hold the style, each with its share.
         content_weight: How much of the photo is kept.
+        content_focus: How much more of it is kept where it shows a thing (a face, an animal, a tower) than where it is
+            empty; 0: everywhere alike.
+        focus_layer: Layer whose features tell.
         style_weight: Strength of the style; 0.5 is half as strong.
         tv_weight: Smoothness: total variation (squared differences); 0 switches it off.
         alpha_weight: Contrast: alpha-norm, which draws pixels back from black, white and beyond; 0 switches it off.
@@ -97,6 +100,8 @@ class SlowConfig:
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
     style_layers: dict[str, float] = field(default_factory=lambda: dict(STYLE_LAYERS))
     content_weight: float = 1.0
+    content_focus: float = 0.0
+    focus_layer: str = FOCUS_LAYER
     style_weight: float = 1.0
     tv_weight: float = 1.0
     alpha_weight: float = 0.0
@@ -164,7 +169,7 @@ class SlowConfig:
         require_between(*STYLE_SCALES, style_scale=self.style_scale)
         weighted = ("content_weight", "style_weight", "tv_weight", "alpha_weight", "palette_weight", "emd_weight")
         require_between(0, MOST_WEIGHT, **{name: getattr(self, name) for name in weighted})
-        require_between(*RARITIES, emd_rarity=self.emd_rarity)
+        require_between(*POWERS, emd_rarity=self.emd_rarity, content_focus=self.content_focus)
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)
         for name in ("size", "smallest_size"):

@@ -143,7 +143,8 @@ def describe_setting(config: SlowConfig) -> str:
     optimizer = {"lbfgs": "L-BFGS", "adam": "Adam"}[config.optimizer]
     parts = [f"{optimizer} with a rate of {rate:g}", f"{config.perceptual} with {config.pooling} pooling"]
     if config.content is not None:
-        parts.append(f"content {', '.join(config.content_layers)} (weight {config.content_weight:g})")
+        focus = f", focus {config.content_focus:g}" if config.content_focus else ""
+        parts.append(f"content {', '.join(config.content_layers)} (weight {config.content_weight:g}{focus})")
     if config.paintings:
         parts.append(f"style {', '.join(config.style_layers)} (weight {config.style_weight:g}, {config.style_norm})")
         parts.append(f"palette weight {config.palette_weight:g}")

@@ -55,6 +55,8 @@ class Task:
                 emd_weight=config.emd_weight if self.paintings else 0.0,
                 emd_layers=config.emd_layers,
                 emd_rarity=config.emd_rarity,
+                content_focus=config.content_focus,
+                focus_layer=config.focus_layer,
             ).without_training_terms()
             features = VGGFeatures(config.perceptual, loss_config.layers, config.perceptual_weights, config.pooling)
             self.loss = PerceptualLoss(features, loss_config)

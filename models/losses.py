@@ -25,7 +25,7 @@ from models.names import StyleNorm
 from models.network import CELL
 from models.palette import Palette, find_palette, palette_distance
 from models.spectrum import find_limit, spectrum_excess
-from models.transport import PLACES, relaxed_emd, sample_places
+from models.transport import PLACES, relaxed_emd, sample_places, share_places
 
 STYLE_BALANCE: Mapping[StyleNorm, float] = {"joint": 3.5, "layers": 2.0}
 """For each ``style_norm`` the factor of the style term at a ``style_weight`` of 1; chosen by eye, so that strokes and
@@ -67,6 +67,9 @@ EMD_BALANCE = 10.0
 SPECTRUM_BALANCE = 10.0
 """Factor of the spectrum term at a ``spectrum_weight`` of 1; chosen by eye, so that a weave goes away within some
 hundred steps."""
+
+FOCUS = "focus"
+"""Name under which ``PerceptualLoss.describe_content`` returns how much each place of photos counts."""
 
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
@@ -229,7 +232,7 @@ def stability_distance(pictures: Tensor, expected: Tensor, margin: int = MARGIN)
     return _distance(squared_error(pictures, expected) / contrast.clamp_min(torch.finfo(torch.float32).tiny))
 
 
-_WEIGHTS = (
+_FROM_ZERO_UP = (
     "content_weight",
     "style_weight",
     "tv_weight",
@@ -274,17 +277,19 @@ class LossConfig:
             and it is not computed.
         emd_layers: Layers on which places are compared, each with its share, relative as well.
         emd_rarity: How much more those places of the painting are asked for that are unlike most of it: stars, a moon,
-            a color that is used once (``models.transport.share_places``); 0: all places alike.
+            a color that is used once (``models.transport.share_places``); 0: all places alike. Losses with different
+            values do not compare.
         content_focus: How much more the photo is kept where it shows a thing (a face, an animal, a tower) than where it
-            is empty: the power of the energy of its features (``models.focus``); 0: everywhere alike.
+            is empty: the power of the energy of its features (``models.focus``); 0: everywhere alike. Losses with
+            different values do not compare.
         focus_layer: Layer whose features tell.
         spectrum_weight: How strongly fine structure is suppressed that runs in one direction or repeats more than the
             painting's (``models.spectrum``): weave, hatching, lattices; 0 switches the term off, and it is not
             computed. Only trainings have it; validation and comparison take 0.
 
     Raises:
-        ValueError: If a weight or a share is negative, the layers of a term that counts are empty, a cell has less than
-            two pixels, or the norm has another name; the message begins with the field's name.
+        ValueError: If a weight, a share or a power is negative, the layers of a term that counts are empty, a cell has
+            less than two pixels, or the norm has another name; the message begins with the field's name.
     """
 
     content_layers: dict[str, float] = field(default_factory=lambda: dict(CONTENT_LAYERS))
@@ -305,7 +310,7 @@ class LossConfig:
     spectrum_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in _WEIGHTS:
+        for name in _FROM_ZERO_UP:
             weight = getattr(self, name)
             if not 0 <= weight < math.inf:
                 raise ValueError(f"{name} is {weight}; it must be a number from 0 up")
@@ -358,10 +363,6 @@ class LossConfig:
     def layers(self) -> list[str]:
         """Layers that the frozen network must reach: those of photos and of pictures."""
         return list(dict.fromkeys([*self.picture_layers, *self.photo_layers]))
-
-
-FOCUS = "focus"
-"""Name under which ``PerceptualLoss.describe_content`` returns how much each place of photos counts."""
 
 
 class LossTerms(NamedTuple):
@@ -447,14 +448,17 @@ class PerceptualLoss(nn.Module):
             return
         grams: dict[str, list[Tensor]] = {layer: [] for layer in self.style_layers}
         places: dict[str, list[Tensor]] = {layer: [] for layer in self.emd_layers}
+        place_shares: dict[str, list[Tensor]] = {layer: [] for layer in self.emd_layers}
         for painting, share in zip(paintings, weights, strict=True):
             activations = self.features(painting, layers)
             for layer, found in grams.items():
                 found.append(gram_matrix(activations[layer]))
             for layer, found in places.items():
                 found.append(sample_places(activations[layer], max(1, round(PLACES * float(share)))))
+                place_shares[layer].append(share_places(found[-1], self.config.emd_rarity) * share.item())
         for layer, found in places.items():
             self.register_buffer(f"{layer}_places", torch.cat(found), persistent=False)
+            self.register_buffer(f"{layer}_place_shares", torch.cat(place_shares[layer]), persistent=False)
         for layer, found in grams.items():
             stacked = torch.stack(found)
             mean = (stacked * weights.to(stacked.device).view(-1, 1, 1, 1)).sum(0)
@@ -465,8 +469,8 @@ class PerceptualLoss(nn.Module):
         """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W).
 
         Returns:
-            Content activations by layer, and, where there is a ``content_focus``, the weights of their places by
-            ``FOCUS``.
+            Content activations by layer. Where there is a ``content_focus``, they are scaled by it, and by the name
+            ``FOCUS`` there are the weights of places, with which those of pictures are scaled.
         """
         layers = self.config.photo_layers
         if not layers:
@@ -474,7 +478,9 @@ class PerceptualLoss(nn.Module):
         activations = self.features(photos, layers)
         content = {layer: activations[layer] for layer in self.content_layers}
         if self.config.content_focus:
-            content[FOCUS] = find_focus(activations[self.config.focus_layer], self.config.content_focus)
+            focus = find_focus(activations[self.config.focus_layer], self.config.content_focus)
+            content = {layer: apply_focus(values, focus) for layer, values in content.items()}
+            content[FOCUS] = focus
         return content
 
     def forward(self, pictures: Tensor, content: Mapping[str, Tensor], strength: float = 1.0) -> LossTerms:
@@ -512,10 +518,8 @@ class PerceptualLoss(nn.Module):
         self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
     ) -> Tensor:
         def compare(layer: str) -> Tensor:
-            values, target = activations[layer], content[layer]
-            if FOCUS in content:
-                values, target = (apply_focus(side, content[FOCUS]) for side in (values, target))
-            return relative_error(values, target)
+            values = activations[layer]
+            return relative_error(apply_focus(values, content[FOCUS]) if FOCUS in content else values, content[layer])
 
         return sum_terms((share * compare(layer) for layer, share in self.content_layers.items()), pictures)
 
@@ -554,7 +558,10 @@ class PerceptualLoss(nn.Module):
 
     def _emd_term(self, pictures: Tensor, activations: Mapping[str, Tensor]) -> Tensor:
         distances = [
-            share * relaxed_emd(activations[layer], getattr(self, f"{layer}_places"), self.config.emd_rarity)
+            share
+            * relaxed_emd(
+                activations[layer], self.get_buffer(f"{layer}_places"), self.get_buffer(f"{layer}_place_shares")
+            )
             for layer, share in self.emd_layers.items()
         ]
         return torch.stack(distances).sum() if distances else pictures.new_zeros(())

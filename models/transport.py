@@ -43,8 +43,10 @@ def share_places(painting: Tensor, rarity: float) -> Tensor:
     A star takes up a hundredth of a sky. Where all places count alike, a picture without one lacks a hundredth of the
     painting, and a network leaves it at that.
 
+    (Where a network pads with zeros, the outermost places of its layers are a little unlike the others, too.)
+
     Args:
-        painting: What ``sample_places`` returned, shape (N, C).
+        painting: What ``sample_places`` returned of one painting, shape (N, C).
         rarity: 0: all count alike; else the power of the cosine distance from the mean of all places that a place
             counts by.
 
@@ -52,13 +54,13 @@ def share_places(painting: Tensor, rarity: float) -> Tensor:
         Shares that add up to 1, shape (N,), float32.
     """
     mean = F.normalize(painting.mean(0), dim=0)
-    unlikeness = (1 - painting @ mean).clamp_min(LEAST_UNLIKENESS)
+    unlikeness = (1 - (painting * mean).sum(1)).clamp_min(LEAST_UNLIKENESS)
     # Of the largest one, so that no power of it vanishes in float32.
     weights = (unlikeness / unlikeness.max()) ** rarity
     return weights / weights.sum()
 
 
-def relaxed_emd(features: Tensor, painting: Tensor, rarity: float = 0.0) -> Tensor:
+def relaxed_emd(features: Tensor, painting: Tensor, shares: Tensor) -> Tensor:
     """Compute the relaxed earth mover's distance of pictures from a painting.
 
     Each picture is to hold nothing but the painting's places, but only all pictures together are to hold all of them:
@@ -66,8 +68,8 @@ def relaxed_emd(features: Tensor, painting: Tensor, rarity: float = 0.0) -> Tens
 
     Args:
         features: Activations of the pictures, shape (B, C, H, W).
-        painting: What ``sample_places`` returned, shape (N, C).
-        rarity: How much more the painting's rare places count (``share_places``); 0: all count alike.
+        painting: What ``sample_places`` returned, shape (N, C), of one painting or of several in a row.
+        shares: How much each of these places is to count, adding up to 1, shape (N,) (``share_places``).
 
     Returns:
         Float32 scalar from 0 to 2: the larger one of two means of cosine distances, that of each place of the pictures
@@ -86,7 +88,7 @@ def relaxed_emd(features: Tensor, painting: Tensor, rarity: float = 0.0) -> Tens
             place = torch.stack([places for _, _, places in likest]).gather(0, picture[None])[0]
         flat = rows.flatten(0, 1)
         reached = 1 - (flat * painting[nearest]).sum(1).mean()
-        covered = 1 - (rows[picture, place] * painting).sum(1) @ share_places(painting, rarity)
+        covered = 1 - (rows[picture, place] * painting).sum(1) @ shares
         return torch.maximum(reached, covered)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from models.focus import LEAST_ENERGY, apply_focus, find_focus
 from models.losses import FOCUS, LossConfig, PerceptualLoss
+from train.limits import POWERS
 
 THING, EMPTY = (slice(0, 2), slice(0, 2)), (slice(6, 8), slice(6, 8))
 
@@ -35,20 +36,28 @@ def measure(loss, place):
     return loss(picture, loss.describe_content(photo)).total.item()
 
 
-def test_weights_are_the_energy_relative_to_the_mean_and_to_the_power():
+def test_weights_are_the_energy_relative_to_the_largest_and_to_the_power():
     features = torch.tensor([[[[1.0, 3.0]], [[2.0, 1.0]]]])  # energies of 5 and 10
-    assert find_focus(features, 1).flatten().tolist() == pytest.approx([2 / 3, 4 / 3])
-    assert find_focus(features, 2).flatten().tolist() == pytest.approx([4 / 9, 16 / 9])
+    assert find_focus(features, 1).flatten().tolist() == pytest.approx([1 / 2, 1])
+    assert find_focus(features, 2).flatten().tolist() == pytest.approx([1 / 4, 1])
     assert find_focus(features, 0).flatten().tolist() == [1, 1]
-    assert find_focus(10 * features, 1).shape == (1, 1, 1, 2)
+    torch.testing.assert_close(find_focus(10 * features, 1), find_focus(features, 1))
+    assert find_focus(features, 1).shape == (1, 1, 1, 2)
 
 
-def test_each_photo_has_a_mean_of_its_own_and_what_is_empty_keeps_a_little():
+def test_each_photo_is_measured_by_itself_and_what_is_empty_keeps_a_little():
     features = torch.zeros(3, 1, 1, 2)
     features[0, 0, 0], features[1, 0, 0] = torch.tensor([0.0, 2.0]), torch.tensor([50.0, 50.0])
     weights = find_focus(features, 1)
-    assert weights[:2].flatten().tolist() == pytest.approx([LEAST_ENERGY, 2, 1, 1])
-    assert weights[2].flatten().tolist() == pytest.approx([LEAST_ENERGY] * 2)
+    assert weights.flatten().tolist() == pytest.approx([LEAST_ENERGY / 2, 1, 1, 1, 1, 1])
+
+
+def test_the_largest_power_is_finite_where_one_place_has_all_of_the_energy():
+    features = torch.zeros(1, 2, 30, 30)
+    features[0, :, 3, 4] = 1e3
+    weights = find_focus(features, POWERS[1])
+    assert weights.isfinite().all()
+    assert weights.max() == 1
 
 
 def test_squared_errors_of_activations_of_any_size_are_multiplied_by_the_weights():
@@ -57,7 +66,7 @@ def test_squared_errors_of_activations_of_any_size_are_multiplied_by_the_weights
     assert scaled.dtype == torch.float32
     assert scaled[0, 0].flatten().tolist() == pytest.approx([36, 36, 2.25, 2.25])
     rows = apply_focus(torch.ones(1, 1, 8, 8), focus).square()[0, 0, :, 3]
-    assert rows[0].item(), rows[-1].item() == pytest.approx((4, 0.25))
+    assert (rows[0].item(), rows[-1].item()) == pytest.approx((4, 0.25))
     assert all(upper >= lower for upper, lower in pairwise(rows.tolist()))
 
 

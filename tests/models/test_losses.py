@@ -27,7 +27,7 @@ from models.losses import (
     total_variation,
 )
 from models.palette import find_palette, palette_distance
-from models.transport import PLACES, relaxed_emd
+from models.transport import PLACES, relaxed_emd, share_places
 from models.vgg import VGGFeatures
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
 
@@ -319,7 +319,10 @@ def test_emd_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):
     loss, without = (build_loss(tmp_path, emd_weight=weight, emd_layers=shares) for weight in (1, 0))
     found, plain = compute(loss, pictures, photos), compute(without, pictures, photos)
     activations = loss.features(pictures, shares)
-    expected = [relaxed_emd(activations[layer], getattr(loss, f"{layer}_places")) for layer in shares]
+    expected = [
+        relaxed_emd(activations[layer], places, share_places(places, 0))
+        for layer, places in ((layer, loss.get_buffer(f"{layer}_places")) for layer in shares)
+    ]
     assert found.emd.item() == pytest.approx((expected[0].item() + 3 * expected[1].item()) / 4, rel=1e-4)
     torch.testing.assert_close(found.total, plain.total + EMD_BALANCE * found.emd)
     assert found.emd > 0.01
@@ -331,7 +334,7 @@ def test_rarity_is_that_of_the_emd_term_and_changes_nothing_at_emd_weight_0(tmp_
     pictures, photos = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
     loss, off = (build_loss(tmp_path, emd_weight=weight, emd_rarity=4) for weight in (1, 0))
     places = loss.relu2_1_places
-    expected = relaxed_emd(loss.features(pictures, ["relu2_1"])["relu2_1"], places, 4)
+    expected = relaxed_emd(loss.features(pictures, ["relu2_1"])["relu2_1"], places, share_places(places, 4))
     assert compute(loss, pictures, photos).emd.item() == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(
         compute(off, pictures, photos).total, compute(build_loss(tmp_path), pictures, photos).total
@@ -346,6 +349,17 @@ def test_each_of_several_paintings_gives_its_share_of_places(tmp_path):
     # A flat painting has next to nothing but one place.
     same = (loss.relu1_1_places @ loss.relu1_1_places[PLACES // 2] > 1 - 1e-5).sum().item()
     assert 0.6 * PLACES < same < 0.76 * PLACES
+
+
+@pytest.mark.parametrize("rarity", [0, 4])
+def test_several_paintings_count_by_their_shares_however_rare_what_one_of_them_holds_is_in_the_others(tmp_path, rarity):
+    loss = build_loss(tmp_path, emd_weight=1, emd_layers={"relu1_1": 1.0}, emd_rarity=rarity)
+    loss.set_style([torch.rand(1, 3, 64, 80), torch.rand(1, 3, 64, 80) ** 4], [9, 1])
+    shares = loss.relu1_1_place_shares
+    assert len(shares) == len(loss.relu1_1_places)
+    first = round(0.9 * PLACES)
+    assert shares[:first].sum().item() == pytest.approx(0.9)
+    assert shares[first:].sum().item() == pytest.approx(0.1)
 
 
 def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp_path):

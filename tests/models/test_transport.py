@@ -7,9 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from models.losses import gram_matrix
-from models.transport import PLACES, relaxed_emd, sample_places, share_places
+from models.transport import PLACES, sample_places, share_places
+from models.transport import relaxed_emd as weighted_emd
 
 EAST, NORTH, NORTHEAST = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
+
+
+def relaxed_emd(features, painting, rarity=0):
+    return weighted_emd(features, painting, share_places(painting, rarity))
 
 
 def features_of(*places, pictures=1):

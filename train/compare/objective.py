@@ -54,7 +54,8 @@ class Objective:
         if network in get_args(EfficientNetName):
             if weights != "default":
                 raise PerceptualWeightsError(f"{network} takes no weights but its own; leave them out, or choose a VGG")
-            # Its losses are told apart as content and style; the other terms have no layers of it, or none at all.
+            # Its losses are told apart as content and style; the other terms have no layers of it, or none at all,
+            # and the content counts everywhere alike.
             config = replace(
                 config,
                 content_layers=EFFICIENTNET_CONTENT_LAYERS,

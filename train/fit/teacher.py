@@ -30,12 +30,15 @@ def keep_pictures(config: LossConfig) -> LossConfig:
 
     Returns:
         The same, but half of the content's shares are on the style's layers, which hold colors and strokes, and the
-        term counts more. Where one of the two terms is switched off, its layers do not count. The spectrum term stays:
-        a weave that the teacher has is not to be learned from it.
+        term counts more, and everywhere alike: a picture can be matched in its skies, too. Where one of the two terms
+        is switched off, its layers do not count. The spectrum term stays: a weave that the teacher has is not to be
+        learned from it.
     """
     content, style = config.content_shares, config.style_shares
     shares = {layer: content.get(layer, 0) + style.get(layer, 0) for layer in [*content, *style]}
-    return replace(config, content_layers=shares, content_weight=TEACHER_BALANCE * config.content_weight)
+    return replace(
+        config, content_layers=shares, content_weight=TEACHER_BALANCE * config.content_weight, content_focus=0
+    )
 
 
 class Teacher:

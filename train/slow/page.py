@@ -150,7 +150,8 @@ def describe_setting(config: SlowConfig) -> str:
         parts.append(f"palette weight {config.palette_weight:g}")
         if config.emd_weight:
             layers = ", ".join(config.emd_layers)
-            parts.append(f"relaxed EMD {layers} (weight {config.emd_weight:g}, rarity {config.emd_rarity:g})")
+            rarity = f", rarity {config.emd_rarity:g}" if config.emd_rarity else ""
+            parts.append(f"relaxed EMD {layers} (weight {config.emd_weight:g}{rarity})")
     parts.append(f"total variation {config.tv_weight:g}, alpha-norm {config.alpha_weight:g}")
     parts.append(f"precision {config.precision}, seed {config.seed}")
     return "; ".join(parts)

@@ -80,7 +80,7 @@ class Task:
         return to_tensor(to_array(image)).to(self.device)
 
     def prepare(self, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Set the style's targets for a size, (H, W), and return the content's activations by layer."""
+        """Set the style's targets for a size, (H, W), and return what ``describe_content`` finds in the photo."""
         longer = round(max(size) * self.config.style_scale)
         self.loss.set_style(
             [

@@ -123,7 +123,7 @@ def test_a_checkpoint_from_before_a_term_is_resumed_without_it_only(finished, tm
     del checkpoint["objective"][term], checkpoint[CHECKSUM]
     torch.save(checkpoint, tmp_path / "last.ckpt")
     options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "runs"}
-    given = {f"model.{term}": 1, "model.emd_layers": "{relu2_1: 1}"}
+    given = {f"model.{term}": 1, "model.emd_layers": "{relu2_1: 1}", "model.focus_layer": "relu2_1"}
     assert main(arguments(finished, steps=2, **given, **options)) == 2
     assert f"--model.{term} 0.0" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(finished, steps=2, **options)) == 0

@@ -50,6 +50,7 @@ def test_a_picture_is_kept_in_all_layers_and_a_photo_in_its_own():
     assert set(taught.layers) == set(config.layers)
     plain = LossConfig({"relu3_3": 2}, style_weight=0)
     assert keep_pictures(plain).content_layers == {"relu3_3": 1}
+    assert keep_pictures(LossConfig(content_focus=1)).content_focus == 0
 
 
 def test_a_training_nears_its_teacher_and_does_not_keep_it(tmp_path, wide):

@@ -22,8 +22,10 @@ from tests.train.slow.slow_command import DRAWING, slow
 from train.dream.command import main as dream
 from train.slow.benchmark import main as slow_bench
 from train.slow.command import main
+from train.slow.config import SlowConfig
+from train.slow.page import describe_setting
 from train.slow.record import Record
-from train.slow.task import LUMINANCE, match_luminance, to_luminance
+from train.slow.task import LUMINANCE, Task, match_luminance, to_luminance
 
 CONFIGS = sorted((ROOT / "configs" / "slow").glob("*.yaml"))
 
@@ -107,6 +109,20 @@ def test_palette_pulls_the_colors_of_the_picture_to_the_paintings(photo):
             rows = list(csv.DictReader(file))
         assert (float(rows[0]["palette"]) > 0) == (weight > 0)
     assert distances[20] < 0.3 * distances[0]
+
+
+def test_rarity_and_focus_reach_the_loss_and_the_page(photo):
+    options = {"output": str(photo.parent / "out.png"), "content": str(photo), "style": [str(photo)]}
+    options |= {"perceptual": "vgg_small", "focus_layer": "relu2_1", "emd_layers": {"relu2_1": 1.0}}
+    config = SlowConfig(**options, emd_weight=1, emd_rarity=3, content_focus=0.5)
+    loss = Task(config).loss
+    assert (loss.config.emd_rarity, loss.config.content_focus, loss.config.focus_layer) == (3, 0.5, "relu2_1")
+    told = describe_setting(config)
+    assert "relu2_1 (weight 1, rarity 3)" in told
+    assert "focus 0.5" in told
+    plain = describe_setting(SlowConfig(**options, emd_weight=1))
+    assert "rarity" not in plain
+    assert "focus" not in plain
 
 
 def test_figures_of_the_painting_are_asked_for_where_it_is_told(photo, monkeypatch):

@@ -17,7 +17,16 @@ CONFIG = LossConfig(SHALLOW_CONTENT, SHALLOW_STYLE)
 
 
 @pytest.mark.parametrize("orientations", [1, ORIENTATIONS])
-@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, emd_weight=1, emd_layers={"relu1_2": 1.0})])
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, emd_weight=1, emd_layers={"relu1_2": 1.0}),
+        replace(
+            CONFIG, emd_weight=1, emd_layers={"relu1_2": 1.0}, emd_rarity=4, content_focus=1, focus_layer="relu2_1"
+        ),
+    ],
+)
 def test_each_picture_is_compared_with_its_own_painting(config, orientations):
     torch.manual_seed(0)
     features = VGGFeatures("vgg19", config.layers, random_state())

@@ -36,7 +36,7 @@ OPTIONAL_TERMS = ("stability", "emd")
 TRAINING_TERMS = ("grid", "stability", "spectrum")
 """Those that held-out photos do not have."""
 
-FORMER_OBJECTIVE = {
+FORMER_LOSS_SETTINGS = {
     "style_norm": "layers",
     "palette_weight": 0.0,
     "stability_weight": 0.0,
@@ -44,10 +44,11 @@ FORMER_OBJECTIVE = {
     "emd_rarity": 0.0,
     "content_focus": 0.0,
     "spectrum_weight": 0.0,
-    "teacher": "null",
-    "network.noise": 0.0,
 }
-"""What checkpoints that do not tell were trained with."""
+"""Settings of the loss that a resumed run must not change, as checkpoints that do not tell were trained with them."""
+
+FORMER_OBJECTIVE = {**FORMER_LOSS_SETTINGS, "teacher": "null", "network.noise": 0.0}
+"""The same, and what else such checkpoints were trained with."""
 
 STRENGTH_RATE = 30.0
 """Factor of the learning rate where only the change of the norms with the strength is learned."""
@@ -284,13 +285,7 @@ class StyleTraining(pl.LightningModule):
     def _objective(self) -> dict[str, Any]:
         """What a run must not change when it is resumed, and what its earlier config.yaml may not hold yet."""
         return {
-            "style_norm": self.loss_config.style_norm,
-            "palette_weight": self.loss_config.palette_weight,
-            "stability_weight": self.loss_config.stability_weight,
-            "emd_weight": self.loss_config.emd_weight,
-            "emd_rarity": self.loss_config.emd_rarity,
-            "content_focus": self.loss_config.content_focus,
-            "spectrum_weight": self.loss_config.spectrum_weight,
+            **{name: getattr(self.loss_config, name) for name in FORMER_LOSS_SETTINGS},
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
         }

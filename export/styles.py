@@ -66,10 +66,11 @@ def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
     ready = list_whole_styles(folder)
     if not names and not ready:
         raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
-    return [_choose(name, folder) for name in names or ready]
+    return [choose_style(name, folder) for name in names or ready]
 
 
-def _choose(name: str, folder: Path) -> Path:
+def choose_style(name: str, folder: Path = FOLDER) -> Path:
+    """Find the one style that a command line names, as ``choose_styles`` does."""
     path = Path(name)
     if name and path.exists():
         return path

@@ -47,7 +47,7 @@ from export.runtime.memory import available_memory
 from export.runtime.session import count_cores
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
-from export.styles import find_style, read_shares
+from export.styles import choose_style, find_style, read_shares
 from export.stylize.jobs import Job, is_whole, plan
 from export.stylize.standard import NAME, STANDARD, read_content, require_output
 from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
@@ -223,6 +223,7 @@ def choose_model(options: argparse.Namespace) -> None:
         if standard or not options.photos:
             problem = "a model is not read from standard input" if standard else f"no photo follows '{options.model}'"
             raise ExportError(f"{problem}; name a model and a photo, or --style NAME and a photo")
+        options.model = choose_style(str(options.model))
 
 
 def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
@@ -368,8 +369,8 @@ def _parser() -> CommandParser:
         nargs="+",
         type=_photo,
         metavar="PHOTO",
-        help="without --style first the .onnx file that python -m export wrote; then photos, or folders of photos; - "
-        "is a photo from standard input",
+        help="without --style first the .onnx file that python -m export wrote, or a ready style's name; then photos, "
+        "or folders of photos; - is a photo from standard input",
     )
     model = parser.add_mutually_exclusive_group()
     model.add_argument(

@@ -27,7 +27,7 @@ from export.cli import (
 from export.controls import add_controls
 from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
-from export.styles import find_style
+from export.styles import choose_style, find_style
 from export.video.frames import FrameFolder, FrameWriter, Sink
 from export.video.pipeline import Paint, Progress, paint_clip
 from export.video.steady import Steady
@@ -118,6 +118,8 @@ def _choose_paths(options: argparse.Namespace) -> None:
     if len(words) != 1:
         found = f"{len(words)} clips follow" if words else "no clip follows"
         raise ExportError(f"{found} the style; name one, as in python -m export.video --style wave clip.mp4")
+    if options.style is None:
+        options.model = choose_style(str(options.model))
     (options.clip,) = words
     clip: Path = options.clip
     if not clip.exists():
@@ -241,8 +243,8 @@ def _parser() -> CommandParser:
         nargs="+",
         type=Path,
         metavar="CLIP",
-        help="without --style first the .onnx file that python -m export wrote; then a video (MP4, MOV, MKV, WebM, AVI "
-        "and others), a GIF, or a folder of frames",
+        help="without --style first the .onnx file that python -m export wrote, or a ready style's name; then a video "
+        "(MP4, MOV, MKV, WebM, AVI and others), a GIF, or a folder of frames",
     )
     parser.add_argument(
         "--style", metavar="NAME", help="a ready style in place of an .onnx file; python -m export.styles lists them"

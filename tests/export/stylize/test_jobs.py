@@ -45,7 +45,6 @@ def test_thousands_of_photos_take_no_more_memory_than_hundreds(touch, monkeypatc
     monkeypatch.setattr("data.images.SORTED_ENTRIES", 50)
 
     def measure(folder, count):
-        touch(*(f"{folder}/{index:05}.jpg" for index in range(count)))
         tracemalloc.start()
         try:
             jobs = settle(folder)
@@ -54,7 +53,10 @@ def test_thousands_of_photos_take_no_more_memory_than_hundreds(touch, monkeypatc
         finally:
             tracemalloc.stop()
 
-    assert measure("many", 3000) < 2 * measure("few", 300)
+    for folder, count in (("few", 300), ("many", 3000)):
+        touch(*(f"{folder}/{index:05}.jpg" for index in range(count)))
+    # The smaller of two: what is loaded once, or by a thread of an earlier test, is not the jobs'.
+    assert min(measure("many", 3000) for _ in range(2)) < 2 * measure("few", 300)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``--style NAME`` repaints with a ready style in place of an ONNX file."""
+"""A ready style's name in place of an ONNX file, with ``--style`` and without."""
 
 import pytest
 
@@ -17,6 +17,19 @@ def test_a_ready_style_repaints_several_photos(tmp_path):
     photos = [str(save_photo(tmp_path / f"{name}.png")) for name in "ab"]
     assert main([*photos, "--style", "wave_nano", "--output", str(tmp_path / "painted"), "--threads", "1"]) == 0
     assert sorted(path.name for path in (tmp_path / "painted").iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_ready_style_may_stand_where_the_file_would(tmp_path):
+    photo = save_photo(tmp_path / "photo.png", 24, 33)
+    assert main(["wave_nano", str(photo), "--threads", "1"]) == 0
+    assert read(tmp_path / "photo-wave_nano.png").size == (33, 24)
+
+
+def test_a_file_goes_before_the_ready_style_of_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wave_nano").write_text("Dear sir or madam")
+    assert main(["wave_nano", str(save_photo(tmp_path / "photo.png"))]) == 2
+    assert "'wave_nano'" in capsys.readouterr().err
 
 
 def test_an_unknown_style_is_one_sentence_with_the_names_there_are(tmp_path, capsys):

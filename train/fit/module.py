@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
+from models.layers import Conv
 from models.losses import LossConfig, LossTerms, PerceptualLoss
 from models.names import STYLE_SIZE
 from models.network import NetworkConfig, StyleNetwork
@@ -47,8 +48,11 @@ FORMER_LOSS_SETTINGS = {
 }
 """Settings of the loss that a resumed run must not change, as checkpoints that do not tell were trained with them."""
 
-FORMER_OBJECTIVE = {**FORMER_LOSS_SETTINGS, "teacher": "null", "network.noise": 0.0}
+FORMER_OBJECTIVE = {**FORMER_LOSS_SETTINGS, "teacher": "null", "network.noise": 0.0, "freeze_deep": False}
 """The same, and what else such checkpoints were trained with."""
+
+DEEP = ("conv3", "residual.", "up1")
+"""What the names of those layers begin with that have the network's most channels, at a quarter of the resolution."""
 
 STRENGTH_RATE = 30.0
 """Factor of the learning rate where only the change of the norms with the strength is learned."""
@@ -72,6 +76,8 @@ class StyleTraining(pl.LightningModule):
             is at strength 1: only the change of its norms with the strength is learned.
         teacher: A trained style, as ``start_from`` names one, whose pictures the content term keeps in place of the
             photos, so that this network learns to paint them: a narrow one those of a wide one.
+        freeze_deep: Leave the kernels of the deep layers (``DEEP``), 97 % of the weights, as what the training starts
+            from has them: a stage that mends how a finished style paints, and not what.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -89,6 +95,7 @@ class StyleTraining(pl.LightningModule):
         network: NetworkConfig = NetworkConfig(),  # noqa: B008
         start_from: str | None = None,
         teacher: str | None = None,
+        freeze_deep: bool = False,
         turned: Choice = "auto",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
@@ -116,6 +123,14 @@ class StyleTraining(pl.LightningModule):
         self._shared_start: Path | None = None
         if start_from not in {None, RANDOM}:
             self._start_from(find_origin_file(str(start_from)))
+        self.freeze_deep = freeze_deep
+        if freeze_deep:
+            if start_from == RANDOM:
+                raise TrainError(
+                    f"--model.freeze_deep is true and --model.start_from is {RANDOM}, but random kernels know no "
+                    "strokes; name a style or a start file with --model.start_from"
+                )
+            self._freeze_deep()
         if network.strength:
             self._learn_strength_alone(start_from)
         if teacher is not None and network.strength:
@@ -143,6 +158,11 @@ class StyleTraining(pl.LightningModule):
             self._shared_start = path
         else:
             self.network.start_from(start)
+
+    def _freeze_deep(self) -> None:
+        for name, module in self.network.named_modules():
+            if isinstance(module, Conv) and name.startswith(DEEP):
+                module.requires_grad_(False)
 
     def _learn_strength_alone(self, start_from: str | None) -> None:
         if start_from in {None, RANDOM} or self._shared_start is not None:
@@ -288,6 +308,7 @@ class StyleTraining(pl.LightningModule):
             **{name: getattr(self.loss_config, name) for name in FORMER_LOSS_SETTINGS},
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
+            "freeze_deep": self.freeze_deep,
         }
 
 

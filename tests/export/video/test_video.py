@@ -203,9 +203,10 @@ def test_the_default_output_is_beside_the_clip(folder, same):
     assert sorted(path.name for path in (folder / "deep").iterdir()) == ["clip-same.mkv", "clip.mkv"]
 
 
-def test_a_ready_style_paints_a_clip(folder):
+@pytest.mark.parametrize("style", [("--style=wave_nano",), ("wave_nano",)])
+def test_a_ready_style_paints_a_clip(folder, style):
     clip = write_clip(folder / "clip.mp4", draw_frames(2))
-    assert run("--style", "wave_nano", "--output", "out.mp4", clip) == 0
+    assert run(*style, clip, "--output", "out.mp4") == 0
     content = read_clip(folder / "out.mp4")
     assert len(content.frames) == 2
     assert difference(content.frames[0], draw_frames(1)[0]) > 10

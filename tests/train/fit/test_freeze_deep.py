@@ -1,0 +1,62 @@
+"""A training that leaves the kernels of the deep layers as they were."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.start import START_FILE, load_start
+from models.style_file import load_style
+from tests.train.small_run import arguments
+from train.fit.command import main
+
+FREEZE = {"model.freeze_deep": "true", "name": "tuned"}
+DEEP = {
+    f"{layer}.{part}"
+    for layer in ("conv3", "residual.0.conv1", "residual.0.conv2", "up1")
+    for part in ("weight", "bias")
+}
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("freeze")
+    assert main(arguments(folder, steps=1)) == 0
+    return folder / "runs" / "small" / "style.safetensors"
+
+
+@pytest.fixture(scope="module")
+def tuned(style) -> Path:
+    assert main(arguments(style.parents[2], steps=2, **FREEZE, **{"model.start_from": style})) == 0
+    return style.parents[1] / "tuned"
+
+
+def test_all_but_the_kernels_of_deep_layers_are_learned(style, tuned):
+    before, after = (load_style(path)[0].state_dict() for path in (style, tuned / "style.safetensors"))
+    kept = {name for name, value in before.items() if torch.equal(value, after[name])}
+    # Rounding alone moves the biases before a norm.
+    silent = {"conv1.bias", "conv2.bias", "up2.bias"}
+    assert kept - silent == DEEP
+
+
+def test_the_kernels_of_the_shared_start_stay(tmp_path):
+    options = FREEZE | {"model.start_from": START_FILE, "model.network.width": 32, "model.network.residual_blocks": 5}
+    assert main(arguments(tmp_path, steps=1, **options)) == 0
+    start, found = load_start(START_FILE)[0], load_style(tmp_path / "runs" / "tuned" / "style.safetensors")[0]
+    expected = dict(start.network.named_parameters())
+    for name, value in found.named_parameters():
+        if name.startswith(("conv3", "residual", "up1")) and "norm" not in name:
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+def test_random_kernels_are_not_frozen(tmp_path, one_error):
+    assert main(arguments(tmp_path, steps=1, **FREEZE, **{"model.start_from": "none"})) == 2
+    assert "--model.start_from is none" in one_error()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_resumed_with_the_same_kernels_frozen_only(style, tuned, capsys):
+    options = {"ckpt_path": "last", "name": "tuned", "model.start_from": style}
+    assert main(arguments(style.parents[2], steps=2, **options)) == 2
+    assert "--model.freeze_deep True" in capsys.readouterr().err.splitlines()[-1]
+    assert main(arguments(style.parents[2], steps=2, **(options | FREEZE))) == 0

@@ -68,9 +68,6 @@ SPECTRUM_BALANCE = 10.0
 """Factor of the spectrum term at a ``spectrum_weight`` of 1; chosen by eye, so that a weave goes away within some
 hundred steps."""
 
-FOCUS = "focus"
-"""Name under which ``PerceptualLoss.describe_content`` returns how much each place of photos counts."""
-
 GRAM_PARTS = 8
 """Number of partial sums of a low-precision Gram matrix; with 8, bfloat16 errs by 6e-4 of the matrix's norm."""
 
@@ -365,6 +362,23 @@ class LossConfig:
         return list(dict.fromkeys([*self.picture_layers, *self.photo_layers]))
 
 
+class Content(NamedTuple):
+    """What is to be kept of photos.
+
+    Attributes:
+        activations: By layer, each of shape (B, C, H, W); scaled by the focus where there is one.
+        focus: How much each place counts (``models.focus``), shape (B, 1, H, W); None: all alike.
+    """
+
+    activations: Mapping[str, Tensor]
+    focus: Tensor | None = None
+
+    def select(self, part: slice) -> Content:
+        """Return what is to be kept of some of the photos."""
+        activations = {layer: values[part] for layer, values in self.activations.items()}
+        return Content(activations, None if self.focus is None else self.focus[part])
+
+
 class LossTerms(NamedTuple):
     """The loss and its terms, each a float32 scalar averaged over the batch; the terms are not yet weighted."""
 
@@ -465,25 +479,19 @@ class PerceptualLoss(nn.Module):
             self.register_buffer(f"{layer}_gram", mean, persistent=False)
 
     @torch.no_grad()
-    def describe_content(self, photos: Tensor) -> dict[str, Tensor]:
-        """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W).
-
-        Returns:
-            Content activations by layer. Where there is a ``content_focus``, they are scaled by it, and by the name
-            ``FOCUS`` there are the weights of places, with which those of pictures are scaled.
-        """
+    def describe_content(self, photos: Tensor) -> Content:
+        """Compute what is to be kept of photos, RGB in [0, 1], shape (B, 3, H, W)."""
         layers = self.config.photo_layers
         if not layers:
-            return {}
+            return Content({})
         activations = self.features(photos, layers)
-        content = {layer: activations[layer] for layer in self.content_layers}
-        if self.config.content_focus:
-            focus = find_focus(activations[self.config.focus_layer], self.config.content_focus)
-            content = {layer: apply_focus(values, focus) for layer, values in content.items()}
-            content[FOCUS] = focus
-        return content
+        kept = {layer: activations[layer] for layer in self.content_layers}
+        if not self.config.content_focus:
+            return Content(kept)
+        focus = find_focus(activations[self.config.focus_layer], self.config.content_focus)
+        return Content({layer: apply_focus(values, focus) for layer, values in kept.items()}, focus)
 
-    def forward(self, pictures: Tensor, content: Mapping[str, Tensor], strength: float = 1.0) -> LossTerms:
+    def forward(self, pictures: Tensor, content: Content, strength: float = 1.0) -> LossTerms:
         """Compute the loss of stylized pictures.
 
         Args:
@@ -514,12 +522,11 @@ class PerceptualLoss(nn.Module):
         terms = (content_loss, style_loss, variation, grid, palette, pictures.new_zeros(()), emd, spectrum)
         return LossTerms(total, *(term.detach() for term in terms))
 
-    def _content_term(
-        self, pictures: Tensor, activations: Mapping[str, Tensor], content: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _content_term(self, pictures: Tensor, activations: Mapping[str, Tensor], content: Content) -> Tensor:
         def compare(layer: str) -> Tensor:
             values = activations[layer]
-            return relative_error(apply_focus(values, content[FOCUS]) if FOCUS in content else values, content[layer])
+            values = values if content.focus is None else apply_focus(values, content.focus)
+            return relative_error(values, content.activations[layer])
 
         return sum_terms((share * compare(layer) for layer, share in self.content_layers.items()), pictures)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.focus import LEAST_ENERGY, apply_focus, find_focus
-from models.losses import FOCUS, LossConfig, PerceptualLoss
+from models.losses import LossConfig, PerceptualLoss
 from train.limits import POWERS
 
 THING, EMPTY = (slice(0, 2), slice(0, 2)), (slice(6, 8), slice(6, 8))
@@ -80,9 +80,20 @@ def test_without_a_focus_the_deep_layer_is_not_computed():
     assert build().config.layers == ["shallow"]
     assert build(content_focus=1).config.layers == ["shallow", "deep"]
     photo = torch.rand(1, 3, 8, 8)
-    assert set(build().describe_content(photo)) == {"shallow"}
-    assert set(build(content_focus=1).describe_content(photo)) == {"shallow", FOCUS}
+    alike, focused = build().describe_content(photo), build(content_focus=1).describe_content(photo)
+    assert set(alike.activations) == set(focused.activations) == {"shallow"}
+    assert alike.focus is None
+    assert focused.focus.shape == (1, 1, 4, 4)
     assert LossConfig(content_weight=0, content_focus=1, style_weight=0).layers == []
+
+
+@pytest.mark.parametrize("power", [0, 1])
+def test_some_of_the_photos_are_kept_as_if_alone(power):
+    loss, photos = build(content_focus=power), torch.rand(3, 3, 8, 8)
+    part = slice(1, 3)
+    selected, alone = loss.describe_content(photos).select(part), loss.describe_content(photos[part])
+    torch.testing.assert_close(selected.activations, alone.activations)
+    torch.testing.assert_close(selected.focus, alone.focus)
 
 
 def test_the_photo_itself_has_no_content_loss_and_the_gradient_is_finite():

@@ -374,8 +374,8 @@ def test_the_painting_itself_has_no_style_loss_and_the_photo_no_content_loss(tmp
 def test_content_is_described_without_gradient_and_no_deeper_than_needed(tmp_path):
     loss = build_loss(tmp_path)
     described = loss.describe_content(torch.rand(1, 3, 32, 32, requires_grad=True))
-    assert set(described) == {"relu2_1"}
-    assert not described["relu2_1"].requires_grad
+    assert set(described.activations) == {"relu2_1"}
+    assert not described.activations["relu2_1"].requires_grad
 
 
 def test_grid_term_is_part_of_the_loss_and_is_not_computed_at_weight_0(tmp_path):

@@ -7,7 +7,7 @@ step is cheap, and each larger size starts from the result of the previous one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.losses import LossTerms, PerceptualLoss, alpha_norm
+from models.losses import Content, LossTerms, PerceptualLoss, alpha_norm
 from train.compute.precision import PrecisionName, is_lowered, lower_precision
 from train.slow.config import LEARNING_RATES, OptimizerName
 
@@ -44,7 +44,7 @@ PictureLoss = Callable[[Tensor], LossTerms]
 
 def bind_loss(
     loss: PerceptualLoss,
-    content: Mapping[str, Tensor],
+    content: Content,
     precision: PrecisionName,
     device: torch.device,
     alpha_weight: float = 0.0,

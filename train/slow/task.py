@@ -9,7 +9,7 @@ from torch import Tensor
 
 from data.images import decode, fit_within, to_array
 from data.photos import to_tensor
-from models.losses import LossConfig, PerceptualLoss
+from models.losses import Content, LossConfig, PerceptualLoss
 from models.vgg import PerceptualWeightsError, VGGFeatures
 from train.compute.device import choose_device
 from train.errors import TrainError
@@ -79,7 +79,7 @@ class Task:
             image = fit_within(image, longer_side)
         return to_tensor(to_array(image)).to(self.device)
 
-    def prepare(self, size: tuple[int, int]) -> dict[str, Tensor]:
+    def prepare(self, size: tuple[int, int]) -> Content:
         """Set the style's targets for a size, (H, W), and return what ``describe_content`` finds in the photo."""
         longer = round(max(size) * self.config.style_scale)
         self.loss.set_style(
@@ -89,7 +89,7 @@ class Task:
             ],
             self.config.style_shares,
         )
-        return self.loss.describe_content(self._content(size)) if self.content is not None else {}
+        return self.loss.describe_content(self._content(size)) if self.content is not None else Content({})
 
     def first_picture(self, size: tuple[int, int]) -> Tensor:
         """Return the picture that the optimization starts from.

@@ -112,8 +112,7 @@ class PaintingsLoss(nn.Module):
             for name, value in self._targets[painting][orientation].items():
                 self._loss.register_buffer(name, _restore(value), persistent=False)
             self._shown.activations = {layer: values[part] for layer, values in activations.items()}
-            kept = {layer: values[part] for layer, values in content.items()}
-            found.append(self._loss(pictures[part], kept))
+            found.append(self._loss(pictures[part], content.select(part)))
         # Not kept until the next step: they hold the memory of the whole backward pass.
         self._shown.activations = {}
         return LossTerms(*(torch.stack(terms).mean(0) for terms in zip(*found, strict=True)))

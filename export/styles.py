@@ -66,15 +66,30 @@ def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
     ready = list_whole_styles(folder)
     if not names and not ready:
         raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
-    return [choose_style(name, folder) for name in names or ready]
+    return [_choose(name, folder) for name in names or ready]
 
 
 def choose_style(name: str, folder: Path = FOLDER) -> Path:
-    """Find the one style that a command line names, as ``choose_styles`` does."""
+    """Find the style that a command line names where it could name an .onnx file.
+
+    Args:
+        name: A ready style by its name, or the path of a file, which goes first.
+        folder: Where the ready styles are.
+
+    Raises:
+        ExportError: If there is neither a file nor a ready style of that name.
+    """
+    # Pictures are often put into a folder that has the style's name.
+    if Path(name).is_dir() and name in list_styles(folder):
+        return find_style(name, folder)
+    return _choose(name, folder)
+
+
+def _choose(name: str, folder: Path) -> Path:
     path = Path(name)
     if name and path.exists():
         return path
-    if path.suffix.lower() == ".onnx" or path.name != name:
+    if path.suffix or path.name != name:
         raise ExportError(f"style '{name}' does not exist; name a file that python -m export wrote, or a ready style")
     return find_style(name, folder)
 

@@ -208,7 +208,7 @@ def open_stylizer(options: argparse.Namespace, share: int = 1) -> Stylizer:
 
 
 def choose_model(options: argparse.Namespace) -> None:
-    """Set ``options.model``: what ``--style`` or ``--blend`` names, or else the first of the files.
+    """Set ``options.model``: what ``--style`` or ``--blend`` names, or else the first of the words, a file or a style.
 
     Raises:
         ExportError: If there is no style of that name, styles cannot be blended, or no photo is left.
@@ -361,7 +361,7 @@ def _parser() -> CommandParser:
         "transparency is kept where the format has it.",
         usage="%(prog)s (MODEL | --style NAME | --blend NAME:SHARE,NAME:SHARE) PHOTO [PHOTO ...] [options]",
         epilog="examples:\n  python -m export.stylize wave.onnx photo.jpg --output out.jpg\n"
-        "  python -m export.stylize --style wave photo.jpg",
+        "  python -m export.stylize wave photo.jpg",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -32,7 +32,7 @@ settings that matter:
   --model.network.width CHANNELS      32, or 16 and 8 for small devices (default: 32)
   --model.start_from STYLE            a style or start file, a kept style's name, 'none' for random weights, or
                                       'start' for the shared start, which is the default
-  --model.freeze_deep true            leave the kernels of the deep layers, 97 % of its weights, as they are
+  --model.freeze_deep true            leave the kernels of the deep layers, 97 % of all weights, as they are
   --model.teacher STYLE               a trained style whose pictures are to be painted, by a narrower network
   --model.network.strength true       let the finished style that --model.start_from names learn other strengths
   --model.learning_rate RATE          peak of the schedule (default: 0.001)

@@ -76,8 +76,9 @@ class StyleTraining(pl.LightningModule):
             is at strength 1: only the change of its norms with the strength is learned.
         teacher: A trained style, as ``start_from`` names one, whose pictures the content term keeps in place of the
             photos, so that this network learns to paint them: a narrow one those of a wide one.
-        freeze_deep: Leave the kernels of the deep layers (``DEEP``), 97 % of the weights, as what the training starts
-            from has them: a stage that mends how a finished style paints, and not what.
+        freeze_deep: Leave the kernels of the deep layers (``DEEP``), 97 % of the weights of the usual network, as what
+            the training starts from has them: a stage that mends how a finished style paints, and not what. With
+            strength no kernel learns anyway.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -125,6 +126,7 @@ class StyleTraining(pl.LightningModule):
             self._start_from(find_origin_file(str(start_from)))
         self.freeze_deep = freeze_deep
         if freeze_deep:
+            # Validation of a checkpoint names no start.
             if start_from == RANDOM:
                 raise TrainError(
                     f"--model.freeze_deep is true and --model.start_from is {RANDOM}, but random kernels know no "

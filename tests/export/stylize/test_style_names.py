@@ -32,6 +32,14 @@ def test_a_file_goes_before_the_ready_style_of_its_name(tmp_path, monkeypatch, c
     assert "'wave_nano'" in capsys.readouterr().err
 
 
+def test_a_folder_of_its_name_does_not_hide_a_ready_style(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wave_nano").mkdir()
+    photo = save_photo(tmp_path / "photo.png", 24, 33)
+    assert main(["wave_nano", str(photo), "--output", "wave_nano/", "--threads", "1"]) == 0
+    assert read(tmp_path / "wave_nano" / "photo.png").size == (33, 24)
+
+
 def test_an_unknown_style_is_one_sentence_with_the_names_there_are(tmp_path, capsys):
     assert main(["--style", "waves", str(save_photo(tmp_path / "photo.png"))]) == 2
     said = capsys.readouterr().err

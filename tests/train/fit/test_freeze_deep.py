@@ -9,6 +9,7 @@ from models.start import START_FILE, load_start
 from models.style_file import load_style
 from tests.train.small_run import arguments
 from train.fit.command import main
+from train.fit.module import StyleTraining
 
 FREEZE = {"model.freeze_deep": "true", "name": "tuned"}
 DEEP = {
@@ -55,8 +56,24 @@ def test_random_kernels_are_not_frozen(tmp_path, one_error):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_is_resumed_with_the_same_kernels_frozen_only(style, tuned, capsys):
-    options = {"ckpt_path": "last", "name": "tuned", "model.start_from": style}
+def test_a_run_is_resumed_with_the_same_kernels_frozen_only(style, tuned, tmp_path, monkeypatch, capsys):
+    step = StyleTraining.training_step
+
+    def stop_after_one(self, batch, batch_idx):
+        if self.global_step:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    options = {"name": "tuned", "model.start_from": style, "runs": tmp_path / "runs"}
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleTraining, "training_step", stop_after_one)
+        assert main(arguments(style.parents[2], steps=2, **(options | FREEZE))) == 130
+    assert not (tmp_path / "runs" / "tuned" / "style.safetensors").exists()
+    options["ckpt_path"] = "last"
     assert main(arguments(style.parents[2], steps=2, **options)) == 2
     assert "--model.freeze_deep True" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(style.parents[2], steps=2, **(options | FREEZE))) == 0
+    found, expected = (
+        load_style(run / "style.safetensors")[0].state_dict() for run in (tmp_path / "runs" / "tuned", tuned)
+    )
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())

@@ -200,6 +200,12 @@ class StyleNetwork(nn.Module):
         hidden = self.norm5(self.up2(hidden), strength).relu()
         return crop_to(to_picture(self.conv4(hidden)), height, width)
 
+    @property
+    def deep_convolutions(self) -> list[Conv]:
+        """Those of the network's most channels, at a quarter of the resolution, into it and out of it."""
+        parts = (self.conv3, self.residual, self.up1)
+        return [module for part in parts for module in part.modules() if isinstance(module, Conv)]
+
     def start_from(self, style: StyleNetwork) -> None:
         """Take the weights of a trained style, of the same ``config.bare``.
 

@@ -12,7 +12,6 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data.photos import PhotoBatch, read_style, to_unit
-from models.layers import Conv
 from models.losses import LossConfig, LossTerms, PerceptualLoss
 from models.names import STYLE_SIZE
 from models.network import NetworkConfig, StyleNetwork
@@ -51,9 +50,6 @@ FORMER_LOSS_SETTINGS = {
 FORMER_OBJECTIVE = {**FORMER_LOSS_SETTINGS, "teacher": "null", "network.noise": 0.0, "freeze_deep": False}
 """The same, and what else such checkpoints were trained with."""
 
-DEEP = ("conv3", "residual.", "up1")
-"""What the names of those layers begin with that have the network's most channels, at a quarter of the resolution."""
-
 STRENGTH_RATE = 30.0
 """Factor of the learning rate where only the change of the norms with the strength is learned."""
 
@@ -76,9 +72,9 @@ class StyleTraining(pl.LightningModule):
             is at strength 1: only the change of its norms with the strength is learned.
         teacher: A trained style, as ``start_from`` names one, whose pictures the content term keeps in place of the
             photos, so that this network learns to paint them: a narrow one those of a wide one.
-        freeze_deep: Leave the kernels of the deep layers (``DEEP``), 97 % of the weights of the usual network, as what
-            the training starts from has them: a stage that mends how a finished style paints, and not what. With
-            strength no kernel learns anyway.
+        freeze_deep: Leave the kernels of the deep layers (``StyleNetwork.deep_convolutions``), 97 % of the weights of
+            the usual network, as what the training starts from has them: a stage that mends how a finished style
+            paints, and not what. With strength no kernel learns anyway.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -132,7 +128,8 @@ class StyleTraining(pl.LightningModule):
                     f"--model.freeze_deep is true and --model.start_from is {RANDOM}, but random kernels know no "
                     "strokes; name a style or a start file with --model.start_from"
                 )
-            self._freeze_deep()
+            for convolution in self.network.deep_convolutions:
+                convolution.requires_grad_(False)
         if network.strength:
             self._learn_strength_alone(start_from)
         if teacher is not None and network.strength:
@@ -160,11 +157,6 @@ class StyleTraining(pl.LightningModule):
             self._shared_start = path
         else:
             self.network.start_from(start)
-
-    def _freeze_deep(self) -> None:
-        for name, module in self.network.named_modules():
-            if isinstance(module, Conv) and name.startswith(DEEP):
-                module.requires_grad_(False)
 
     def _learn_strength_alone(self, start_from: str | None) -> None:
         if start_from in {None, RANDOM} or self._shared_start is not None:

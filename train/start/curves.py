@@ -1,4 +1,4 @@
-"""How soon a training is good: its validation loss over its length, by what it started from."""
+"""How soon a training is good: validation loss and covariance distance over its length, by what it started from."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from tqdm import tqdm
 
 from data.files import OutputError, make_folder, require_absent, write_whole
-from data.images import list_images
-from data.photos import CROP_SCALE
+from data.images import decode, list_images
+from data.photos import CROP_SCALE, to_unit
 from models.network import NetworkConfig
 from models.start import START_FILE, load_start
+from train.compare.covariance import LAYERS, CovarianceDistance
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.errors import TrainError
@@ -35,8 +37,14 @@ ORIGINS = ("start", "style", "random")
 FULL_SIZE = 256
 """Side in pixels of crops for which ``CROP_SCALE`` is made; smaller ones show as small a part of the photo."""
 
+MEASURES = {"val_loss": "validation loss", "covariance_distance": "covariance distance"}
+"""What tables show of a training, and its names there; lower is better."""
+
 Row = dict[str, Any]
-"""One training: painting, origin, steps, losses, seconds."""
+"""One training: painting, origin, steps, losses, covariance distance, seconds."""
+
+Medians = dict[str, dict[str, float]]
+"""By origin and number of steps."""
 
 
 class Report:
@@ -85,32 +93,37 @@ class Report:
 
     def write(self) -> None:
         """Write the settings, all rows and their medians."""
-        content = {"settings": self.settings, "medians": self.medians(), "rows": self.rows}
+        medians = {measure: self.medians(measure) for measure in MEASURES}
+        content = {"settings": self.settings, "medians": medians, "rows": self.rows}
         write_whole(self.path, json.dumps(content, indent=1) + "\n")
 
-    def medians(self) -> dict[str, dict[str, float]]:
-        """Return the median loss over paintings, by origin and steps: of the steps that all paintings were trained for.
+    def medians(self, measure: str) -> Medians:
+        """Return the median over paintings of one of ``MEASURES``: of the steps that all paintings were trained for.
 
         A median over some of them would not compare with its neighbors.
         """
         paintings = len({row["painting"] for row in self.rows})
-        found: dict[str, dict[str, float]] = {origin: {} for origin in ORIGINS}
+        found: Medians = {origin: {} for origin in ORIGINS}
         for origin, steps in sorted({(row["origin"], row["steps"]) for row in self.rows}):
-            losses = [row["val_loss"] for row in self.rows if (row["origin"], row["steps"]) == (origin, steps)]
-            if len(losses) == paintings:
-                found[origin][str(steps)] = round(statistics.median(losses), 4)
+            values = [row[measure] for row in self.rows if (row["origin"], row["steps"]) == (origin, steps)]
+            if len(values) == paintings:
+                found[origin][str(steps)] = round(statistics.median(values), 4)
         return found
 
 
 def tabulate(report: Report) -> str:
-    """Return the medians as a Markdown table, and how long a training from the start takes to equal the others."""
-    medians = report.medians()
+    """Return the medians as Markdown tables, and how long a training from the start takes to equal the others."""
+    return "\n\n".join(_tabulate(report, measure) for measure in MEASURES)
+
+
+def _tabulate(report: Report, measure: str) -> str:
+    medians = report.medians(measure)
     columns = sorted({int(steps) for values in medians.values() for steps in values})
     if not columns:
         return "no length was trained for on every painting yet"
     count = len({row["painting"] for row in report.rows})
     lines = [
-        f"| validation loss, median over {count} paintings, after steps | " + " | ".join(map(str, columns)) + " |",
+        f"| {MEASURES[measure]}, median over {count} paintings, after steps | " + " | ".join(map(str, columns)) + " |",
         "| --- |" + " --- |" * len(columns),
     ]
     for origin, values in medians.items():
@@ -119,7 +132,7 @@ def tabulate(report: Report) -> str:
     for origin in ORIGINS[1:]:
         if medians[origin] and medians["start"]:
             last = max(map(int, medians[origin]))
-            needed = [int(steps) for steps, loss in medians["start"].items() if loss <= medians[origin][str(last)]]
+            needed = [int(steps) for steps, value in medians["start"].items() if value <= medians[origin][str(last)]]
             when = f"after {min(needed)} steps" if needed else "not within the steps measured"
             lines.append(f"\nas good as {last} steps from {name_origin(origin, report.settings)}: {when}")
     return "\n".join(lines)
@@ -157,7 +170,7 @@ def choose_paintings(folder: Path, given: Sequence[str] | None, held_out: Sequen
 
 
 class Curves:
-    """Trainings like those of ``python -m train fit``, and their validation loss.
+    """Trainings like those of ``python -m train fit``, their validation loss and their pictures' covariance distance.
 
     Args:
         options: The command line.
@@ -169,9 +182,11 @@ class Curves:
         self.options = options
         self.network = network
         self.origins = origins
+        # Targets take as long as ten short steps, and several trainings in a row have the same painting.
+        self._distances: dict[Path, CovarianceDistance] = {}
 
     def measure(self, painting: Path, origin: str, steps: int) -> Row:
-        """Train, and return the losses on held-out photos and the seconds that the training took."""
+        """Train; return losses and covariance distance on held-out photos, and the seconds that the training took."""
         options = self.options
         pl.seed_everything(options.seed)
         model = StyleTraining(
@@ -196,7 +211,21 @@ class Curves:
         seconds = time.perf_counter() - begin
         (losses,) = self._build_trainer(1, validates=True).validate(model, datamodule=data, verbose=False)
         found = {name: round(float(value), 5) for name, value in losses.items()}
+        found["covariance_distance"] = round(self._measure_distance(painting, model, data), 4)
         return {"painting": painting.stem, "origin": origin, "steps": steps, **found, "seconds": round(seconds, 1)}
+
+    @torch.no_grad()
+    def _measure_distance(self, painting: Path, model: StyleTraining, data: PhotoData) -> float:
+        """Return the covariance distance of pictures of the held-out photos, their median."""
+        if painting not in self._distances:
+            if model.validation_loss is None:
+                raise RuntimeError("the training was not validated, and has no frozen network yet")
+            features = model.validation_loss.features
+            self._distances = {painting: CovarianceDistance(features, decode(painting), model.device)}
+        distance = self._distances[painting]
+        photos = data.preview_photos(data.held_out).photos.to(model.device)
+        pictures = (model.network(to_unit(photo[None])) for photo in photos)
+        return statistics.median(distance(picture) for picture in pictures)
 
     def _build_trainer(self, steps: int, validates: bool = False) -> pl.Trainer:
         return pl.Trainer(
@@ -237,6 +266,8 @@ def run(options: argparse.Namespace) -> None:
         "perceptual_weights": options.perceptual_weights,
         "photos": str(options.photos),
         "seed": options.seed,
+        # Reports from before there was a covariance distance have none of these.
+        "covariance_layers": ", ".join(LAYERS),
     }
     make_folder(options.output)
     record, table_file = (options.output / name for name in ("report.json", "table.md"))

@@ -59,6 +59,7 @@ def test_each_origin_is_trained_for_each_length_once(folder, tmp_path, capsys, m
     assert len(report["rows"]) == 6
     assert {row["painting"] for row in report["rows"]} == {"two"}
     assert all(row["val_loss"] > 0 for row in report["rows"])
+    assert len({row["covariance_distance"] for row in report["rows"]} - {0}) == 6
     by_task = {(row["origin"], row["steps"]): row["val_loss"] for row in report["rows"]}
     assert by_task["random", 2] != by_task["random", 0]
     said = capsys.readouterr().out
@@ -74,16 +75,21 @@ def test_the_table_holds_medians_and_when_the_start_is_as_good(tmp_path):
     for painting, extra in (("a", -0.5), ("b", 0.0), ("c", 9.0)):
         for origin, values in losses.items():
             for steps, loss in values.items():
-                row = {"painting": painting, "origin": origin, "steps": steps, "val_loss": loss + extra}
-                report.add(row)
+                measures = {"val_loss": loss + extra, "covariance_distance": 10 * loss + extra}
+                report.add({"painting": painting, "origin": origin, "steps": steps, **measures})
     # Only one painting was trained so long.
-    report.add({"painting": "a", "origin": "start", "steps": 100, "val_loss": 0.1})
-    said = tabulate(report)
-    assert "median over 3 paintings, after steps | 0 | 25 | 50 |" in said
+    report.add({"painting": "a", "origin": "start", "steps": 100, "val_loss": 0.1, "covariance_distance": 1.0})
+    said, distances = tabulate(report).split("\n\n| covariance distance, ")
+    assert "| validation loss, median over 3 paintings, after steps | 0 | 25 | 50 |" in said
     assert "| from the shared start | 2.000 | 1.100 | 0.800 |" in said
     assert "| from `wave` | 3.000 |  | 1.100 |" in said
     assert "as good as 50 steps from `wave`: after 25 steps" in said
     assert "as good as 50 steps from random weights: not within the steps measured" in said
+    assert "median over 3 paintings, after steps | 0 | 25 | 50 |" in distances
+    assert "| from the shared start | 20.000 | 11.000 | 8.000 |" in distances
+    written = json.loads((tmp_path / "report.json").read_text())["medians"]
+    assert written["val_loss"]["random"] == {"0": 5, "50": 0.7}
+    assert written["covariance_distance"]["random"] == {"0": 50, "50": 7}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,17 @@ def test_a_table_of_somebody_else_is_kept(folder, tmp_path, one_error):
     assert main(arguments(folder, tmp_path)) == 2
     assert "table.md' exists; choose another --output" in one_error()
     assert (tmp_path / "table.md").read_text() == "precious"
+
+
+def test_a_report_from_before_the_covariance_distance_is_kept(folder, tmp_path, capsys, one_error):
+    assert main(arguments(folder, tmp_path, "--steps", "0")) == 0
+    capsys.readouterr()
+    report = json.loads((tmp_path / "report.json").read_text())
+    del report["settings"]["covariance_layers"]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert main(arguments(folder, tmp_path)) == 2
+    assert "another covariance layers (None, now relu3_1, relu4_1)" in one_error()
+    assert json.loads((tmp_path / "report.json").read_text()) == report
 
 
 def test_a_file_that_is_no_report_is_kept(folder, tmp_path, one_error):

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -438,9 +439,10 @@ def test_painted_camera_is_recorded_to_a_file_that_plays(page):
     wait(lambda: text(page, "recording") in {"0:01", "0:02", "0:03"}, "a second")
     shown = {name: np.reshape(page.execute_script(SHOWN, name), (-1, 4))[:, :3] for name in ("photo", "painted")}
     find(page, "record").click()
-    file = wait(
-        lambda: [*page.downloads.glob("camera-wave.mp4"), *page.downloads.glob("camera-wave.webm")], "the video"
-    )[0]
+    videos = [page.downloads / f"camera-wave{ending}" for ending in VIDEOS]
+    wait(lambda: text(page, "error") or any(map(Path.is_file, videos)), "the video")
+    assert text(page, "error") == ""
+    (file,) = filter(Path.is_file, videos)
     find(page, "stop").click()
     played = page.execute_async_script(PLAY, base64.b64encode(file.read_bytes()).decode())
     assert isinstance(played, list), played

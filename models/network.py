@@ -206,6 +206,12 @@ class StyleNetwork(nn.Module):
         parts = (self.conv3, self.residual, self.up1)
         return [module for part in parts for module in part.modules() if isinstance(module, Conv)]
 
+    @property
+    def inner_convolutions(self) -> list[Conv]:
+        """All but the first, which reads the photo, and the last, which paints the picture."""
+        ends = (self.conv1, self.conv4)
+        return [module for module in self.modules() if isinstance(module, Conv) and module not in ends]
+
     def start_from(self, style: StyleNetwork) -> None:
         """Take the weights of a trained style, of the same ``config.bare``.
 

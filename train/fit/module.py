@@ -47,7 +47,13 @@ FORMER_LOSS_SETTINGS = {
 }
 """Settings of the loss that a resumed run must not change, as checkpoints that do not tell were trained with them."""
 
-FORMER_OBJECTIVE = {**FORMER_LOSS_SETTINGS, "teacher": "null", "network.noise": 0.0, "freeze_deep": False}
+FORMER_OBJECTIVE = {
+    **FORMER_LOSS_SETTINGS,
+    "teacher": "null",
+    "network.noise": 0.0,
+    "freeze_deep": False,
+    "freeze_inner": False,
+}
 """The same, and what else such checkpoints were trained with."""
 
 STRENGTH_RATE = 30.0
@@ -75,6 +81,8 @@ class StyleTraining(pl.LightningModule):
         freeze_deep: Leave the kernels of the deep layers (``StyleNetwork.deep_convolutions``), 97 % of the weights of
             the usual network, as what the training starts from has them: a stage that mends how a finished style
             paints, and not what. With strength no kernel learns anyway.
+        freeze_inner: Leave the kernels of all layers but the first and the last as they are
+            (``StyleNetwork.inner_convolutions``), 99 % of the weights.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.
@@ -93,6 +101,7 @@ class StyleTraining(pl.LightningModule):
         start_from: str | None = None,
         teacher: str | None = None,
         freeze_deep: bool = False,
+        freeze_inner: bool = False,
         turned: Choice = "auto",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
@@ -120,15 +129,20 @@ class StyleTraining(pl.LightningModule):
         self._shared_start: Path | None = None
         if start_from not in {None, RANDOM}:
             self._start_from(find_origin_file(str(start_from)))
-        self.freeze_deep = freeze_deep
-        if freeze_deep:
+        self.freezes = {"freeze_deep": freeze_deep, "freeze_inner": freeze_inner}
+        for name, convolutions in (
+            ("freeze_deep", self.network.deep_convolutions),
+            ("freeze_inner", self.network.inner_convolutions),
+        ):
+            if not self.freezes[name]:
+                continue
             # Validation of a checkpoint names no start.
             if start_from == RANDOM:
                 raise TrainError(
-                    f"--model.freeze_deep is true and --model.start_from is {RANDOM}, but random kernels know no "
+                    f"--model.{name} is true and --model.start_from is {RANDOM}, but random kernels know no "
                     "strokes; name a style or a start file with --model.start_from"
                 )
-            for convolution in self.network.deep_convolutions:
+            for convolution in convolutions:
                 convolution.requires_grad_(False)
         if network.strength:
             self._learn_strength_alone(start_from)
@@ -302,7 +316,7 @@ class StyleTraining(pl.LightningModule):
             **{name: getattr(self.loss_config, name) for name in FORMER_LOSS_SETTINGS},
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
-            "freeze_deep": self.freeze_deep,
+            **self.freezes,
         }
 
 

@@ -1,4 +1,4 @@
-"""A training that leaves the kernels of the deep layers as they were."""
+"""A training that leaves the kernels of the deep layers, or of all inner ones, as they were."""
 
 from pathlib import Path
 
@@ -12,11 +12,8 @@ from train.fit.command import main
 from train.fit.module import StyleTraining
 
 FREEZE = {"model.freeze_deep": "true", "name": "tuned"}
-DEEP = {
-    f"{layer}.{part}"
-    for layer in ("conv3", "residual.0.conv1", "residual.0.conv2", "up1")
-    for part in ("weight", "bias")
-}
+DEEP = ("conv3", "residual.0.conv1", "residual.0.conv2", "up1")
+INNER = ("conv2", *DEEP, "up2")
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +29,25 @@ def tuned(style) -> Path:
     return style.parents[1] / "tuned"
 
 
-def test_all_but_the_kernels_of_deep_layers_are_learned(style, tuned):
-    before, after = (load_style(path)[0].state_dict() for path in (style, tuned / "style.safetensors"))
-    kept = {name for name, value in before.items() if torch.equal(value, after[name])}
+def find_unchanged(one, other):
+    before, after = (load_style(path)[0].state_dict() for path in (one, other))
     # Rounding alone moves the biases before a norm.
     silent = {"conv1.bias", "conv2.bias", "up2.bias"}
-    assert kept - silent == DEEP
+    return {name for name, value in before.items() if torch.equal(value, after[name])} - silent
+
+
+def name_parameters(layers):
+    return {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")} - {"conv2.bias", "up2.bias"}
+
+
+def test_all_but_the_kernels_of_deep_layers_are_learned(style, tuned):
+    assert find_unchanged(style, tuned / "style.safetensors") == name_parameters(DEEP)
+
+
+def test_of_frozen_inner_kernels_the_first_and_the_last_are_learned(style, tmp_path):
+    options = {"model.freeze_inner": "true", "name": "outer", "model.start_from": style, "runs": tmp_path}
+    assert main(arguments(style.parents[2], steps=2, **options)) == 0
+    assert find_unchanged(style, tmp_path / "outer" / "style.safetensors") == name_parameters(INNER)
 
 
 def test_the_kernels_of_the_shared_start_stay(tmp_path):
@@ -50,9 +60,10 @@ def test_the_kernels_of_the_shared_start_stay(tmp_path):
             torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
-def test_random_kernels_are_not_frozen(tmp_path, one_error):
-    assert main(arguments(tmp_path, steps=1, **FREEZE, **{"model.start_from": "none"})) == 2
-    assert "--model.start_from is none" in one_error()
+@pytest.mark.parametrize("flag", ["model.freeze_deep", "model.freeze_inner"])
+def test_random_kernels_are_not_frozen(tmp_path, one_error, flag):
+    assert main(arguments(tmp_path, steps=1, **{flag: "true", "model.start_from": "none"})) == 2
+    assert f"--{flag} is true and --model.start_from is none" in one_error()
     assert not (tmp_path / "runs").exists()
 
 

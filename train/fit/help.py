@@ -33,7 +33,7 @@ settings that matter:
   --model.start_from STYLE            a style or start file, a kept style's name, 'none' for random weights, or
                                       'start' for the shared start, which is the default
   --model.freeze_deep true            leave the kernels of the deep layers, 97 % of all weights, as they are
-  --model.freeze_inner true           those of all layers but the first and the last, 99 % of all weights
+  --model.freeze_inner true           leave those of all but the first and the last layer as they are, 99 %
   --model.teacher STYLE               a trained style whose pictures are to be painted, by a narrower network
   --model.network.strength true       let the finished style that --model.start_from names learn other strengths
   --model.learning_rate RATE          peak of the schedule (default: 0.001)

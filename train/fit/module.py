@@ -82,7 +82,7 @@ class StyleTraining(pl.LightningModule):
             the usual network, as what the training starts from has them: a stage that mends how a finished style
             paints, and not what. With strength no kernel learns anyway.
         freeze_inner: Leave the kernels of all layers but the first and the last as they are
-            (``StyleNetwork.inner_convolutions``), 99 % of the weights.
+            (``StyleNetwork.inner_convolutions``), 99 % of the weights of the usual network.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
         learning_rate: Peak of Adam's one-cycle schedule.

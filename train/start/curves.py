@@ -76,6 +76,11 @@ class Report:
         if not differing:
             self.rows = rows
         elif not overwrite:
+            if "covariance_layers" not in made_with:
+                raise TrainError(
+                    f"'{path}' is of a version that did not measure the covariance distance; choose another --output, "
+                    "or pass --overwrite"
+                )
             name = differing[0]
             raise TrainError(
                 f"'{path}' was made with another {name.replace('_', ' ')} ({made_with.get(name)}, now "
@@ -113,14 +118,13 @@ class Report:
 
 def tabulate(report: Report) -> str:
     """Return the medians as Markdown tables, and how long a training from the start takes to equal the others."""
-    return "\n\n".join(_tabulate(report, measure) for measure in MEASURES)
+    tables = [_tabulate(report, measure) for measure in MEASURES if any(report.medians(measure).values())]
+    return "\n\n".join(tables) or "no length was trained for on every painting yet"
 
 
 def _tabulate(report: Report, measure: str) -> str:
     medians = report.medians(measure)
     columns = sorted({int(steps) for values in medians.values() for steps in values})
-    if not columns:
-        return "no length was trained for on every painting yet"
     count = len({row["painting"] for row in report.rows})
     lines = [
         f"| {MEASURES[measure]}, median over {count} paintings, after steps | " + " | ".join(map(str, columns)) + " |",
@@ -216,7 +220,10 @@ class Curves:
 
     @torch.no_grad()
     def _measure_distance(self, painting: Path, model: StyleTraining, data: PhotoData) -> float:
-        """Return the covariance distance of pictures of the held-out photos, their median."""
+        """Return the covariance distance of pictures of the held-out photos, their median.
+
+        After a validation the model is on the CPU, where Lightning leaves it.
+        """
         if painting not in self._distances:
             if model.validation_loss is None:
                 raise RuntimeError("the training was not validated, and has no frozen network yet")
@@ -224,7 +231,7 @@ class Curves:
             self._distances = {painting: CovarianceDistance(features, decode(painting), model.device)}
         distance = self._distances[painting]
         photos = data.preview_photos(data.held_out).photos.to(model.device)
-        pictures = (model.network(to_unit(photo[None])) for photo in photos)
+        pictures = (model.network(to_unit(photo[None])).clamp(0, 1) for photo in photos)
         return statistics.median(distance(picture) for picture in pictures)
 
     def _build_trainer(self, steps: int, validates: bool = False) -> pl.Trainer:
@@ -266,7 +273,6 @@ def run(options: argparse.Namespace) -> None:
         "perceptual_weights": options.perceptual_weights,
         "photos": str(options.photos),
         "seed": options.seed,
-        # Reports from before there was a covariance distance have none of these.
         "covariance_layers": ", ".join(LAYERS),
     }
     make_folder(options.output)
@@ -287,7 +293,8 @@ def run(options: argparse.Namespace) -> None:
             report.add(row)
             with tqdm.external_write_mode():
                 name = name_origin(origin, settings)
-                print(f"{painting.stem}, {steps} steps from {name}: {row['val_loss']:.4f}", flush=True)
+                found = f"loss {row['val_loss']:.4f}, covariance distance {row['covariance_distance']:.3f}"
+                print(f"{painting.stem}, {steps} steps from {name}: {found}", flush=True)
     report.write()
     table = tabulate(report)
     write_whole(table_file, table + "\n")

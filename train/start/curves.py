@@ -118,13 +118,15 @@ class Report:
 
 def tabulate(report: Report) -> str:
     """Return the medians as Markdown tables, and how long a training from the start takes to equal the others."""
-    tables = [_tabulate(report, measure) for measure in MEASURES if any(report.medians(measure).values())]
-    return "\n\n".join(tables) or "no length was trained for on every painting yet"
+    tables = (_tabulate(report, measure) for measure in MEASURES)
+    return "\n\n".join(filter(None, tables)) or "no length was trained for on every painting yet"
 
 
 def _tabulate(report: Report, measure: str) -> str:
     medians = report.medians(measure)
     columns = sorted({int(steps) for values in medians.values() for steps in values})
+    if not columns:
+        return ""
     count = len({row["painting"] for row in report.rows})
     lines = [
         f"| {MEASURES[measure]}, median over {count} paintings, after steps | " + " | ".join(map(str, columns)) + " |",

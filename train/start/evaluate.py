@@ -29,8 +29,8 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m train.start.evaluate",
         description="Measure the validation loss, and the covariance distance to the painting, after trainings of "
         "several lengths, from the shared start, from a trained style and from random weights, on paintings that the "
-        "start was not trained on. Each length is a "
-        "training of its own with a whole learning-rate cycle. Finished trainings are kept: the same command goes on.",
+        "start was not trained on. Each length is a training of its own with a whole learning-rate cycle. Finished "
+        "trainings are kept: the same command goes on.",
         epilog="example: python -m train.start.evaluate --paintings paintings --photos photos --image-size 128",
     )
     add = parser.add_argument

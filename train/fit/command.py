@@ -36,7 +36,7 @@ from train.fit.checkpoint import (
 )
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
-from train.fit.origin import RANDOM, choose_origin
+from train.fit.origin import RANDOM, choose_origin, read_noise
 from train.fit.run_folder import RunFolder, describe_file
 from train.fit.timing import EARLY_SIZE, TimeKeeper, read_time
 from train.limits import MOST_STEPS, check_ranges, require_positive
@@ -344,6 +344,9 @@ class StyleCLI(TrainingCLI):
             config.model.start_from, self.origin = choose_origin(config.model.start_from, network, START_FILE)
         elif checkpoint is None:
             config.ckpt_path = self._choose_validated(config.model.start_from)
+        noise = read_noise(config.model.start_from)
+        if noise is not None and not self._is_given("model.network.noise"):
+            config.model.network.noise = noise
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
@@ -352,9 +355,9 @@ class StyleCLI(TrainingCLI):
         super().parse_arguments(parser, args)
         self._args = args
 
-    def _is_size_given(self) -> bool:
-        """Tell whether the command line or one of its files gives ``--data.image_size``."""
-        parser, name = self._parser(self.subcommand), "data.image_size"
+    def _is_given(self, name: str) -> bool:
+        """Tell whether the command line or one of its files gives a number."""
+        parser = self._parser(self.subcommand)
         default = parser.get_default(name)
         # Another default shows only where nothing else was given.
         parser.set_defaults({name: default + 1})
@@ -370,7 +373,7 @@ class StyleCLI(TrainingCLI):
                 f"--minutes is {config.minutes:g} and --trainer.max_steps {config.trainer.max_steps}; give one of "
                 "them, on the command line or in a --config file"
             )
-        if config.data.early_size is None and not self._is_size_given():
+        if config.data.early_size is None and not self._is_given("data.image_size"):
             config.data.early_size = EARLY_SIZE
         self.keeper = TimeKeeper(config.minutes)
 
@@ -417,12 +420,22 @@ class StyleCLI(TrainingCLI):
             length = f"{self.keeper.describe(self.datamodule)}, {config.data.batch_size} photos a step"
         if trainer.is_global_zero:
             compiled = ", compiled (the first step takes a minute)"
+            origin = self._describe_origin()
             print(
                 f"training '{self.folder.path.name}': {length}, {trainer.precision} on {trainer.strategy.root_device}"
-                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}, {self.origin}; "
+                f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}, {origin}; "
                 f"previews in {self.folder.previews}",
                 flush=True,
             )
+
+    def _describe_origin(self) -> str:
+        """Tell what the training starts from, and the noise if it is a style."""
+        before, noise = self.model.style_noise, self.model.network.config.noise
+        if before is None:
+            return self.origin
+        if before == noise:
+            return f"{self.origin}, with its noise of {noise:g}"
+        return f"{self.origin}, with a noise of {noise:g} (the style's own is {before:g})"
 
     def after_fit(self) -> None:
         """Write the weights, export them, and print where everything is."""

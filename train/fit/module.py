@@ -127,6 +127,8 @@ class StyleTraining(pl.LightningModule):
         self._perceptual = (perceptual, perceptual_weights)
         self.network = StyleNetwork(network)
         self._shared_start: Path | None = None
+        # Of the style that the training starts from.
+        self.style_noise: float | None = None
         if start_from not in {None, RANDOM}:
             self._start_from(find_origin_file(str(start_from)))
         self.freezes = {"freeze_deep": freeze_deep, "freeze_inner": freeze_inner}
@@ -171,12 +173,19 @@ class StyleTraining(pl.LightningModule):
             self._shared_start = path
         else:
             self.network.start_from(start)
+            self.style_noise = start.config.noise
 
     def _learn_strength_alone(self, start_from: str | None) -> None:
         if start_from in {None, RANDOM} or self._shared_start is not None:
             raise TrainError(
                 f"--model.network.strength is true and --model.start_from is {start_from or RANDOM}, but strength is "
                 "learned by a finished style; train the style without it, then name it with --model.start_from"
+            )
+        noise = self.network.config.noise
+        if self.style_noise not in {None, noise}:
+            raise TrainError(
+                f"--model.network.strength is true and --model.network.noise {noise:g}, but '{start_from}' has a noise "
+                f"of {self.style_noise:g}, and strength leaves a style as it is; leave --model.network.noise out"
             )
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.endswith(".changes"))

@@ -15,8 +15,10 @@ from models.start import (
     STATISTICS_LAYERS,
     STATISTICS_SIZE,
     describe_painting,
+    is_start_file,
     read_start_config,
 )
+from models.style_file import load_style
 from models.vgg import VGGFeatures
 
 RANDOM = "none"
@@ -76,6 +78,24 @@ def find_origin_file(name: str) -> Path:
         return Path(name)
     kept = START_FILE if name == SHARED else KEPT_STYLES / f"{name}.safetensors"
     return kept if kept.is_file() else Path(name)
+
+
+def read_noise(start_from: str | None) -> float | None:
+    """Read the noise of the style that a training starts from.
+
+    Args:
+        start_from: As in ``Origin``, or None.
+
+    Returns:
+        It, in levels of 255; None if the training does not start from a style.
+
+    Raises:
+        ModelFileError: If the file is absent or is no style file.
+    """
+    if start_from in {None, RANDOM}:
+        return None
+    path = find_origin_file(str(start_from))
+    return None if is_start_file(path) else load_style(path)[0].config.noise
 
 
 def describe_files(paths: Iterable[Path]) -> list[Tensor]:

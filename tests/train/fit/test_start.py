@@ -92,12 +92,20 @@ def test_validation_takes_the_style_that_a_run_would_start_from(finished, capsys
     assert f"validating {style}" in capsys.readouterr().out
 
 
-def test_a_style_without_noise_is_a_start_for_one_with_noise(finished, tmp_path):
+@pytest.mark.parametrize("own", [0, 12])
+def test_a_style_that_is_started_from_keeps_its_noise_unless_another_is_given(tmp_path, capsys, own):
     former = tmp_path / "former.safetensors"
-    save_style(former, StyleNetwork(NetworkConfig(4, 1, noise=0)), StyleCard("former"))
+    save_style(former, StyleNetwork(NetworkConfig(4, 1, noise=own)), StyleCard("former"))
+    run = tmp_path / "runs" / "small"
     assert main(arguments(tmp_path, steps=1, model__start_from=former)) == 0
-    network, _ = load_style(tmp_path / "runs" / "small" / "style.safetensors")
-    assert network.config == NetworkConfig(4, 1, noise=6)
+    assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=own)
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["network"]["noise"] == own
+    assert f"former.safetensors, with its noise of {own}; " in capsys.readouterr().out
+    # The same as the default of a network that starts from something else.
+    options = {"model.start_from": former, "model.network.noise": 6, "overwrite": "true"}
+    assert main(arguments(tmp_path, steps=1, **options)) == 0
+    assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=6)
+    assert f"former.safetensors, with a noise of 6 (the style's own is {own}); " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("key", "told"), [("objective", "style_norm layers"), (None, "palette_weight 1")])

@@ -76,6 +76,13 @@ def test_strength_without_a_finished_style_is_refused(tmp_path, start_from, one_
     assert not (tmp_path / "runs").exists()
 
 
+def test_strength_with_another_noise_than_the_style_has_is_refused(style, tmp_path, one_error):
+    options = LEARN | {"model.start_from": style, "model.network.noise": 12, "runs": tmp_path / "runs"}
+    assert main(arguments(style.parents[2], **options)) == 2
+    assert "has a noise of 6" in one_error()
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_shared_start_learns_no_strength(tmp_path, one_error):
     assert start_main(["--model.network.strength=true", f"--output={tmp_path / 'start'}"]) == 2
     assert "leave it out" in one_error()

@@ -6,7 +6,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,7 @@ from train.fit.module import StyleTraining
 from train.fit.origin import RANDOM, find_origin_file
 from train.fit.run_folder import describe_file
 from train.parser import quiet_libraries
-
-ORIGINS = ("start", "style", "random")
-"""What trainings start from: the shared start, a trained style, random weights."""
+from train.start.origins import ORIGINS, name_origin
 
 FULL_SIZE = 256
 """Side in pixels of crops for which ``CROP_SCALE`` is made; smaller ones show as small a part of the photo."""
@@ -133,6 +131,8 @@ def _tabulate(report: Report, measure: str) -> str:
         "| --- |" + " --- |" * len(columns),
     ]
     for origin, values in medians.items():
+        if not values:
+            continue
         cells = (f"{values[str(steps)]:.3f}" if str(steps) in values else "" for steps in columns)
         lines.append(f"| from {name_origin(origin, report.settings)} | " + " | ".join(cells) + " |")
     for origin in ORIGINS[1:]:
@@ -142,12 +142,6 @@ def _tabulate(report: Report, measure: str) -> str:
             when = f"after {min(needed)} steps" if needed else "not within the steps measured"
             lines.append(f"\nas good as {last} steps from {name_origin(origin, report.settings)}: {when}")
     return "\n".join(lines)
-
-
-def name_origin(origin: str, settings: dict[str, Any]) -> str:
-    """Name what a training started from, for a person."""
-    style = str(settings["style"]).split(",")[0].removesuffix(".safetensors")
-    return {"start": "the shared start", "style": f"`{style}`", "random": "random weights"}[origin]
 
 
 def choose_paintings(folder: Path, given: Sequence[str] | None, held_out: Sequence[str]) -> list[Path]:
@@ -195,13 +189,14 @@ class Curves:
         """Train; return losses and covariance distance on held-out photos, and the seconds that the training took."""
         options = self.options
         pl.seed_everything(options.seed)
+        # Each training has a network of its own, and torch compiles a function for eight of them at most.
+        torch.compiler.reset()
         model = StyleTraining(
             str(painting),
             perceptual=options.perceptual,
             perceptual_weights=options.perceptual_weights,
             network=self.network,
             start_from=self.origins[origin],
-            compile="off",
         )
         share = min(1.0, options.image_size / FULL_SIZE) ** 2
         data = PhotoData(
@@ -285,7 +280,7 @@ def run(options: argparse.Namespace) -> None:
     require_absent([table_file], options.overwrite or record.exists())
     report = Report(record, settings, options.overwrite)
     curves = Curves(options, shared.network.config, {"start": str(start), "style": str(style), "random": RANDOM})
-    tasks = list_tasks(paintings, options.steps)
+    tasks = list_tasks(paintings, options.steps, options.origins)
     left = [task for task in tasks if not report.has(task[0].stem, *task[1:])]
     if len(left) < len(tasks):
         print(f"'{report.path}' holds {len(tasks) - len(left)} of {len(tasks)} trainings; going on", flush=True)
@@ -303,7 +298,10 @@ def run(options: argparse.Namespace) -> None:
     print(f"\n{table}\n\nreport: {report.path}")
 
 
-def list_tasks(paintings: Iterable[Path], steps: Iterable[int]) -> list[tuple[Path, str, int]]:
+def list_tasks(
+    paintings: Iterable[Path], steps: Iterable[int], origins: Collection[str]
+) -> list[tuple[Path, str, int]]:
     """List all trainings, painting by painting, so that the first paintings are complete when a run is stopped."""
     lengths = sorted(set(steps))
-    return [(painting, origin, length) for painting in paintings for length in lengths for origin in ORIGINS]
+    chosen = [origin for origin in ORIGINS if origin in origins]
+    return [(painting, origin, length) for painting in paintings for length in lengths for origin in chosen]

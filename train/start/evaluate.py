@@ -15,6 +15,7 @@ from export.cli import MOST_COUNT, CommandParser, integer, positive
 from train.cli import run_command
 from train.flags import add_batch_size, add_overwrite, add_perceptual_weights, side
 from train.limits import SEEDS
+from train.start.origins import ORIGINS
 
 STEPS = (0, 25, 50, 100, 200, 400, 800)
 """Lengths of the trainings unless told."""
@@ -46,6 +47,13 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=list(STEPS),
         help=f"lengths (default: {' '.join(map(str, STEPS))})",
+    )
+    add(
+        "--origins",
+        choices=ORIGINS,
+        nargs="+",
+        default=list(ORIGINS),
+        help="what to train from: the shared start, the trained style, random weights (default: all three)",
     )
     add("--image-size", type=side(LEAST_SIZE), default=256, help="side of the pictures in pixels (default: 256)")
     add_batch_size(parser, 4)

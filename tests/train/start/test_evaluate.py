@@ -74,6 +74,17 @@ def test_each_origin_is_trained_for_each_length_once(folder, tmp_path, capsys, m
     assert "another seed (0, now 1)" in capsys.readouterr().err
 
 
+def test_only_the_named_origins_are_trained_and_others_are_added_later(folder, tmp_path):
+    assert main(arguments(folder, tmp_path, "--steps", "3", "--origins", "random")) == 0
+    assert main(arguments(folder, tmp_path, "--steps", "1", "--origins", "start")) == 0
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert [(row["origin"], row["steps"]) for row in rows] == [("random", 3), ("start", 1)]
+    table = (tmp_path / "table.md").read_text()
+    assert "median over 1 paintings, after steps | 1 | 3 |" in table
+    assert "from `" not in table
+    assert "as good as 3 steps from random weights: " in table
+
+
 def test_the_covariance_distance_is_that_of_painted_photos_to_each_painting(folder, tmp_path):
     assert main(arguments(folder, tmp_path, "--steps", "0", "--held-out", "one", "two")) == 0
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]

@@ -316,6 +316,13 @@ def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
     return sheet
 
 
+def whiten_hidden(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return an RGBA picture's colors as RGB, white where it is wholly transparent and nobody sees what they are."""
+    sheet = PIL.Image.new("RGB", image.size, "white")
+    sheet.paste(image.convert("RGB"), mask=image.getchannel("A").point(lambda alpha: 255 if alpha else 0))
+    return sheet
+
+
 def to_array(image: PIL.Image.Image) -> Picture:
     """Copy a picture of any mode into an array of shape (H, W, 3), RGB."""
     return np.array(as_rgb(image), dtype=np.uint8)
@@ -463,7 +470,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
     picture.info = {}
-    picture.format = image.format
+    # A JPEG that holds further pictures, such as a preview, is a JPEG to whoever took it.
+    picture.format = "JPEG" if image.format == "MPO" else image.format
     return picture
 
 

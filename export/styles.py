@@ -49,13 +49,14 @@ def find_style(name: str, folder: Path = FOLDER) -> Path:
     return folder / f"{name}.onnx"
 
 
-def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
+def choose_styles(names: Sequence[str], folder: Path = FOLDER, takes_folders: bool = False) -> list[Path]:
     """Find the styles that a command line names.
 
     Args:
-        names: Ready styles by their names, or paths of .onnx files and folders; where both are there, the path is
-            taken. Empty for all ready styles, each in one version.
+        names: Ready styles by their names, or paths of .onnx files; where both are there, the path is taken. Empty for
+            all ready styles, each in one version.
         folder: Where the ready styles are.
+        takes_folders: Whether paths of folders are taken, too; if not, one of a ready style's name is passed over.
 
     Returns:
         Their paths, in the order of the names.
@@ -66,7 +67,8 @@ def choose_styles(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
     ready = list_whole_styles(folder)
     if not names and not ready:
         raise ExportError("there is no ready style; name .onnx files, or run make styles in a checkout")
-    return [_choose(name, folder) for name in names or ready]
+    choose = _choose if takes_folders else choose_style
+    return [choose(name, folder) for name in names or ready]
 
 
 def choose_style(name: str, folder: Path = FOLDER) -> Path:

@@ -25,6 +25,7 @@ from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
 from export.runtime.session import read_model
 from export.styles import choose_styles
 
+_NOISE = "noise."  # Of what adds the noise.
 _SLOPE = "_slope"  # Of the change of a norm with the strength.
 _LEVELS, _STEPS, _CAST = ".levels", ".steps", ".cast"
 
@@ -79,7 +80,7 @@ def blend_styles(shares: Mapping[str, float]) -> Blend:
     model.graph.initializer.extend(constants)
     names = [network.name for network in networks]
     title = " + ".join(f"{name} {part:.3g}" for name, part in zip(names, parts, strict=True))
-    content = _describe(base, networks, title, dict(zip(names, parts, strict=True)))
+    content = _describe(base, networks, title, dict(zip(names, parts, strict=True)), _mean_noise(networks, parts))
     return Blend(Path(f"{'-'.join(names)}.onnx"), title, content, tuple(sources))
 
 
@@ -139,6 +140,8 @@ def _check_same(one: _Network, other: _Network) -> None:
     names, others = one.constants.keys(), other.constants.keys()
     if others - names or (names - others and not added):
         reason = "they have other constants"
+    elif any(name.startswith(_NOISE) for name in names - others):
+        reason = "only the first adds noise to the photo"
     elif not (
         _layers(other.model) <= _layers(one.model) if added else _structure(one.model) == _structure(other.model)
     ):
@@ -213,7 +216,18 @@ def _make_constant(name: str, values: npt.NDArray[np.float32]) -> Any:
     return TensorProto(name=name, data_type=FLOAT, dims=list(values.shape), raw_data=data)
 
 
-def _describe(base: _Network, networks: list[_Network], title: str, parts: Mapping[str, float]) -> bytes:
+def _mean_noise(networks: list[_Network], parts: list[float]) -> float | None:
+    """Return the noise that a blend adds, by its networks' metadata; None if one does not tell its own."""
+    try:
+        levels = [float(json.loads(network.entries[PREFIX + "network"])["noise"]) for network in networks]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return round(sum(part * level for part, level in zip(parts, levels, strict=True)), 3)
+
+
+def _describe(
+    base: _Network, networks: list[_Network], title: str, parts: Mapping[str, float], noise: float | None
+) -> bytes:
     """Write the metadata of a blend, with a seal, if the base has a card; return the serialized model."""
     model, entries = base.model, dict(base.entries)
     if not any(key.startswith(PREFIX) for key in entries):
@@ -231,6 +245,8 @@ def _describe(base: _Network, networks: list[_Network], title: str, parts: Mappi
         PREFIX + "perceptual_source": "; ".join(collect("perceptual_source")),
         PREFIX + "precision": "float32",
     }
+    if noise is not None:
+        entries[PREFIX + "network"] = json.dumps(json.loads(entries[PREFIX + "network"]) | {"noise": noise})
     del model.metadata_props[:]
     for key, value in (*entries.items(), (SEAL_KEY, "0" * SEAL_LENGTH)):
         model.metadata_props.add(key=key, value=value)

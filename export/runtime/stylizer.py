@@ -162,12 +162,7 @@ class Stylizer:
                 or another shape.
         """
         _check_picture(picture)
-        check_stroke(stroke)
-        chosen = self._choose_strength(strength)
-        if stroke != 1 and self.layout.size:
-            raise ModelError(
-                f"'{self.path}' takes pictures of one size only; leave out --stroke, or export without --size"
-            )
+        chosen = self.check_controls(strength, stroke)
         if stroke != 1 and strength == 0:
             # Scaling would soften what the style is to leave as it is.
             return picture.copy()
@@ -181,6 +176,28 @@ class Stylizer:
         elif stroke < 1:
             painted = shrink(painted, height, width)
         return keep_color(painted, picture) if preserve_color else painted
+
+    def check_controls(self, strength: float = 1, stroke: float = 1) -> Feeds:
+        """Check, before any picture is read, that the style can be painted so.
+
+        Args:
+            strength: As for a picture.
+            stroke: As for a picture.
+
+        Returns:
+            What the network is fed beside pictures.
+
+        Raises:
+            ValueError: If one is out of range.
+            ModelError: If the file takes no strength, or pictures of one size only, and another than 1 is given.
+        """
+        check_stroke(stroke)
+        chosen = self._choose_strength(strength)
+        if stroke != 1 and self.layout.size:
+            raise ModelError(
+                f"'{self.path}' takes pictures of one size only; leave out --stroke, or export without --size"
+            )
+        return chosen
 
     def _paint(
         self, picture: Picture, plan: TilePlan | None, budget: int | None, watch: Watch | None, chosen: Feeds
@@ -256,6 +273,10 @@ class Stylizer:
         free = available_memory()
         # A tenth is left for other processes.
         return None if free is None else free * 9 // 10
+
+    def keep_budget(self) -> None:
+        """Let all pictures from now on take what is free now, so that all of one size are painted alike."""
+        self.memory_limit = self._budget()
 
     def _plan(self, height: int, width: int, budget: int | None, stroke: float = 1) -> TilePlan | None:
         """Choose how to cut a picture, None for not at all; raise MemoryBudgetError if it does not fit either way."""

@@ -28,6 +28,7 @@ from data.images import (
     fit_within,
     from_array,
     to_array,
+    whiten_hidden,
 )
 from export.cli import (
     MOST_THREADS,
@@ -95,7 +96,8 @@ def stylize_photo(
     if max_size is not None:
         photo = fit_within(photo, max_size)
     alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
-    pixels = to_array(photo if alpha is None else photo.convert("RGB"))
+    # Colors that nobody sees would count in the norms' statistics, and scaling has changed them.
+    pixels = to_array(photo if alpha is None else whiten_hidden(photo))
     # A large photo is not kept in memory twice while it is stylized.
     del photo
     picture = from_array(stylizer(pixels, watch, strength=strength, preserve_color=preserve_color, stroke=stroke))
@@ -124,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 if some photos of several failed; 2 for a mistake that one sentence on stderr explains; 130
         after Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    # Intermixed, so that photos may stand before and after the flags.
+    options = _parser().parse_intermixed_args(arguments)
     tally = Tally()
     return run_command(
         lambda: _stylize(options, tally),
@@ -159,7 +162,12 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
         path, models = (model.path, model.sources) if isinstance(model, Blend) else (model, None)
         jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models)
     stylizer = open_stylizer(options)
+    stylizer.check_controls(options.strength, options.stroke)
     job = next(iter(jobs))
+    if options.format and job.output is not STANDARD:
+        raise ExportError(
+            "--format is for standard output; leave it out, and let the name of --output end in the format"
+        )
     if job.output is STANDARD:
         if options.json:
             raise ExportError("--json and the picture would both go to standard output; name a file with --output")

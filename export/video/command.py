@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from export.cli import (
     CommandParser,
     integer,
     number,
+    number_from,
     positive,
     read_path_text,
     run_command,
@@ -27,6 +29,7 @@ from export.cli import (
 from export.controls import add_controls
 from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
+from export.runtime.tiles import TilePlan, Watch
 from export.styles import choose_style, find_style
 from export.video.frames import FrameFolder, FrameWriter, Sink
 from export.video.pipeline import Paint, Progress, paint_clip
@@ -43,6 +46,12 @@ DEFAULT_QUALITY = 65
 
 DEFAULT_FPS = 25
 """Frames per second of a folder of frames."""
+
+LEAST_FPS, MOST_FPS = 0.001, 1000
+"""Frames per second of a folder of frames that a flag takes."""
+
+MOST_GIF_FPS = 50
+"""Most of them in a GIF."""
 
 LONGEST = 1_000_000
 """Most seconds that a flag takes, some eleven days."""
@@ -78,8 +87,15 @@ def _repaint(options: argparse.Namespace, progress: Progress) -> None:
     _choose_paths(options)
     with _open_clip(options) as clip:
         stylizer = Stylizer(options.model, options.threads, options.provider)
+        stylizer.check_controls(options.strength, options.stroke)
+        # Tiles differ a little from one piece, and frames that take turns would flicker.
+        stylizer.keep_budget()
         paint: Paint = functools.partial(
-            stylizer, strength=options.strength, preserve_color=options.preserve_color, stroke=options.stroke
+            stylizer,
+            watch=_announce_tiles(),
+            strength=options.strength,
+            preserve_color=options.preserve_color,
+            stroke=options.stroke,
         )
         if options.steady:
             paint = keep_steady(paint)
@@ -96,6 +112,22 @@ def _repaint(options: argparse.Namespace, progress: Progress) -> None:
         sound = "sound as it was" if clip.sounds else "no sound"
         damaged = f"; damaged parts of the clip that were left out: {clip.damaged}" if clip.damaged else ""
         print(f"wrote '{options.output}' ({clip.width} x {clip.height} pixels, {_count(progress)}, {sound}{damaged})")
+
+
+def _announce_tiles() -> Watch:
+    """Return what prints, once for a clip, that its frames are cut into tiles."""
+    told: list[TilePlan] = []
+
+    def tell(plan: TilePlan, _: int) -> None:
+        if not told:
+            told.append(plan)
+            text = (
+                f"frames do not fit into memory in one piece, so each is painted in {plan.count} tiles of {plan.side} "
+                "pixels"
+            )
+            tqdm.write(text, file=sys.stderr)
+
+    return tell
 
 
 def _describe_stop(options: argparse.Namespace, progress: Progress) -> str:
@@ -127,6 +159,11 @@ def _choose_paths(options: argparse.Namespace) -> None:
     if options.fps is not None and not clip.is_dir():
         raise ExportError(f"--fps is for folders of frames, and '{clip}' is a file with times of its own; leave it out")
     options.output = output = _choose_output(options.output, clip, options.model)
+    if options.fps is not None and options.fps > MOST_GIF_FPS and output.suffix.lower() == ".gif":
+        raise ExportError(
+            f"--fps is {options.fps:g}, and browsers show at most {MOST_GIF_FPS} frames of a GIF per second; pass "
+            f"--fps {MOST_GIF_FPS}, or let --output end in .mp4"
+        )
     if _is_folder(output):
         if output.is_dir() and any(output.iterdir()) and not options.overwrite:
             raise ExportError(f"folder '{output}' is not empty; choose another --output, or pass --overwrite")
@@ -261,7 +298,10 @@ def _parser() -> CommandParser:
         "--max-size", type=positive, metavar="PIXELS", help="scale frames down to this long side (default: as they are)"
     )
     parser.add_argument(
-        "--start", type=number(0, LONGEST), metavar="SECONDS", help="leave out what comes before (default: nothing)"
+        "--start",
+        type=number_from(0, LONGEST),
+        metavar="SECONDS",
+        help="leave out what comes before (default: nothing)",
     )
     parser.add_argument(
         "--duration", type=number(0, LONGEST), metavar="SECONDS", help="paint so much of the clip (default: all)"
@@ -275,7 +315,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--mute", action="store_true", help="leave the sound out; GIFs and folders have none")
     parser.add_argument(
         "--fps",
-        type=number(0, 1000),
+        type=number_from(LEAST_FPS, MOST_FPS),
         metavar="N",
         help=f"frames per second of a folder of frames (default: {DEFAULT_FPS})",
     )

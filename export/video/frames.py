@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,8 @@ from export.errors import ExportError
 
 FRAME_NAME = "{:06d}.png"
 """Names of the frames that a video becomes, by their number, counted from 1."""
+
+_NUMBERED = re.compile("[0-9]{6,}[.]png")
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,19 @@ class FrameWriter:
     Args:
         folder: It exists.
         names: The files' names, in their order; None for ``000001.png`` and on.
+
+    Raises:
+        ExportError: If two frames have one name.
     """
 
     def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
+        # Where the system takes a.png for A.png, too.
+        twice = [name for name, count in Counter(name.lower() for name in names or ()).items() if count > 1]
+        if twice:
+            raise ExportError(
+                f"{len(twice)} of the painted frames would have the name of another, such as '{twice[0]}'; rename the "
+                "frames, or let --output be a video"
+            )
         self._folder = folder
         self._names = names
         self._written = 0
@@ -158,11 +171,17 @@ class FrameWriter:
         """Write a frame; ImageError if the system refuses."""
         if isinstance(item, Frame):
             name = FRAME_NAME.format(self._written + 1) if self._names is None else self._names[self._written]
-            encode(from_array(item.picture), self._folder / name)
+            target = self._folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            encode(from_array(item.picture), target)
             self._written += 1
 
     def close(self) -> None:
-        """Do nothing: each frame is complete when it is written."""
+        """Remove the later frames of an earlier, longer clip: those that are called by their number."""
+        if self._names is None:
+            for path in self._folder.iterdir():
+                if _NUMBERED.fullmatch(path.name) and int(path.stem) > self._written:
+                    path.unlink()
 
 
 def fit_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:

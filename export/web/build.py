@@ -274,7 +274,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     return run_command(
-        lambda: print(build_site(choose_styles(options.styles), options.output, options.overwrite, options.runtime)),
+        lambda: print(
+            build_site(
+                choose_styles(options.styles, takes_folders=True), options.output, options.overwrite, options.runtime
+            )
+        ),
         f"stopped: '{options.output}' was not written",
     )
 

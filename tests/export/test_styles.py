@@ -1,5 +1,7 @@
 """Ready styles are found by name in one folder, and are those that the style files of ``models/pretrained`` give."""
 
+from pathlib import Path
+
 import pytest
 
 from export import styles
@@ -54,6 +56,16 @@ def test_styles_are_chosen_by_name_or_path(tmp_path):
         choose_styles([str(tmp_path / "gone.onnx")], ready)
     with pytest.raises(ExportError, match="there is no ready style 'chalk'; choose one of brush, wave"):
         choose_styles(["chalk"], ready)
+
+
+def test_a_folder_hides_no_ready_style_where_only_files_are_taken(tmp_path, monkeypatch):
+    ready = tmp_path / "ready"
+    ready.mkdir()
+    (ready / "wave.onnx").touch()
+    (tmp_path / "wave").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert choose_styles(["wave"], ready) == [ready / "wave.onnx"]
+    assert choose_styles(["wave"], ready, takes_folders=True) == [Path("wave")]
 
 
 def test_no_ready_style_at_all_names_the_remedy(tmp_path):

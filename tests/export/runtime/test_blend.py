@@ -116,6 +116,22 @@ def test_a_blend_takes_a_strength_if_one_of_its_styles_does(folder, tmp_path):
             blend_styles({str(tmp_path / "strong.onnx"): 1, str(other): 1})
 
 
+def test_a_blend_tells_the_noise_that_it_adds(tmp_path):
+    shares = {}
+    for seed, (name, noise) in enumerate({"calm": 4.0, "grainy": 12.0}.items()):
+        network = make_network(NetworkConfig(8, 1, noise=noise), seed)
+        shares[str(export_style(tmp_path / f"{name}.onnx", network))] = 1 + 2 * seed
+    assert Stylizer(blend_styles(shares), threads=1).card.network["noise"] == 10
+
+
+def test_a_style_without_noise_is_no_part_of_a_blend_with_it(tmp_path):
+    network = add_strength(make_network(NetworkConfig(8, 1)))
+    strong = export_style(tmp_path / "strong.onnx", network, form=choose_form(None, None, strength=True))
+    calm = export_style(tmp_path / "calm.onnx", make_network(NetworkConfig(8, 1, noise=0), 1))
+    with pytest.raises(ModelError, match="noise"):
+        blend_styles({str(strong): 1, str(calm): 1})
+
+
 def test_a_ready_style_with_next_to_no_other_paints_as_it_does_alone():
     photo = draw(48, 40)
     blended = Stylizer(blend_styles({"wave": 1, "starry_night": 1e-9}), threads=1)(photo)

@@ -23,7 +23,9 @@ def pipe(monkeypatch):
 
     def fill(kind="PNG", content=None):
         file = io.BytesIO()
-        PIL.Image.fromarray(draw()).save(file, kind)
+        # An MPO is a JPEG with further pictures in it.
+        more = {"save_all": True, "append_images": [PIL.Image.fromarray(draw(8, 8))]} if kind == "MPO" else {}
+        PIL.Image.fromarray(draw()).save(file, kind, **more)
         stream = SimpleNamespace(
             buffer=io.BytesIO(file.getvalue() if content is None else content), isatty=lambda: False
         )
@@ -47,7 +49,13 @@ def test_a_photo_is_read_from_and_its_picture_written_to_the_standard_streams(mo
 
 @pytest.mark.parametrize(
     ("kind", "wishes", "format"),
-    [("JPEG", [], "JPEG"), ("WEBP", [], "WEBP"), ("BMP", [], "PNG"), ("JPEG", ["--format", "png"], "PNG")],
+    [
+        ("JPEG", [], "JPEG"),
+        ("MPO", [], "JPEG"),
+        ("WEBP", [], "WEBP"),
+        ("BMP", [], "PNG"),
+        ("JPEG", ["--format", "png"], "PNG"),
+    ],
 )
 def test_the_picture_has_the_photos_format_unless_another_is_asked_for(
     model, folder, pipe, capfdbinary, kind, wishes, format

@@ -38,6 +38,8 @@ def test_a_folder_of_its_name_does_not_hide_a_ready_style(tmp_path, monkeypatch)
     photo = save_photo(tmp_path / "photo.png", 24, 33)
     assert main(["wave_nano", str(photo), "--output", "wave_nano/", "--threads", "1"]) == 0
     assert read(tmp_path / "wave_nano" / "photo.png").size == (33, 24)
+    (tmp_path / "wave").mkdir()
+    assert main(["--blend", "wave,starry_night", str(photo), "--output", "mixed.png", "--threads", "1"]) == 0
 
 
 def test_an_unknown_style_is_one_sentence_with_the_names_there_are(tmp_path, capsys):

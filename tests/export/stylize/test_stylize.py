@@ -68,7 +68,24 @@ def test_alpha_is_kept_where_the_format_has_it(model, folder, ending, mode):
     assert result.mode == mode
     if ending == "png":
         np.testing.assert_array_equal(np.asarray(result)[..., 3], alpha)
-        np.testing.assert_array_equal(np.asarray(result)[..., :3], Stylizer(model, threads=1)(draw()))
+        photo = draw()
+        photo[alpha == 0] = 255
+        np.testing.assert_array_equal(np.asarray(result)[..., :3], Stylizer(model, threads=1)(photo))
+
+
+@pytest.mark.parametrize("wishes", [[], ["--max-size", "30"]])
+def test_colors_that_nobody_sees_do_not_count(model, folder, wishes):
+    alpha = np.zeros((24, 33), np.uint8)
+    alpha[6:18, 9:24] = 255
+    seen = []
+    for name, hidden in (("black", 0), ("white", 255)):
+        photo = np.where(alpha[..., None] > 0, draw(), np.uint8(hidden))
+        PIL.Image.fromarray(np.dstack([photo, alpha])).save(folder / f"{name}.png")
+        assert run(model, f"{name}.png", "--output", f"painted-{name}.png", *wishes) == 0
+        painted = np.asarray(read(folder / f"painted-{name}.png"))
+        seen.append(painted[painted[..., 3] == 255])
+    np.testing.assert_array_equal(*seen)
+    assert len(seen[0]) > 50
 
 
 def test_alpha_is_scaled_along(model, folder):
@@ -162,6 +179,27 @@ def test_strength_of_a_style_without_any_is_refused_in_one_sentence(model, folde
     assert "export --strength" in error
     assert "0.7" in error
     assert not (folder / "out.png").exists()
+
+
+def test_controls_that_a_style_does_not_have_are_refused_once_for_a_whole_folder(model, folder, one_error):
+    for name in ("a", "b"):
+        save_photo(folder / "photos" / f"{name}.png")
+    assert run(model, "photos", "--output", "painted/", "--strength", "0.7") == 2
+    assert "export --strength" in one_error()
+    assert not (folder / "painted").exists()
+
+
+def test_photos_may_stand_behind_the_flags(model, folder):
+    save_photo(folder / "photo.png")
+    assert run(model, "--output", "out.png", "photo.png") == 0
+    assert read(folder / "out.png").size == (33, 24)
+
+
+def test_the_format_of_a_file_is_not_asked_for_twice(model, folder, one_error):
+    save_photo(folder / "photo.png")
+    assert run(model, "photo.png", "--output", "out.jpg", "--format", "png") == 2
+    assert "--format is for standard output" in one_error()
+    assert not (folder / "out.jpg").exists()
 
 
 def test_colors_are_kept_when_asked(model, folder):

@@ -26,6 +26,12 @@ def interrupt_after(monkeypatch, count):
         def __init__(self, *words):
             pass
 
+        def check_controls(self, *controls):
+            pass
+
+        def keep_budget(self):
+            pass
+
         def __call__(self, picture, **controls):
             if len(painted) == count:
                 raise KeyboardInterrupt
@@ -135,7 +141,8 @@ def test_frames_beyond_the_bound_are_not_decoded(clip, same, one_error, monkeypa
         (["--output", "full/"], "folder 'full' is not empty"),
         (["--output", ""], "an empty string is not a path"),
         (["--output", "out.mp4", "--start", "50"], "has no frame from 50 seconds on"),
-        (["--output", "out.mp4", "--start", "-1"], "must be a number above 0"),
+        (["--output", "out.mp4", "--start", "-1"], "must be a number from 0"),
+        (["--output", "out.mp4", "--fps", "0.0001"], "must be a number from 0.001"),
         (["--output", "out.mp4", "--fps", "30"], "--fps is for folders of frames"),
         (["--output", "out.webm"], "cannot hold the clip's sound (aac); let --output end in .mkv, or pass --mute"),
         (["second.mp4", "--output", "out.mp4"], "2 clips follow the style"),

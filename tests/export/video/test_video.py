@@ -9,6 +9,7 @@ import pytest
 
 from data.images import encode, from_array
 from export.graph.targets import choose_form
+from export.runtime import stylizer
 from export.runtime.stylizer import Stylizer
 from models.network import NetworkConfig
 from tests.export.small_export import add_strength, export_style, make_network
@@ -195,6 +196,48 @@ def test_a_folder_of_frames_is_read_in_the_order_of_its_numbers(folder, same):
     assert all(difference(a, b) < 4 for a, b in zip(content.frames, frames, strict=True))
     assert run(same, "frames", "--start", 0.04, "--duration", 0.04, "--no-steady") == 0
     assert [path.name for path in (folder / "frames-same").iterdir()] == ["f2.png"]
+
+
+def write_frames(folder, *names):
+    for name, frame in zip(names, draw_frames(len(names)), strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        encode(from_array(frame), folder / name)
+
+
+def test_frames_of_folders_in_the_folder_keep_their_places(folder, same):
+    write_frames(folder / "frames", "1.png", "deep/2.png")
+    assert run(same, "frames", "--output", "painted/") == 0
+    assert (folder / "painted" / "1.png").is_file()
+    assert (folder / "painted" / "deep" / "2.png").is_file()
+
+
+def test_frames_that_would_get_one_name_are_refused(folder, same, one_error):
+    write_frames(folder / "frames", "1.jpg", "1.png", "2.png")
+    assert run(same, "frames", "--output", "painted/") == 2
+    assert "such as '1.png'" in one_error()
+    assert not (folder / "painted").exists()
+    assert run(same, "frames", "--output", "out.mp4", "--start", 0) == 0
+    assert len(read_clip(folder / "out.mp4").frames) == 3
+
+
+def test_a_shorter_clip_leaves_none_of_a_longer_ones_frames(folder, same):
+    clip = write_clip(folder / "clip.mp4")
+    assert run(same, clip, "--output", "frames/") == 0
+    (folder / "frames" / "notes.txt").write_text("mine")
+    assert run(same, clip, "--output", "frames/", "--duration", 0.08, "--overwrite") == 0
+    assert sorted(path.name for path in (folder / "frames").iterdir()) == ["000001.png", "000002.png", "notes.txt"]
+
+
+def test_frames_are_painted_alike_whatever_memory_is_free_later(folder, monkeypatch, capsys):
+    (folder / "frames").mkdir()
+    for index, frame in enumerate(draw_frames(2, 768, 512)):
+        encode(from_array(frame), folder / "frames" / f"{index}.png")
+    model = export_style(folder / "style.onnx", make_network(NetworkConfig(8, 0)))
+    free = iter([Stylizer(model, threads=1).estimate_memory(512, 768), 10**10])
+    monkeypatch.setattr(stylizer, "available_memory", lambda: next(free))
+    assert run(model, "frames", "--output", "painted/") == 0
+    assert next(free) == 10**10
+    assert capsys.readouterr().err.count("frames do not fit into memory in one piece") == 1
 
 
 def test_the_default_output_is_beside_the_clip(folder, same):

@@ -107,7 +107,7 @@ def test_all_ready_styles_are_taken_unless_some_are_named(wave, starry, package,
     ready.mkdir()
     for style in (wave, starry):
         shutil.copy(style / "style.onnx", ready / f"{style.name}.onnx")
-    monkeypatch.setattr(build, "choose_styles", lambda names: styles.choose_styles(names, ready))
+    monkeypatch.setattr(build, "choose_styles", lambda names, **kinds: styles.choose_styles(names, ready, **kinds))
     rest = ["--runtime", str(package), "--output"]
     assert main([*rest, str(tmp_path / "all")]) == 0
     assert len(read_index(tmp_path / "all")["styles"]) == 2

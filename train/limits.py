@@ -62,8 +62,6 @@ MOST_RATE = 1e30
 RANGES: Mapping[str, tuple[float, float]] = {
     # What NumPy takes as a seed.
     "seed_everything": (0, 2**32 - 1),
-    "trainer.accumulate_grad_batches": (1, 10_000),
-    "trainer.check_val_every_n_epoch": (1, MOST_STEPS),
     "trainer.gradient_clip_val": (0, MOST_RATE),
     "trainer.log_every_n_steps": (0, MOST_STEPS),
     "trainer.max_steps": (1, MOST_STEPS),

@@ -78,7 +78,9 @@ class LossGuard(Callback):
         if self.path is None or not trainer.is_global_zero:
             return
         rows: list[dict[str, str]] = []
-        if self.path.exists():
+        checkpoint = trainer.ckpt_path and Path(trainer.ckpt_path).resolve()
+        # A checkpoint of another run goes on with none of this folder's rows.
+        if self.path.exists() and checkpoint and checkpoint.parent == self.path.resolve().parent:
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if _is_until(row, trainer.global_step)]
         self.path.parent.mkdir(parents=True, exist_ok=True)

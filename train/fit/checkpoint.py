@@ -250,6 +250,15 @@ class LatestCheckpoint(Checkpoint):
         if self._asked_to_stop and step < trainer.max_steps:
             raise Interrupted(step)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save once more where Lightning ended before the last step, as ``--trainer.max_time`` makes it."""
+        if trainer.global_step and self.saved_step != trainer.global_step:
+            trainer.save_checkpoint(self.path)
+            self.saved_step = trainer.global_step
+            if trainer.is_global_zero:
+                where = f"step {trainer.global_step} of {trainer.max_steps}"
+                print(f"\nended at {where}, before the learning rate fell to its end", flush=True)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give Ctrl-C back."""
         if self._previous is not None:

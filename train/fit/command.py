@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -130,7 +131,7 @@ class RunConfigCallback(SaveConfigCallback):
         """Remove the run that this one replaces, and write ``config.yaml``."""
         folder = RunFolder(Path(trainer.default_root_dir))
         folder.path.mkdir(parents=True, exist_ok=True)
-        if trainer.ckpt_path is None:
+        if not folder.is_resumed(None if trainer.ckpt_path is None else str(trainer.ckpt_path)):
             folder.clear()
         write_whole(folder.config, dump_config(self.parser, self.config))
 
@@ -157,9 +158,19 @@ def require_training(config: Any) -> None:
 
 
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
-    """Return a configuration as YAML that ``--config`` takes."""
-    return str(parser.dump(config, skip_none=False, skip_link_targets=True))
+    """Return a configuration as YAML that ``--config`` takes.
 
+    What was said for one call only is left out: where it resumed, and that it might replace an earlier run.
+    """
+    lasting = config.clone()
+    for name, value in ONE_CALL.items():
+        if name in lasting:
+            lasting[name] = value
+    return str(parser.dump(lasting, skip_none=False, skip_link_targets=True))
+
+
+ONE_CALL: Mapping[str, Any] = {"ckpt_path": None, "overwrite": False}
+"""Settings that no later run of the same configuration has, and their values there."""
 
 PRECISIONS = {None, "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16}
 """Precisions of a training: networks and targets stay in float32, whatever is computed in between."""
@@ -194,6 +205,18 @@ class TrainingCLI(LightningCLI):
             raise TrainError(
                 f"--trainer.val_check_interval is {trainer.val_check_interval}; give a number of steps from 1 up"
             )
+        if trainer.check_val_every_n_epoch is not None:
+            raise TrainError(
+                f"--trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}, and a run is counted in "
+                "steps; give --trainer.val_check_interval instead"
+            )
+        if trainer.accumulate_grad_batches != 1:
+            raise TrainError(
+                f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}, and a step here has one "
+                "batch; leave it out, and raise --data.batch_size"
+            )
+        if isinstance(config.get("seed_everything"), bool):
+            raise TrainError(f"--seed_everything is {config.seed_everything}; give a number")
         if trainer.max_epochs is not None:
             raise TrainError(
                 "the length of a run is a number of steps; give --trainer.max_steps, and leave out --trainer.max_epochs"
@@ -226,6 +249,10 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; it may need hardware that this machine does not have."""
+        if (self.config[self.subcommand] if self.subcommand else self.config).trainer.enable_progress_bar is False:
+            # Lightning refuses a bar of ours beside this flag.
+            shown = self.trainer_defaults.get("callbacks") or []
+            self.trainer_defaults["callbacks"] = [found for found in shown if not isinstance(found, ProgressBar)]
         try:
             trainer: pl.Trainer = super().instantiate_trainer(**kwargs)
         # What a flag of Lightning's makes its parts raise: a device of another kind, a package that is not installed.
@@ -359,11 +386,13 @@ class StyleCLI(TrainingCLI):
         """Tell whether the command line or one of its files gives a number."""
         parser = self._parser(self.subcommand)
         default = parser.get_default(name)
-        # Another default shows only where nothing else was given.
-        parser.set_defaults({name: default + 1})
-        found = self.parser.parse_args(self._args)[str(self.subcommand)][name]
+        # Other defaults show only where nothing was given; with two of them, what is given may be one of them.
+        found = set()
+        for other in (default + 1, default + 2):
+            parser.set_defaults({name: other})
+            found.add(self.parser.parse_args(self._args)[str(self.subcommand)][name])
         parser.set_defaults({name: default})
-        return bool(found != default + 1)
+        return len(found) == 1
 
     def _plan_for_time(self, config: Any) -> None:
         require_positive(MOST_MINUTES, minutes=config.minutes)
@@ -439,11 +468,16 @@ class StyleCLI(TrainingCLI):
 
     def after_fit(self) -> None:
         """Write the weights, export them, and print where everything is."""
+        was_finished = bool(self._pending)
+        if self.trainer.is_global_zero:
+            if self.trainer.global_step == 0:
+                raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
+            self._begin_finished()
+        if was_finished and self.model.held_out_loss is None:
+            # It is in no checkpoint, because the last one is written before the last validation.
+            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        if self.trainer.global_step == 0:
-            raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
-        self._begin_finished()
         config = self.config[self.subcommand]
         source = config.model.perceptual_weights
         card = StyleCard(
@@ -463,18 +497,25 @@ class StyleCLI(TrainingCLI):
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
 
-    def _begin_finished(self) -> None:
-        """Write configuration and checkpoint of a run that was finished before: Lightning does not begin it again."""
-        pending = [
+    @property
+    def _pending(self) -> list[RunConfigCallback]:
+        """The callback that begins the run folder, where it did not: Lightning begins no run that is finished."""
+        return [
             callback
             for callback in self.trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, RunConfigCallback) and not callback.begun
         ]
+
+    def _begin_finished(self) -> None:
+        """Write configuration and checkpoint of a run that was finished before."""
+        pending = self._pending
         for callback in pending:
             callback.on_train_start(self.trainer, self.model)
         given = self.config[self.subcommand].ckpt_path
         if pending and given is not None and Path(given).resolve() != self.folder.checkpoint.resolve():
             write_whole(self.folder.checkpoint, Path(given).read_bytes())
+            # Of an earlier run in this folder.
+            self.folder.metrics.unlink(missing_ok=True)
 
     def describe_stop(self) -> str:
         """Say after Ctrl-C what was written and how to go on."""

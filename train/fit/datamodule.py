@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from data.images import ImageError, list_images
@@ -129,7 +130,13 @@ class PhotoData(pl.LightningDataModule):
                 f"--data.scene_share is {scene_share}; give a share from 0 (photos only) to 1 (scenes only)"
             )
         self.photos = Path(photos)
-        self._from_samples = photos == "samples"
+        # A folder of that name goes first.
+        self._from_samples = photos == "samples" and not self.photos.is_dir()
+        if self._from_samples and val_photos is not None:
+            raise TrainError(
+                f"--data.val_photos is '{val_photos}', and of the samples one is held out; leave it out, or name a "
+                "folder with --data.photos"
+            )
         self.scene_share = scene_share
         self.val_photos = Path(val_photos) if val_photos is not None else None
         self.held_out = held_out
@@ -251,11 +258,13 @@ class PhotoData(pl.LightningDataModule):
         return self.plan()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Compare a checkpoint's plan with this run's.
+        """Compare a checkpoint's plan with this run's, unless it is only validated.
 
         Raises:
             TrainError: If they differ, because the resumed run would then not continue the one that was begun.
         """
+        if self._trainer().state.fn != TrainerFn.FITTING:
+            return
         plan = self.plan()
         flags = {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}
         for key, value in state_dict.items():

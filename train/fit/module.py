@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -292,7 +294,7 @@ class StyleTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the architecture, and the random state: nothing here draws from it, but a loss of the user's own may."""
         checkpoint["random_state"] = torch.get_rng_state()
-        checkpoint["objective"] = self._objective
+        checkpoint["objective"] = self._objective | self._settings
         checkpoint["network"] = self.network.config.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -310,10 +312,15 @@ class StyleTraining(pl.LightningModule):
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
         trained = {**FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
-        if trained != self._objective:
+        objective = dict(self._objective)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            objective |= self._settings
+        # Checkpoints of former versions tell less.
+        differing = [name for name in trained.keys() & objective.keys() if trained[name] != objective[name]]
+        if differing:
             first, second = (
-                " ".join(f"--model.{name} {value}" for name, value in objective.items())
-                for objective in (trained, self._objective)
+                " ".join(f"--model.{name} {values[name]}" for name in sorted(differing))
+                for values in (trained, objective)
             )
             raise TrainError(f"the checkpoint was trained with {first}, this run has {second}; give the same values")
         torch.set_rng_state(checkpoint["random_state"].cpu())
@@ -326,6 +333,18 @@ class StyleTraining(pl.LightningModule):
             "teacher": "null" if self._teacher is None else self._teacher.style,
             "network.noise": self.network.config.noise,
             **self.freezes,
+        }
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What else a resumed run must not change, and a validation may."""
+        loss = {name: value for name, value in asdict(self.loss_config).items() if name not in FORMER_LOSS_SETTINGS}
+        perceptual, _ = self._perceptual
+        return {
+            **loss,
+            "learning_rate": self.learning_rate,
+            "perceptual": perceptual,
+            "style_size": self.style_size,
         }
 
 

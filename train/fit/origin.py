@@ -74,28 +74,29 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
 
 def find_origin_file(name: str) -> Path:
     """Return the path of a style or start file: of the shared start or a kept style if named, else what was given."""
-    if Path(name).name != name or Path(name).exists():
+    if Path(name).name != name or Path(name).is_file():
         return Path(name)
     kept = START_FILE if name == SHARED else KEPT_STYLES / f"{name}.safetensors"
     return kept if kept.is_file() else Path(name)
 
 
 def read_noise(start_from: str | None) -> float | None:
-    """Read the noise of the style that a training starts from.
+    """Read the noise of the style, or of the shared start, that a training starts from.
 
     Args:
         start_from: As in ``Origin``, or None.
 
     Returns:
-        It, in levels of 255; None if the training does not start from a style.
+        It, in levels of 255; None if the training starts from random weights.
 
     Raises:
-        ModelFileError: If the file is absent or is no style file.
+        ModelFileError: If the file is absent or is neither.
     """
     if start_from in {None, RANDOM}:
         return None
     path = find_origin_file(str(start_from))
-    return None if is_start_file(path) else load_style(path)[0].config.noise
+    config = read_start_config(path) if is_start_file(path) else load_style(path)[0].config
+    return config.noise
 
 
 def describe_files(paths: Iterable[Path]) -> list[Tensor]:

@@ -96,6 +96,8 @@ def keep(options: argparse.Namespace) -> None:
         raise TrainError("two of the stages are one file; name each stage once, with its share")
     require_absent([output], options.overwrite, "output", list(shares))
     network, card = average_stages(shares) if len(shares) > 1 else load_style(*shares)
+    if len(shares) > 1 and any(load_style(path)[0].config.strength for path in shares):
+        print("a mean has no strength; let it learn one (train/README.md, Strength)", flush=True)
     pictures = _read_pictures(options.photos)
     make_folder(output.parent, "output")
     with stage_file(output) as partial:

@@ -26,8 +26,8 @@ def average_stages(shares: Mapping[Path, float]) -> tuple[StyleNetwork, StyleCar
             divided by their sum.
 
     Returns:
-        The network, with the noise of the last stage and without strength, and the last stage's card, in which the
-        held-out loss is open: nobody measured this network's.
+        The network, with the mean of the noises and without strength, and the last stage's card, whose configuration
+        begins with the shares, and in which the held-out loss is open: nobody measured this network's.
 
     Raises:
         ModelFileError: If a file is no style file.
@@ -43,9 +43,12 @@ def average_stages(shares: Mapping[Path, float]) -> tuple[StyleNetwork, StyleCar
                 f"'{path}' holds a network of {config.bare.to_dict()}, '{last}' one of "
                 f"{network.config.bare.to_dict()}; only stages of one style have a mean"
             )
-    mean = StyleNetwork(replace(network.config, strength=False)).eval()
     states = {path: stage.state_dict() for path, (stage, _) in stages.items()}
     total = sum(shares.values())
+    noise = sum(share / total * stages[path][0].config.noise for path, share in shares.items())
+    mean = StyleNetwork(replace(network.config, noise=round(noise, 3), strength=False)).eval()
     for name, weights in mean.state_dict().items():
         weights.copy_(torch.stack([states[path][name] * (share / total) for path, share in shares.items()]).sum(0))
-    return mean, replace(card, held_out_loss=None)
+    recipe = ", ".join(f"{stages[path][1].name} {share / total:.3g}" for path, share in shares.items())
+    told = f"# The mean of {recipe}; this is the configuration of the last.\n{card.training_config}"
+    return mean, replace(card, training_config=told, held_out_loss=None)

@@ -116,6 +116,46 @@ def test_an_earlier_run_is_replaced_when_told(tmp_path):
     assert load_style(folder / "style.safetensors")[1].steps == 2
 
 
+def test_the_configuration_of_a_resumed_run_trains_anew_and_replaces_nothing(tmp_path, capsys):
+    run = tmp_path / "runs" / "small"
+    assert main(arguments(tmp_path, steps=2, overwrite="true")) == 0
+    before, card = load_style(run / "style.safetensors")
+    assert main(arguments(tmp_path, steps=2, ckpt_path="last")) == 0
+    # Of a run that was finished the loss is measured again.
+    assert load_style(run / "style.safetensors")[1].held_out_loss == pytest.approx(card.held_out_loss, rel=1e-4)
+    again = ["fit", "--config", str(run / "config.yaml")]
+    assert main([*again, "--name=again", "--model.style_weight=30"]) == 0
+    after, _ = load_style(tmp_path / "runs" / "again" / "style.safetensors")
+    assert not torch.equal(before.conv1.weight, after.conv1.weight)
+    capsys.readouterr()
+    assert main(again) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_going_on_from_another_run_leaves_nothing_of_the_one_that_is_replaced(tmp_path):
+    assert main(arguments(tmp_path, steps=2)) == 0
+    assert main(arguments(tmp_path, steps=4, name="other")) == 0
+    checkpoint = tmp_path / "runs" / "small" / "last.ckpt"
+    assert main(arguments(tmp_path, steps=2, name="other", ckpt_path=checkpoint, overwrite="true")) == 0
+    other = tmp_path / "runs" / "other"
+    assert not (other / "previews" / "step-000004.png").exists()
+    assert not (other / "metrics.csv").exists()
+    assert load_style(other / "style.safetensors")[1].steps == 2
+
+
+def test_a_run_without_a_progress_bar_trains(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=1, trainer__enable_progress_bar="false")) == 0
+    assert "it/s" not in capsys.readouterr().out
+
+
+def test_a_run_that_lightning_ends_early_keeps_its_state_and_says_so(tmp_path, capsys):
+    options = {"trainer.max_time": "00:00:00:01", "model.compile": "off", "checkpoint.every_n_steps": 100_000}
+    assert main(arguments(tmp_path, steps=100_000, **options)) == 0
+    saved = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
+    assert 0 < saved["global_step"] < 100_000
+    assert f"ended at step {saved['global_step']} of 100000" in capsys.readouterr().out
+
+
 def test_another_run_is_not_overwritten_by_resuming(finished, tmp_path, capsys):
     folder = finished.parent.parent
     assert main(arguments(folder, steps=4, name="other")) == 0
@@ -125,7 +165,8 @@ def test_another_run_is_not_overwritten_by_resuming(finished, tmp_path, capsys):
 
 
 def test_validation_runs_from_a_checkpoint(finished, capsys):
-    fit = arguments(finished.parent.parent, steps=4)
+    # Length and weights of the training do not matter to a validation.
+    fit = arguments(finished.parent.parent, steps=9, model__style_weight=2)
     assert main(["validate", *fit[1:], f"--ckpt_path={finished / 'last.ckpt'}"]) == 0
     assert "val_loss" in capsys.readouterr().out
 
@@ -309,6 +350,10 @@ def test_real_weights_photos_and_painting_train_a_style(real_vgg19, real_photos,
         ({"model.style": ""}, "--model.style is an empty string"),
         ({"runs": ""}, "--runs is an empty string"),
         ({"trainer.limit_train_batches": 0}, "--trainer.limit_train_batches is 0, which trains nothing"),
+        ({"trainer.accumulate_grad_batches": 2}, "raise --data.batch_size"),
+        ({"trainer.check_val_every_n_epoch": 1}, "give --trainer.val_check_interval"),
+        ({"seed_everything": "true"}, "--seed_everything is True; give a number"),
+        ({"data.photos": "samples", "data.val_photos": "mine"}, "of the samples one is held out"),
         ({"trainer.max_time": "00:00:00:00"}, "--trainer.max_time is 00:00:00:00, which trains nothing"),
         (
             {"model.content_weight": 0, "model.style_weight": 0, "model.palette_weight": 0},

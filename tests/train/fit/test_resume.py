@@ -288,6 +288,7 @@ def test_a_full_disk_keeps_the_rows_of_a_run_that_goes_on(tmp_path, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
+    own = str(tmp_path / "last.ckpt")
     with pytest.raises(OutputError, match=r"metrics\.csv' cannot be written \(No space left on device\)"):
-        guard.on_train_start(SimpleNamespace(is_global_zero=True, global_step=1), None)
+        guard.on_train_start(SimpleNamespace(is_global_zero=True, global_step=1, ckpt_path=own), None)
     assert guard.path.read_text() == "step,loss\n1,2.5\n"

@@ -12,7 +12,7 @@ from tests.train.small_run import arguments
 from train.fit.checkpoint import CHECKSUM
 from train.fit.command import main
 from train.fit.datamodule import PhotoData
-from train.fit.origin import describe_files
+from train.fit.origin import describe_files, find_origin_file
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,8 @@ def test_a_finished_checkpoint_is_exported_into_a_new_folder(finished, tmp_path)
         ({"data.batch_size": 3}, "batch size"),
         ({"seed_everything": 7}, "seed"),
         ({"data.held_out": 3}, "photo list"),
+        ({"model.learning_rate": 1e-5}, "--model.learning_rate 0.001, this run has --model.learning_rate 1e-05;"),
+        ({"model.style_weight": 2}, "--model.style_weight 1.0, this run has --model.style_weight 2"),
     ],
 )
 def test_resuming_another_plan_is_refused_and_nothing_is_changed(finished, capsys, changed, named):
@@ -101,11 +103,19 @@ def test_a_style_that_is_started_from_keeps_its_noise_unless_another_is_given(tm
     assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=own)
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["network"]["noise"] == own
     assert f"former.safetensors, with its noise of {own}; " in capsys.readouterr().out
-    # The same as the default of a network that starts from something else.
-    options = {"model.start_from": former, "model.network.noise": 6, "overwrite": "true"}
-    assert main(arguments(tmp_path, steps=1, **options)) == 0
-    assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=6)
-    assert f"former.safetensors, with a noise of 6 (the style's own is {own}); " in capsys.readouterr().out
+    # The first is the default of a network that starts from something else.
+    for given in (6, 7):
+        options = {"model.start_from": former, "model.network.noise": given, "overwrite": "true"}
+        assert main(arguments(tmp_path, steps=1, **options)) == 0
+        assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=given)
+        told = f"former.safetensors, with a noise of {given} (the style's own is {own}); "
+        assert told in capsys.readouterr().out
+
+
+def test_a_folder_of_a_kept_styles_name_does_not_hide_it(tmp_path, monkeypatch):
+    (tmp_path / "wave").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_origin_file("wave").is_file()
 
 
 @pytest.mark.parametrize(("key", "told"), [("objective", "style_norm layers"), (None, "palette_weight 1")])

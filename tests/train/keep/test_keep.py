@@ -58,19 +58,22 @@ def test_the_difference_is_told_for_the_photos_that_are_named(tmp_path, capsys):
     assert "dB or more on 6 photos" in capsys.readouterr().out
 
 
-def test_the_mean_of_stages_lies_between_them(tmp_path):
+def test_the_mean_of_stages_lies_between_them(tmp_path, capsys):
     stages = {}
     for seed, share in ((0, 1), (1, 3)):
         torch.manual_seed(seed)
         network = StyleNetwork(NetworkConfig(width=4, noise=6 + seed, strength=not seed))
         (tmp_path / str(seed)).mkdir()
-        save_style(tmp_path / str(seed) / "style.safetensors", network, StyleCard("wave", steps=seed, held_out_loss=1))
+        card = StyleCard(("first", "second")[seed], steps=seed, held_out_loss=1)
+        save_style(tmp_path / str(seed) / "style.safetensors", network, card)
         stages[seed] = share, network.state_dict()
     runs = ",".join(f"{tmp_path / str(seed)}:{share}" for seed, (share, _) in stages.items())
     assert main([runs, str(tmp_path / "mean.safetensors"), "--bits", "16"]) == 0
     mean, card = load_style(tmp_path / "mean.safetensors")
-    assert mean.config == NetworkConfig(width=4, noise=7)
+    assert mean.config == NetworkConfig(width=4, noise=6.75)
     assert (card.steps, card.held_out_loss) == (1, None)
+    assert card.training_config.startswith("# The mean of first 0.25, second 0.75; ")
+    assert "a mean has no strength" in capsys.readouterr().out
     for name, weights in mean.state_dict().items():
         torch.testing.assert_close(weights, 0.25 * stages[0][1][name] + 0.75 * stages[1][1][name], atol=1e-3, rtol=1e-3)
 

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,6 +49,15 @@ class CommandParser(argparse.ArgumentParser):
             sys.exit(FAILED)
         elif file is not sys.stdout:
             super()._print_message(message, file)
+
+    def parse_words(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """Parse a command line on which photos may stand before and after the flags.
+
+        With ``--`` they stand behind it alone: argparse, when it takes them from everywhere, reads names that begin
+        with a dash as flags there, too.
+        """
+        words = sys.argv[1:] if arguments is None else arguments
+        return self.parse_args(words) if "--" in words else self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and leave with exit code 2."""

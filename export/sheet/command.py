@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     # Intermixed, so that photos may stand before and after the flags.
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_words(arguments)
     _read_former_flags(options)
     if not options.photos:
         parser.error("no photo is named; name one, before --styles")

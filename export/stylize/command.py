@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after Ctrl-C.
     """
     # Intermixed, so that photos may stand before and after the flags.
-    options = _parser().parse_intermixed_args(arguments)
+    options = _parser().parse_words(arguments)
     tally = Tally()
     return run_command(
         lambda: _stylize(options, tally),

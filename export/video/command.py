@@ -47,8 +47,8 @@ DEFAULT_QUALITY = 65
 DEFAULT_FPS = 25
 """Frames per second of a folder of frames."""
 
-LEAST_FPS, MOST_FPS = 0.001, 1000
-"""Frames per second of a folder of frames that a flag takes."""
+LEAST_FPS, MOST_FPS = 0.002, 1000
+"""Frames per second of a folder of frames that a flag takes; a GIF shows none for longer than eleven minutes."""
 
 MOST_GIF_FPS = 50
 """Most of them in a GIF."""
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         painted until then.
     """
     # Intermixed, so that the clip may stand behind the flags.
-    options = _parser().parse_intermixed_args(arguments)
+    options = _parser().parse_words(arguments)
     progress = Progress()
     return run_command(lambda: _repaint(options, progress), lambda: _describe_stop(options, progress))
 

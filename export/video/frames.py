@@ -19,8 +19,6 @@ from export.errors import ExportError
 FRAME_NAME = "{:06d}.png"
 """Names of the frames that a video becomes, by their number, counted from 1."""
 
-_NUMBERED = re.compile("[0-9]{6,}[.]png")
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -177,11 +175,10 @@ class FrameWriter:
             self._written += 1
 
     def close(self) -> None:
-        """Remove the later frames of an earlier, longer clip: those that are called by their number."""
-        if self._names is None:
-            for path in self._folder.iterdir():
-                if _NUMBERED.fullmatch(path.name) and int(path.stem) > self._written:
-                    path.unlink()
+        """Remove the later frames of an earlier, longer clip: those whose numbers follow without a gap."""
+        number = self._written
+        while self._names is None and (later := self._folder / FRAME_NAME.format(number := number + 1)).is_file():
+            later.unlink()
 
 
 def fit_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:

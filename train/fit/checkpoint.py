@@ -252,12 +252,16 @@ class LatestCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save once more where Lightning ended before the last step, as ``--trainer.max_time`` makes it."""
-        if trainer.global_step and self.saved_step != trainer.global_step:
+        step = trainer.global_step
+        if step and self.saved_step != step:
             trainer.save_checkpoint(self.path)
-            self.saved_step = trainer.global_step
-            if trainer.is_global_zero:
-                where = f"step {trainer.global_step} of {trainer.max_steps}"
-                print(f"\nended at {where}, before the learning rate fell to its end", flush=True)
+            self.saved_step = step
+        if step < trainer.max_steps and trainer.is_global_zero:
+            print(
+                f"\nended at step {step} of {trainer.max_steps}, before the learning rate fell to its end; go on with "
+                f"--ckpt_path {self.path}, and a longer --trainer.max_time or null",
+                flush=True,
+            )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give Ctrl-C back."""

@@ -371,11 +371,27 @@ class StyleCLI(TrainingCLI):
             config.model.start_from, self.origin = choose_origin(config.model.start_from, network, START_FILE)
         elif checkpoint is None:
             config.ckpt_path = self._choose_validated(config.model.start_from)
-        noise = read_noise(config.model.start_from)
-        if noise is not None and not self._is_given("model.network.noise"):
-            config.model.network.noise = noise
+        self._choose_noise(config, may_differ=self.subcommand != "fit" or checkpoint is not None)
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
+
+    def _choose_noise(self, config: Any, may_differ: bool) -> None:
+        """Set the noise to that of the style that is started from, unless another is given.
+
+        Raises:
+            TrainError: If the network is to learn a strength with another noise, and that may not differ.
+        """
+        noise, network = read_noise(config.model.start_from), config.model.network
+        if noise in {None, network.noise}:
+            return
+        if not self._is_given("model.network.noise"):
+            network.noise = noise
+        elif network.strength and not may_differ:
+            raise TrainError(
+                f"--model.network.strength is true and --model.network.noise {network.noise:g}, but "
+                f"'{config.model.start_from}' has a noise of {noise:g}, and strength leaves a style as it is; leave "
+                "--model.network.noise out"
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line, and keep it."""
@@ -386,13 +402,13 @@ class StyleCLI(TrainingCLI):
         """Tell whether the command line or one of its files gives a number."""
         parser = self._parser(self.subcommand)
         default = parser.get_default(name)
-        # Other defaults show only where nothing was given; with two of them, what is given may be one of them.
-        found = set()
-        for other in (default + 1, default + 2):
-            parser.set_defaults({name: other})
-            found.add(self.parser.parse_args(self._args)[str(self.subcommand)][name])
+        if self.config[self.subcommand][name] != default:
+            return True
+        # Another default shows only where the first one was not given.
+        parser.set_defaults({name: default + 1})
+        found = self.parser.parse_args(self._args)[str(self.subcommand)][name]
         parser.set_defaults({name: default})
-        return len(found) == 1
+        return bool(found == default)
 
     def _plan_for_time(self, config: Any) -> None:
         require_positive(MOST_MINUTES, minutes=config.minutes)
@@ -468,10 +484,10 @@ class StyleCLI(TrainingCLI):
 
     def after_fit(self) -> None:
         """Write the weights, export them, and print where everything is."""
+        if self.trainer.global_step == 0:
+            raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
         was_finished = bool(self._pending)
         if self.trainer.is_global_zero:
-            if self.trainer.global_step == 0:
-                raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
             self._begin_finished()
         if was_finished and self.model.held_out_loss is None:
             # It is in no checkpoint, because the last one is written before the last validation.
@@ -514,8 +530,12 @@ class StyleCLI(TrainingCLI):
         given = self.config[self.subcommand].ckpt_path
         if pending and given is not None and Path(given).resolve() != self.folder.checkpoint.resolve():
             write_whole(self.folder.checkpoint, Path(given).read_bytes())
-            # Of an earlier run in this folder.
-            self.folder.metrics.unlink(missing_ok=True)
+            if not self.folder.is_resumed(str(given)):
+                # Of an earlier run in this folder.
+                self.folder.metrics.unlink(missing_ok=True)
+        for callback in self.trainer.callbacks if pending else ():  # type: ignore[attr-defined]
+            if isinstance(callback, LatestCheckpoint):
+                callback.saved_step = self.trainer.global_step
 
     def describe_stop(self) -> str:
         """Say after Ctrl-C what was written and how to go on."""

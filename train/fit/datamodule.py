@@ -82,8 +82,8 @@ class PhotoData(pl.LightningDataModule):
     """A folder of photos, split into those trained on and those held out.
 
     Args:
-        photos: Folder of JPEG, PNG or WebP files, at any depth, such as COCO's ``train2017``; or ``samples``, the few
-            photos that scikit-image carries, of which one is held out.
+        photos: Folder of JPEG, PNG or WebP files, at any depth, such as COCO's ``train2017``; or ``samples``, where no
+            folder is called so, the few photos that scikit-image carries, of which one is held out.
         scene_share: Share of the pictures that are drawn by the program in place of photos, 0 to 1.
         val_photos: Folder of photos to validate on; without one, ``held_out`` of ``photos`` are set aside.
         held_out: Number of photos that are never trained on, for validation and previews.

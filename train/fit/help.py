@@ -39,7 +39,7 @@ settings that matter:
   --model.learning_rate RATE          peak of the schedule (default: 0.001)
   --model.perceptual NAME             the frozen network of the loss: vgg19, vgg16 or vgg_small (default: vgg19)
   --model.perceptual_weights W        its weights: 'default' (downloaded once) or a file in torchvision's layout
-  --data.photos FOLDER                folder of photos, at any depth; 'samples' are the few that scikit-image carries
+  --data.photos FOLDER                folder of photos, at any depth; 'samples', where there is none, scikit-image's
   --data.image_size PIXELS            side of the crops (default: 256)
   --data.batch_size COUNT             photos per step (default: 4)
   --data.early_size PIXELS            side of the crops in the first --data.early_steps, which then take less time

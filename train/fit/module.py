@@ -183,12 +183,6 @@ class StyleTraining(pl.LightningModule):
                 f"--model.network.strength is true and --model.start_from is {start_from or RANDOM}, but strength is "
                 "learned by a finished style; train the style without it, then name it with --model.start_from"
             )
-        noise = self.network.config.noise
-        if self.style_noise not in {None, noise}:
-            raise TrainError(
-                f"--model.network.strength is true and --model.network.noise {noise:g}, but '{start_from}' has a noise "
-                f"of {self.style_noise:g}, and strength leaves a style as it is; leave --model.network.noise out"
-            )
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.endswith(".changes"))
 

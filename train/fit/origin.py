@@ -81,13 +81,13 @@ def find_origin_file(name: str) -> Path:
 
 
 def read_noise(start_from: str | None) -> float | None:
-    """Read the noise of the style, or of the shared start, that a training starts from.
+    """Read the noise of the style that a training starts from.
 
     Args:
         start_from: As in ``Origin``, or None.
 
     Returns:
-        It, in levels of 255; None if the training starts from random weights.
+        It, in levels of 255; None if the training starts from random weights or from the shared start.
 
     Raises:
         ModelFileError: If the file is absent or is neither.
@@ -95,8 +95,7 @@ def read_noise(start_from: str | None) -> float | None:
     if start_from in {None, RANDOM}:
         return None
     path = find_origin_file(str(start_from))
-    config = read_start_config(path) if is_start_file(path) else load_style(path)[0].config
-    return config.noise
+    return None if is_start_file(path) else load_style(path)[0].config.noise
 
 
 def describe_files(paths: Iterable[Path]) -> list[Tensor]:

@@ -40,7 +40,8 @@ class StartConfigCallback(RunConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Remove the run that this one replaces, and write ``config.yaml``."""
         super().save_config(trainer, pl_module, stage)
-        if trainer.ckpt_path is None:
+        checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
+        if not RunFolder(Path(trainer.default_root_dir)).is_resumed(checkpoint):
             Path(trainer.default_root_dir, START_FILE.name).unlink(missing_ok=True)
 
 

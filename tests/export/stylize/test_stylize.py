@@ -193,6 +193,9 @@ def test_photos_may_stand_behind_the_flags(model, folder):
     save_photo(folder / "photo.png")
     assert run(model, "--output", "out.png", "photo.png") == 0
     assert read(folder / "out.png").size == (33, 24)
+    save_photo(folder / "-dash.png")
+    assert main(["--output", "dash.png", "--threads", "1", "--", str(model), "-dash.png"]) == 0
+    assert read(folder / "dash.png").size == (33, 24)
 
 
 def test_the_format_of_a_file_is_not_asked_for_twice(model, folder, one_error):

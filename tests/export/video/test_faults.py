@@ -142,7 +142,7 @@ def test_frames_beyond_the_bound_are_not_decoded(clip, same, one_error, monkeypa
         (["--output", ""], "an empty string is not a path"),
         (["--output", "out.mp4", "--start", "50"], "has no frame from 50 seconds on"),
         (["--output", "out.mp4", "--start", "-1"], "must be a number from 0"),
-        (["--output", "out.mp4", "--fps", "0.0001"], "must be a number from 0.001"),
+        (["--output", "out.mp4", "--fps", "0.0001"], "must be a number from 0.002"),
         (["--output", "out.mp4", "--fps", "30"], "--fps is for folders of frames"),
         (["--output", "out.webm"], "cannot hold the clip's sound (aac); let --output end in .mkv, or pass --mute"),
         (["second.mp4", "--output", "out.mp4"], "2 clips follow the style"),

@@ -223,9 +223,11 @@ def test_frames_that_would_get_one_name_are_refused(folder, same, one_error):
 def test_a_shorter_clip_leaves_none_of_a_longer_ones_frames(folder, same):
     clip = write_clip(folder / "clip.mp4")
     assert run(same, clip, "--output", "frames/") == 0
-    (folder / "frames" / "notes.txt").write_text("mine")
+    for mine in ("20240501.png", "notes.txt"):
+        (folder / "frames" / mine).write_text("mine")
     assert run(same, clip, "--output", "frames/", "--duration", 0.08, "--overwrite") == 0
-    assert sorted(path.name for path in (folder / "frames").iterdir()) == ["000001.png", "000002.png", "notes.txt"]
+    found = sorted(path.name for path in (folder / "frames").iterdir())
+    assert found == ["000001.png", "000002.png", "20240501.png", "notes.txt"]
 
 
 def test_frames_are_painted_alike_whatever_memory_is_free_later(folder, monkeypatch, capsys):

@@ -44,6 +44,13 @@ def test_second_ctrl_c_names_the_checkpoint_that_is_there(tmp_path, monkeypatch,
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_ctrl_c_while_a_finished_run_is_measured_again_loses_nothing(tmp_path, monkeypatch, capsys):
+    assert main(arguments(tmp_path, steps=2)) == 0
+    monkeypatch.setattr("train.fit.module.StyleTraining.validation_step", interrupt)
+    assert main(arguments(tmp_path, steps=2, ckpt_path="last")) == 130
+    assert "holds step 2 of 2; go on with" in capsys.readouterr().err
+
+
 def test_ctrl_c_in_a_validation_is_no_silent_end(tmp_path, monkeypatch, capsys):
     assert main(arguments(tmp_path, steps=1)) == 0
     monkeypatch.setattr("train.fit.module.StyleTraining.validation_step", interrupt)

@@ -8,6 +8,7 @@ from models.network import NetworkConfig, StyleNetwork
 from models.start import START_FILE, StartCard, StartNetwork, count_statistics, load_start, save_start
 from models.style_file import StyleCard, load_style, save_style
 from tests import ROOT
+from tests.pictures import noise, write
 from tests.train.small_run import arguments
 from train.fit.checkpoint import CHECKSUM
 from train.fit.command import main
@@ -110,6 +111,16 @@ def test_a_style_that_is_started_from_keeps_its_noise_unless_another_is_given(tm
         assert load_style(run / "style.safetensors")[0].config == NetworkConfig(4, 1, noise=given)
         told = f"former.safetensors, with a noise of {given} (the style's own is {own}); "
         assert told in capsys.readouterr().out
+
+
+def test_a_folder_called_samples_goes_before_the_samples(tmp_path, monkeypatch):
+    for index in range(3):
+        write(tmp_path / "samples" / f"{index}.png", noise(72, 68, seed=index))
+    monkeypatch.chdir(tmp_path)
+    data = PhotoData("samples", held_out=1)
+    data.setup("fit")
+    assert [path.parent.name for path in data.training_paths] == ["samples"] * 2
+    assert {path.stem for path in (*data.training_paths, *data.held_out_paths)} == {"0", "1", "2"}
 
 
 def test_a_folder_of_a_kept_styles_name_does_not_hide_it(tmp_path, monkeypatch):

@@ -129,7 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for a mistake that one sentence on stderr explains, 130 after Ctrl-C.
     """
     parser = _parser()
-    # Intermixed, so that photos may stand before and after the flags.
     options = parser.parse_words(arguments)
     _read_former_flags(options)
     if not options.photos:

@@ -126,7 +126,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 if some photos of several failed; 2 for a mistake that one sentence on stderr explains; 130
         after Ctrl-C.
     """
-    # Intermixed, so that photos may stand before and after the flags.
     options = _parser().parse_words(arguments)
     tally = Tally()
     return run_command(

@@ -77,7 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for a mistake that one sentence on stderr explains; 130 after Ctrl-C, which keeps what was
         painted until then.
     """
-    # Intermixed, so that the clip may stand behind the flags.
     options = _parser().parse_words(arguments)
     progress = Progress()
     return run_command(lambda: _repaint(options, progress), lambda: _describe_stop(options, progress))

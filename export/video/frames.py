@@ -176,9 +176,10 @@ class FrameWriter:
 
     def close(self) -> None:
         """Remove the later frames of an earlier, longer clip: those whose numbers follow without a gap."""
-        number = self._written
-        while self._names is None and (later := self._folder / FRAME_NAME.format(number := number + 1)).is_file():
+        number = self._written + 1
+        while self._names is None and (later := self._folder / FRAME_NAME.format(number)).is_file():
             later.unlink()
+            number += 1
 
 
 def fit_size(width: int, height: int, max_size: int | None) -> tuple[int, int]:

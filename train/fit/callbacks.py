@@ -78,9 +78,8 @@ class LossGuard(Callback):
         if self.path is None or not trainer.is_global_zero:
             return
         rows: list[dict[str, str]] = []
-        checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
         # A checkpoint of another run goes on with none of this folder's rows.
-        if self.path.exists() and RunFolder(self.path.parent).is_resumed(checkpoint):
+        if self.path.exists() and RunFolder(self.path.parent).is_resumed(trainer.ckpt_path):
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if _is_until(row, trainer.global_step)]
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
@@ -128,12 +128,16 @@ class RunConfigCallback(SaveConfigCallback):
                 logger.begun = True
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remove the run that this one replaces, and write ``config.yaml``."""
+        """Write ``config.yaml``, after removing the run that this one replaces."""
         folder = RunFolder(Path(trainer.default_root_dir))
         folder.path.mkdir(parents=True, exist_ok=True)
-        if not folder.is_resumed(None if trainer.ckpt_path is None else str(trainer.ckpt_path)):
-            folder.clear()
+        if not folder.is_resumed(trainer.ckpt_path):
+            self.clear(folder)
         write_whole(folder.config, dump_config(self.parser, self.config))
+
+    def clear(self, folder: RunFolder) -> None:
+        """Remove the run that this one replaces."""
+        folder.clear()
 
 
 def require_training(config: Any) -> None:
@@ -157,6 +161,10 @@ def require_training(config: Any) -> None:
         raise TrainError(f"{flags} are all 0, which trains nothing; leave one of them out")
 
 
+ONE_CALL: Mapping[str, Any] = {"ckpt_path": None, "overwrite": False}
+"""Settings that no later run of the same configuration has, and their values there."""
+
+
 def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     """Return a configuration as YAML that ``--config`` takes.
 
@@ -169,11 +177,11 @@ def dump_config(parser: LightningArgumentParser, config: Any) -> str:
     return str(parser.dump(lasting, skip_none=False, skip_link_targets=True))
 
 
-ONE_CALL: Mapping[str, Any] = {"ckpt_path": None, "overwrite": False}
-"""Settings that no later run of the same configuration has, and their values there."""
-
 PRECISIONS = {None, "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16", 32, 16}
 """Precisions of a training: networks and targets stay in float32, whatever is computed in between."""
+
+
+CallbackKind = TypeVar("CallbackKind", bound=pl.Callback)
 
 
 class TrainingCLI(LightningCLI):
@@ -244,12 +252,17 @@ class TrainingCLI(LightningCLI):
             self.trainer.validate(ckpt_path=ckpt_path, **options)
 
     def _explain_misfit(self, ckpt_path: str | None) -> contextlib.AbstractContextManager[None]:
-        latest = [found for found in self.trainer.callbacks if isinstance(found, LatestCheckpoint)]  # type: ignore[attr-defined]
+        latest = self._find_callbacks(LatestCheckpoint)
         return explain_misfit(ckpt_path, lambda: any(callback.begun for callback in latest))
+
+    def _find_callbacks(self, kind: type[CallbackKind]) -> list[CallbackKind]:
+        """Find the trainer's callbacks of one class."""
+        return [callback for callback in self.trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; it may need hardware that this machine does not have."""
-        if (self.config[self.subcommand] if self.subcommand else self.config).trainer.enable_progress_bar is False:
+        flags = (self.config[self.subcommand] if self.subcommand else self.config).trainer
+        if flags.enable_progress_bar is False:
             # Lightning refuses a bar of ours beside this flag.
             shown = self.trainer_defaults.get("callbacks") or []
             self.trainer_defaults["callbacks"] = [found for found in shown if not isinstance(found, ProgressBar)]
@@ -264,7 +277,7 @@ class TrainingCLI(LightningCLI):
                 f"the --trainer flags do not fit this machine ({reason}); leave out --trainer.accelerator and "
                 "--trainer.devices to use what it has"
             ) from error
-        asked = (self.config[self.subcommand] if self.subcommand else self.config).trainer.precision
+        asked = flags.precision
         if asked in {"16-mixed", "16", 16} and trainer.precision != "16-mixed":
             raise TrainError(
                 f"--trainer.precision is {asked}, which needs a GPU; say 32-true or bf16-mixed, or leave it out"
@@ -292,6 +305,7 @@ class StyleCLI(TrainingCLI):
     Attributes:
         folder: The run folder, once it is known.
         origin: What the training starts from, in words.
+        style_noise: The noise of the style that it starts from; None if it starts from something else.
         keeper: Keeps the time of ``--minutes``.
         made: Folders that were made for it, the deepest first.
         written: The finished style's files, as far as they are written.
@@ -299,6 +313,7 @@ class StyleCLI(TrainingCLI):
 
     folder: RunFolder
     origin: str
+    style_noise: float | None = None
     keeper: TimeKeeper | None = None
     made: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
@@ -382,6 +397,7 @@ class StyleCLI(TrainingCLI):
             TrainError: If the network is to learn a strength with another noise, and that may not differ.
         """
         noise, network = read_noise(config.model.start_from), config.model.network
+        self.style_noise = noise
         if noise in {None, network.noise}:
             return
         if not self._is_given("model.network.noise"):
@@ -475,7 +491,7 @@ class StyleCLI(TrainingCLI):
 
     def _describe_origin(self) -> str:
         """Tell what the training starts from, and the noise if it is a style."""
-        before, noise = self.model.style_noise, self.model.network.config.noise
+        before, noise = self.style_noise, self.model.network.config.noise
         if before is None:
             return self.origin
         if before == noise:
@@ -486,12 +502,14 @@ class StyleCLI(TrainingCLI):
         """Write the weights, export them, and print where everything is."""
         if self.trainer.global_step == 0:
             raise TrainError("not one step was trained, so nothing was exported; look at the --trainer flags")
-        was_finished = bool(self._pending)
-        if self.trainer.is_global_zero:
-            self._begin_finished()
-        if was_finished and self.model.held_out_loss is None:
-            # It is in no checkpoint, because the last one is written before the last validation.
-            self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
+        pending = [callback for callback in self._find_callbacks(RunConfigCallback) if not callback.begun]
+        if pending:
+            # Lightning begins no run that is finished.
+            if self.trainer.is_global_zero:
+                self._begin_finished(pending)
+            if self.model.held_out_loss is None:
+                # It is in no checkpoint, because the last one is written before the last validation.
+                self.trainer.validate(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
         config = self.config[self.subcommand]
@@ -513,29 +531,18 @@ class StyleCLI(TrainingCLI):
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
         print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
 
-    @property
-    def _pending(self) -> list[RunConfigCallback]:
-        """The callback that begins the run folder, where it did not: Lightning begins no run that is finished."""
-        return [
-            callback
-            for callback in self.trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, RunConfigCallback) and not callback.begun
-        ]
-
-    def _begin_finished(self) -> None:
+    def _begin_finished(self, pending: list[RunConfigCallback]) -> None:
         """Write configuration and checkpoint of a run that was finished before."""
-        pending = self._pending
         for callback in pending:
             callback.on_train_start(self.trainer, self.model)
         given = self.config[self.subcommand].ckpt_path
-        if pending and given is not None and Path(given).resolve() != self.folder.checkpoint.resolve():
+        if given is not None and Path(given).resolve() != self.folder.checkpoint.resolve():
             write_whole(self.folder.checkpoint, Path(given).read_bytes())
-            if not self.folder.is_resumed(str(given)):
+            if not self.folder.is_resumed(given):
                 # Of an earlier run in this folder.
                 self.folder.metrics.unlink(missing_ok=True)
-        for callback in self.trainer.callbacks if pending else ():  # type: ignore[attr-defined]
-            if isinstance(callback, LatestCheckpoint):
-                callback.saved_step = self.trainer.global_step
+        for latest in self._find_callbacks(LatestCheckpoint):
+            latest.saved_step = self.trainer.global_step
 
     def describe_stop(self) -> str:
         """Say after Ctrl-C what was written and how to go on."""

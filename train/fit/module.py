@@ -38,7 +38,7 @@ OPTIONAL_TERMS = ("stability", "emd")
 TRAINING_TERMS = ("grid", "stability", "spectrum")
 """Those that held-out photos do not have."""
 
-FORMER_LOSS_SETTINGS = {
+FORMER_OBJECTIVE = {
     "style_norm": "layers",
     "palette_weight": 0.0,
     "stability_weight": 0.0,
@@ -46,17 +46,12 @@ FORMER_LOSS_SETTINGS = {
     "emd_rarity": 0.0,
     "content_focus": 0.0,
     "spectrum_weight": 0.0,
-}
-"""Settings of the loss that a resumed run must not change, as checkpoints that do not tell were trained with them."""
-
-FORMER_OBJECTIVE = {
-    **FORMER_LOSS_SETTINGS,
     "teacher": "null",
     "network.noise": 0.0,
     "freeze_deep": False,
     "freeze_inner": False,
 }
-"""The same, and what else such checkpoints were trained with."""
+"""What checkpoints were trained with that do not tell, of that which neither a resumed run nor a validation changes."""
 
 STRENGTH_RATE = 30.0
 """Factor of the learning rate where only the change of the norms with the strength is learned."""
@@ -129,8 +124,6 @@ class StyleTraining(pl.LightningModule):
         self._perceptual = (perceptual, perceptual_weights)
         self.network = StyleNetwork(network)
         self._shared_start: Path | None = None
-        # Of the style that the training starts from.
-        self.style_noise: float | None = None
         if start_from not in {None, RANDOM}:
             self._start_from(find_origin_file(str(start_from)))
         self.freezes = {"freeze_deep": freeze_deep, "freeze_inner": freeze_inner}
@@ -175,7 +168,6 @@ class StyleTraining(pl.LightningModule):
             self._shared_start = path
         else:
             self.network.start_from(start)
-            self.style_noise = start.config.noise
 
     def _learn_strength_alone(self, start_from: str | None) -> None:
         if start_from in {None, RANDOM} or self._shared_start is not None:
@@ -288,7 +280,7 @@ class StyleTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the architecture, and the random state: nothing here draws from it, but a loss of the user's own may."""
         checkpoint["random_state"] = torch.get_rng_state()
-        checkpoint["objective"] = self._objective | self._settings
+        checkpoint["objective"] = self._objective
         checkpoint["network"] = self.network.config.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -306,39 +298,29 @@ class StyleTraining(pl.LightningModule):
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
         trained = {**FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
-        objective = dict(self._objective)
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            objective |= self._settings
-        # Checkpoints of former versions tell less.
-        differing = [name for name in trained.keys() & objective.keys() if trained[name] != objective[name]]
+        objective = self._objective
+        # A validation may have another loss, but for these; and checkpoints of former versions tell less.
+        compared = trained if self.trainer.state.fn == TrainerFn.FITTING else FORMER_OBJECTIVE
+        differing = sorted(name for name in compared.keys() & objective.keys() if trained[name] != objective[name])
         if differing:
             first, second = (
-                " ".join(f"--model.{name} {values[name]}" for name in sorted(differing))
-                for values in (trained, objective)
+                " ".join(f"--model.{name} {values[name]}" for name in differing) for values in (trained, objective)
             )
             raise TrainError(f"the checkpoint was trained with {first}, this run has {second}; give the same values")
         torch.set_rng_state(checkpoint["random_state"].cpu())
 
     @property
     def _objective(self) -> dict[str, Any]:
-        """What a run must not change when it is resumed, and what its earlier config.yaml may not hold yet."""
-        return {
-            **{name: getattr(self.loss_config, name) for name in FORMER_LOSS_SETTINGS},
-            "teacher": "null" if self._teacher is None else self._teacher.style,
-            "network.noise": self.network.config.noise,
-            **self.freezes,
-        }
-
-    @property
-    def _settings(self) -> dict[str, Any]:
-        """What else a resumed run must not change, and a validation may."""
-        loss = {name: value for name, value in asdict(self.loss_config).items() if name not in FORMER_LOSS_SETTINGS}
+        """What a run must not change when it is resumed."""
         perceptual, _ = self._perceptual
         return {
-            **loss,
+            **asdict(self.loss_config),
             "learning_rate": self.learning_rate,
             "perceptual": perceptual,
             "style_size": self.style_size,
+            "teacher": "null" if self._teacher is None else self._teacher.style,
+            "network.noise": self.network.config.noise,
+            **self.freezes,
         }
 
 

@@ -82,7 +82,7 @@ class RunFolder:
         single = (self.checkpoint, self.weights, self.onnx, self.config, self.metrics)
         return [file for file in single if file.exists()] + self.list_previews() + self.list_events()
 
-    def is_resumed(self, checkpoint: str | None) -> bool:
+    def is_resumed(self, checkpoint: str | Path | None) -> bool:
         """Tell whether a checkpoint to go on from, if there is one, is this folder's own."""
         return checkpoint is not None and Path(checkpoint).resolve().parent == self.path.resolve()
 

@@ -95,8 +95,9 @@ def keep(options: argparse.Namespace) -> None:
     if len(shares) < len(options.run):
         raise TrainError("two of the stages are one file; name each stage once, with its share")
     require_absent([output], options.overwrite, "output", list(shares))
-    network, card = average_stages(shares) if len(shares) > 1 else load_style(*shares)
-    if len(shares) > 1 and any(load_style(path)[0].config.strength for path in shares):
+    stages = {path: load_style(path) for path in shares}
+    network, card = average_stages(stages, shares) if len(stages) > 1 else next(iter(stages.values()))
+    if len(stages) > 1 and any(stage.config.strength for stage, _ in stages.values()):
         print("a mean has no strength; let it learn one (train/README.md, Strength)", flush=True)
     pictures = _read_pictures(options.photos)
     make_folder(output.parent, "output")

@@ -13,27 +13,27 @@ from pathlib import Path
 import torch
 
 from models.network import StyleNetwork
-from models.style_file import StyleCard, load_style
+from models.style_file import StyleCard
 from train.errors import TrainError
 
 
 @torch.no_grad()
-def average_stages(shares: Mapping[Path, float]) -> tuple[StyleNetwork, StyleCard]:
+def average_stages(
+    stages: Mapping[Path, tuple[StyleNetwork, StyleCard]], shares: Mapping[Path, float]
+) -> tuple[StyleNetwork, StyleCard]:
     """Average the weights of several stages of a style.
 
     Args:
-        shares: Two or more style files, from the first stage to the last, each with its share, above 0; they are
-            divided by their sum.
+        stages: What two or more style files hold, from the first stage to the last.
+        shares: The share of each, above 0; they are divided by their sum.
 
     Returns:
         The network, with the mean of the noises and without strength, and the last stage's card, whose configuration
         begins with the shares, and in which the held-out loss is open: nobody measured this network's.
 
     Raises:
-        ModelFileError: If a file is no style file.
         TrainError: If the networks differ.
     """
-    stages = {path: load_style(path) for path in shares}
     *earlier, last = stages
     network, card = stages[last]
     for path in earlier:

@@ -37,12 +37,10 @@ from train.start.preview import PaintingsPreview
 class StartConfigCallback(RunConfigCallback):
     """Keep the whole configuration beside the shared start that it makes."""
 
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remove the run that this one replaces, and write ``config.yaml``."""
-        super().save_config(trainer, pl_module, stage)
-        checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
-        if not RunFolder(Path(trainer.default_root_dir)).is_resumed(checkpoint):
-            Path(trainer.default_root_dir, START_FILE.name).unlink(missing_ok=True)
+    def clear(self, folder: RunFolder) -> None:
+        """Remove the run that this one replaces, and its start."""
+        super().clear(folder)
+        (folder.path / START_FILE.name).unlink(missing_ok=True)
 
 
 class StartCLI(TrainingCLI):

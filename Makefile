@@ -72,4 +72,4 @@ $(INSTALLED): pyproject.toml export/package/requirements.py
 	touch $(INSTALLED)
 
 clean:  ## remove what was built, but no run
-	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -104,7 +104,9 @@ def _parser() -> CommandParser:
         action="store_true",
         help="let the file take a second input, the strength from 0 to 1.5, where the style has learned one",
     )
-    parser.add_argument("--ort", action="store_true", help="convert the variants to ORT format for reduced builds, too")
+    parser.add_argument(
+        "--ort", action="store_true", help="convert float32, u8 and int8 to ORT format for reduced builds, too"
+    )
     parser.add_argument(
         "--plain", action="store_true", help="write the graph without rewrites, which takes more time and memory"
     )

@@ -35,6 +35,9 @@ STRENGTH = "strength"
 """Second input of files that were exported with ``--strength``, a float32 scalar; in a graph, the names of the nodes
 that compute with it alone begin with it and a dot."""
 
+STRENGTH_SIDES = ("below", "above")
+"""How constants end, after a dot, that tell how a norm changes with strengths on either side of 1."""
+
 StrengthInput = Literal["none", "optional", "required"]
 """Whether a file takes a strength: not at all, 1 unless told otherwise, or always."""
 

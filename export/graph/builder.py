@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from export.contract import INPUT, OPSET, OUTPUT, PRODUCER, STRENGTH
+from export.contract import INPUT, OPSET, OUTPUT, PRODUCER, STRENGTH, STRENGTH_SIDES
 from export.graph.targets import LEAN, Form
 from models.layers import Conv, InstanceNorm, PaddingMode
 
@@ -149,7 +149,7 @@ class GraphBuilder:
             raise ValueError("the form has a strength, and the network has none")
         below, above = (
             self.constant(f"{name}.{part}.{side}", self._per_channel(change[("weight", "bias").index(part)]))
-            for side, change in zip(("below", "above"), layer.changes, strict=True)
+            for side, change in zip(STRENGTH_SIDES, layer.changes, strict=True)
         )
         less = self.node("Mul", f"{name}.{part}.less", below, STRENGTH_LACK)
         more = self.node("Mul", f"{name}.{part}.more", above, STRENGTH_EXCESS)

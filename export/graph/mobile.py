@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -53,11 +54,15 @@ def count_partitions(path: Path) -> dict[str, dict[str, int]]:
     }
 
 
-def convert_to_ort(folder: Path) -> list[Path]:
-    """Convert a folder's ONNX files to ORT format, for reduced and minimal builds of ONNX Runtime.
+def convert_to_ort(models: Sequence[Path], folder: Path) -> list[Path]:
+    """Convert ONNX files to ORT format, for reduced and minimal builds of ONNX Runtime.
+
+    The conversion optimizes for this machine's CPU: float16 and weights that are restored when the file is opened would
+    be written as float32.
 
     Args:
-        folder: Folder of the ``.onnx`` files; the results are written beside them.
+        models: The ``.onnx`` files.
+        folder: Where the results are written.
 
     Returns:
         The ``.ort`` files, and ``required_operators_and_types.config``, which a reduced build is configured with.
@@ -68,19 +73,22 @@ def convert_to_ort(folder: Path) -> list[Path]:
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-    with contextlib.redirect_stdout(io.StringIO()), hide_warnings():
-        convert_onnx_models_to_ort(folder, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True)
-    config = folder / OPERATORS
-    # The tool writes the name of its folder, which is temporary.
-    config.write_text(config.read_text().replace(f"{folder.resolve()}{os.sep}", ""))
-    models = sorted(folder.glob("*.ort"))
-    missing = find_missing_kernels(models)
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()), hide_warnings():
+        # The tool converts all files of a folder, and writes the folder's name into the list.
+        chosen = Path(name).resolve()
+        for model in models:
+            shutil.copy(model, chosen)
+        convert_onnx_models_to_ort(chosen, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True)
+        config = folder / OPERATORS
+        config.write_text((chosen / OPERATORS).read_text().replace(f"{chosen}{os.sep}", ""))
+        converted = [Path(shutil.copy(path, folder)) for path in sorted(chosen.glob("*.ort"))]
+    missing = find_missing_kernels(converted)
     if missing:
         raise ExportError(
             f"this ONNX Runtime has no kernel for {', '.join(missing)}, so no build of it runs the files in ORT "
             "format; leave out --ort"
         )
-    return [*models, config]
+    return [*converted, config]
 
 
 def find_missing_kernels(models: Iterable[Path]) -> list[str]:

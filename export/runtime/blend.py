@@ -10,7 +10,7 @@ no mean that paints.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, has_seal, seal
+from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, STRENGTH_SIDES, has_seal, seal
 from export.errors import ModelError
 from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
 from export.runtime.session import read_model
 from export.styles import choose_styles
 
 _NOISE = "noise."  # Of what adds the noise.
-_SLOPE = "_slope"  # Of the change of a norm with the strength.
+_CHANGES = tuple(f".{side}" for side in STRENGTH_SIDES)  # Of the change of a norm with the strength.
 _LEVELS, _STEPS, _CAST = ".levels", ".steps", ".cast"
 
 
@@ -80,7 +80,7 @@ def blend_styles(shares: Mapping[str, float]) -> Blend:
     model.graph.initializer.extend(constants)
     names = [network.name for network in networks]
     title = " + ".join(f"{name} {part:.3g}" for name, part in zip(names, parts, strict=True))
-    content = _describe(base, networks, title, dict(zip(names, parts, strict=True)), _mean_noise(networks, parts))
+    content = _describe(base, networks, title, list(zip(names, parts, strict=True)), _mean_noise(networks, parts))
     return Blend(Path(f"{'-'.join(names)}.onnx"), title, content, tuple(sources))
 
 
@@ -169,8 +169,8 @@ def _mix(base: _Network, networks: list[_Network], parts: list[float]) -> list[A
     for name, first in base.constants.items():
         found = [(network, part) for network, part in zip(networks, parts, strict=True) if name in network.constants]
         same = all(network.constants[name].SerializeToString() == first.SerializeToString() for network, _ in found)
-        # A norm that does not change with the strength has no slope, which is one of 0.
-        if same and (len(found) == len(networks) or not name.endswith(_SLOPE)):
+        # A norm that does not change with the strength has no such constant, which is one of 0.
+        if same and (len(found) == len(networks) or not name.endswith(_CHANGES)):
             mixed.append(first)
             continue
         values = [_read_values(network.path, network.constants[name]) for network, _ in found]
@@ -226,7 +226,7 @@ def _mean_noise(networks: list[_Network], parts: list[float]) -> float | None:
 
 
 def _describe(
-    base: _Network, networks: list[_Network], title: str, parts: Mapping[str, float], noise: float | None
+    base: _Network, networks: list[_Network], title: str, parts: Sequence[tuple[str, float]], noise: float | None
 ) -> bytes:
     """Write the metadata of a blend, with a seal, if the base has a card; return the serialized model."""
     model, entries = base.model, dict(base.entries)
@@ -241,9 +241,11 @@ def _describe(
     entries |= {
         PREFIX + "style": title,
         PREFIX + "license": "; ".join(collect("license")),
+        # Pairs, because two files may have styles of one name.
         PREFIX + "training_config": f"blend: {json.dumps(parts)}\n",
         PREFIX + "perceptual_source": "; ".join(collect("perceptual_source")),
-        PREFIX + "precision": "float32",
+        # 8-bit weights were restored; a file of bytes stays one.
+        PREFIX + "precision": "u8" if entries.get(PREFIX + "precision") == "u8" else "float32",
     }
     if noise is not None:
         entries[PREFIX + "network"] = json.dumps(json.loads(entries[PREFIX + "network"]) | {"noise": noise})

@@ -56,8 +56,8 @@ def open_probe(
     """
     if _count_nodes(content) > MAX_NODES:
         raise ModelError(
-            f"model '{path}' has more than {MAX_NODES:,} nodes, its functions written out; use a file that python -m "
-            "export wrote"
+            f"model '{path}' has more than {MAX_NODES:,} nodes, its functions written out; "
+            "use a file that python -m export wrote"
         )
     _limit_memory()
     return open_session(path, content, provider, threads, bounded=True)

@@ -39,6 +39,9 @@ from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, Feeds, TilePainter, 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
 
+ORT_IDENTIFIER = b"ORTM"
+"""What a file in ORT format has from its fifth byte on."""
+
 MAX_BLOCKS = 1000
 """Residual blocks that a model's metadata may state; 5 are usual."""
 
@@ -325,6 +328,8 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
     entries = dict(meta.custom_metadata_map)
     if meta.producer_name != PRODUCER and not any(key.startswith(PREFIX) for key in entries):
         return None
+    if content[4:8] == ORT_IDENTIFIER:
+        raise ModelError(f"model '{path}' is in ORT format, and styles are .onnx files here; name the one beside it")
     if not has_seal(content):
         raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
     found = entries.get(PREFIX + "format")

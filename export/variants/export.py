@@ -40,6 +40,9 @@ from export.variants.weights8 import to_weights8
 from models.network import StyleNetwork
 from models.style_file import StyleCard, load_style
 
+IN_ORT_FORMAT = frozenset(("float32", "u8", "int8"))
+"""Variants that ``--ort`` converts: the others' weights would become float32 in it."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -50,7 +53,7 @@ class Request:
         photos: Folder of photos to test on and to calibrate with; None for scikit-image's samples.
         form: How the graphs are written.
         target: The delegate that asked for that form, for the manifest.
-        ort: Convert every file to ORT format as well.
+        ort: Convert the variants of ``IN_ORT_FORMAT`` to ORT format as well.
         overwrite: Replace a folder of variants that exists.
         sizes: Sides, in pixels, of the square pictures with which latency and memory are measured.
     """
@@ -84,11 +87,18 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         ModelFileError: If the style cannot be read.
     """
     check_folder(output, request.overwrite)
+    if request.ort and not IN_ORT_FORMAT.intersection(request.variants):
+        raise ExportError(
+            f"--ort converts {', '.join(sorted(IN_ORT_FORMAT))}, and --variants names {', '.join(request.variants)} "
+            "alone; add one of the former, or leave out --ort"
+        )
     trained = find_style_file(style)
     network, card = load_style(trained)
     network = match_strength(network, request.form, trained)
     paths = find_photos(request.photos)
-    source = "the sample photos of scikit-image" if request.photos is None else f"folder {request.photos.name}"
+    source = (
+        "the sample photos of scikit-image" if request.photos is None else f"folder {request.photos.resolve().name}"
+    )
     announce(f"testing and calibrating with {'' if request.photos is None else 'photos of '}{source}")
     photos = split_photos(paths, request.form.size)
     described = Photos(source, len(photos.test), len(photos.calibration))
@@ -104,7 +114,7 @@ def export_variants(style: Path, output: Path, request: Request, announce: Calla
         if not manifest.files:
             raise ExportError(f"no variant passed its threshold, so '{output}' was not written; train the style anew")
         if request.ort:
-            manifest.ort.extend(describe_file(path) for path in convert_to_ort(folder))
+            manifest.ort.extend(describe_file(path) for path in _convert(folder, manifest, announce))
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         (folder / "README.md").write_text(write_readme(manifest), encoding="utf-8")
     return manifest
@@ -130,6 +140,15 @@ def check_folder(output: Path, overwrite: bool) -> None:
         )
     entries = [entry for key in ("files", "ort") for entry in manifest.get(key) or () if isinstance(entry, dict)]
     require_only(output, [MANIFEST, "README.md", *(str(entry.get("file")) for entry in entries)])
+
+
+def _convert(folder: Path, manifest: Manifest, announce: Callable[[str], object]) -> list[Path]:
+    """Convert what keeps its types in ORT format, and say what is left out."""
+    left = [entry.file for entry in manifest.files if entry.precision not in IN_ORT_FORMAT]
+    if left:
+        announce(f"not in ORT format: {' and '.join(left)}, whose weights the conversion would write as float32")
+    models = [folder / entry.file for entry in manifest.files if entry.precision in IN_ORT_FORMAT]
+    return convert_to_ort(models, folder) if models else []
 
 
 @dataclass

@@ -11,6 +11,7 @@ import PIL.ImageOps
 
 from data.images import ImageError, Picture, decode, fit_within, list_images, to_array
 from data.samples import SAMPLES, sample_photo
+from export.contract import SMALLEST_SIDE
 
 PHOTO_SIDE = 320
 """Long side, in pixels, to which photos are scaled down."""
@@ -76,5 +77,8 @@ def _choose(paths: Sequence[Path], count: int) -> list[Path]:
 def _read(path: Path, size: tuple[int, int] | None) -> Picture:
     photo = decode(path)
     if size is None:
-        return to_array(fit_within(photo, PHOTO_SIDE))
+        photo = fit_within(photo, PHOTO_SIDE)
+        width, height = (max(side, SMALLEST_SIDE) for side in photo.size)
+        # A panorama's ends are cut off, because a network takes no picture so narrow.
+        size = (height, width)
     return to_array(PIL.ImageOps.fit(photo, (size[1], size[0])))

@@ -201,7 +201,12 @@ def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
     folder = f"{NAME}-{library.version}"
     builds = library.copy(site / folder)
     (site / "models").mkdir()
-    entries = [_add_style(site, style, identity) for style, identity in zip(styles, _identify(styles), strict=True)]
+    names = [style.card.style for style in styles]
+    entries = []
+    for style, identity in zip(styles, _identify(styles), strict=True):
+        # Styles of one name are told apart by what tells their addresses apart.
+        title = _title(style.card.style if names.count(style.card.style) == 1 else identity)
+        entries.append(_add_style(site, style, identity, title))
     shell = ["./", *sorted(path.name for path in PAGE.iterdir()), INDEX, *(entry["thumbnail"] for entry in entries)]
     index = {
         "shell": shell,
@@ -212,7 +217,7 @@ def _fill(site: Path, styles: Sequence[Style], library: WebRuntime) -> None:
     (site / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
+def _add_style(site: Path, style: Style, identity: str, title: str) -> dict[str, Any]:
     files: dict[str, dict[str, Any]] = {}
     for precision, path in style.files.items():
         content = require_strength(path.read_bytes())
@@ -226,7 +231,7 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
     encode(from_array(style.paint(sample)), site / thumbnail, quality=88)
     return {
         "id": identity,
-        "title": _title(identity),
+        "title": title,
         "license": style.card.license,
         "thumbnail": thumbnail,
         "strength": style.paint.layout.strength,
@@ -235,9 +240,11 @@ def _add_style(site: Path, style: Style, identity: str) -> dict[str, Any]:
     }
 
 
-def _title(identity: str) -> str:
-    """Write a name as titles are written: ``composition_vii`` becomes Composition VII."""
-    words = re.split("[_-]+", identity)
+def _title(name: str) -> str:
+    """Write a name as titles are written: ``composition_vii`` becomes Composition VII; one with capitals stays."""
+    if not re.fullmatch("[a-z0-9]+([_-]+[a-z0-9]+)*", name):
+        return name or "Style"
+    words = re.split("[_-]+", name)
     return " ".join(_title_word(word, first=index == 0) for index, word in enumerate(words))
 
 
@@ -254,7 +261,8 @@ def _identify(styles: Sequence[Style]) -> list[str]:
     chosen: list[str] = []
     for name, source in zip(names, sources, strict=True):
         wanted = name if names.count(name) == 1 else source
-        repeats = sum(earlier == wanted or earlier.startswith(f"{wanted}-no") for earlier in chosen)
+        numbered = re.compile(f"{re.escape(wanted)}(-no[0-9]+)?")
+        repeats = sum(numbered.fullmatch(earlier) is not None for earlier in chosen)
         chosen.append(f"{wanted}-no{repeats + 1}" if repeats else wanted)
     return chosen
 

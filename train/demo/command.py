@@ -93,6 +93,11 @@ def demonstrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def list_times(run: RunFolder) -> dict[Path, int]:
+    """Return when the network and the checkpoint were written, in nanoseconds; a training removes them as it begins."""
+    return {path: path.stat().st_mtime_ns for path in (run.onnx, run.checkpoint) if path.is_file()}
+
+
 def find_shipped(file: str) -> Path:
     """Return the path of a file of the checkout or the installed package, short where the command is run from there."""
     path = ROOT / file
@@ -126,21 +131,28 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
     told = {"flags": flags, "configs": configs}
     # What the earlier training was told: with other flags, other photos say, or configurations it is trained anew.
     asked = run.path / FLAGS
-    same = asked.is_file() and json.loads(asked.read_text()) == told and not options.again
+    former = asked.read_text() if asked.is_file() else None
+    same = former is not None and json.loads(former) == told and not options.again
     if same and run.onnx.is_file():
         print(f"'{run.path}' is trained already; make demo AGAIN=1 trains it anew")
         return 0
+    kept = list_times(run)
     if same and run.checkpoint.is_file():
         print(f"going on from {run.checkpoint}")
         resume = ["--ckpt_path", str(run.checkpoint)]
     else:
-        if not asked.exists() and run.list_written():
+        if former is None and run.list_written():
             raise OutputError(f"'{run.path}' holds a run that is not the demo's; choose another --output")
+        if run.onnx.is_file() and not options.again:
+            print(f"'{run.path}' was trained with other flags or configurations, and is trained anew")
         run.path.mkdir(parents=True, exist_ok=True)
         write_whole(asked, json.dumps(told))
         resume = ["--overwrite", "true"]
     stacked = [flag for name in CONFIGS for flag in ("--config", str(ROOT / "configs" / name))]
     code = fit(["fit", *stacked, *flags, *resume])
-    if code == INTERRUPTED:
+    if code and former is not None and kept and list_times(run) == kept:
+        # It was refused or stopped before it began: what is there is of the earlier training, and of its flags.
+        write_whole(asked, former)
+    elif code == INTERRUPTED:
         print("make demo goes on from there")
     return code

@@ -40,6 +40,8 @@ let wish = 0;
 /** Whether a photo is being painted, and whether something else was asked meanwhile, of which only the latest is painted. */
 let painting = false;
 let again = false;
+/** Whether the browser is asked for the camera, which may take as long as the person thinks about it. */
+let askingCamera = false;
 /** Milliseconds per pixel of each style's last run. */
 const speed = new Map();
 
@@ -160,6 +162,7 @@ async function paintPhoto() {
   // While a photo is painted anew, its last painting stays.
   if (shown?.photo !== photo) {
     shown = null;
+    comparison.mirror(false);
     comparison.showPhoto(photo.scale(photo.fit(PREVIEW_SIDE)));
   }
   view.showState("working", "Painting…");
@@ -241,6 +244,9 @@ async function saveShown() {
 // The camera
 
 async function startCamera() {
+  if (askingCamera) {
+    return;
+  }
   engine.dropLongRun(PATIENCE_MS);
   const mine = ++wish;
   view.showState("working", "Starting the camera…");
@@ -309,6 +315,9 @@ async function saveRecording() {
 }
 
 async function turnCamera() {
+  if (askingCamera) {
+    return;
+  }
   if (!(await withCamera(() => camera.turn()))) {
     // So that nobody waits for frames any more.
     wish++;
@@ -317,6 +326,7 @@ async function turnCamera() {
 
 /** Do something with the camera; show an error in the page, and return whether it worked. */
 async function withCamera(act) {
+  askingCamera = true;
   try {
     await act();
     return true;
@@ -325,6 +335,8 @@ async function withCamera(act) {
     endCamera();
     report(error);
     return false;
+  } finally {
+    askingCamera = false;
   }
 }
 

@@ -10,7 +10,7 @@ const HEADERS = {
 // Several sites may share one host, each in its folder.
 const CACHE = `onestroke ${self.registration.scope}`;
 // Their names hold a version or a digest, so what is kept under such a name never ages.
-const IMMUTABLE = /\/(models|onnxruntime-web-[^/]+)\//;
+const IMMUTABLE = /^(models|onnxruntime-web-[^/]+)\//;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(install());
@@ -42,7 +42,8 @@ async function install() {
 
 async function answer(request) {
   const cache = await caches.open(CACHE);
-  const immutable = IMMUTABLE.test(new URL(request.url).pathname);
+  // Within this site: a folder above it may be called models, too.
+  const immutable = IMMUTABLE.test(request.url.slice(self.registration.scope.length));
   const kept = () => cache.match(request, { ignoreSearch: true, ignoreVary: true });
   if (immutable) {
     const found = await kept();

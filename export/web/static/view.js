@@ -71,7 +71,10 @@ export function showState(state, message = "", expectedMs = null) {
   // A screen reader would read every frame's time aloud.
   element("status").setAttribute("aria-live", state === "live" ? "off" : "polite");
   element("status").replaceChildren(...(Array.isArray(message) ? message : [message]));
-  element("save").disabled = state !== "done";
+  // An error, of a file that is no picture, say, leaves a finished painting, which can still be saved.
+  if (state !== "error") {
+    element("save").disabled = state !== "done";
+  }
   // Without a painted frame there is no shape for the video.
   element("record").disabled = state !== "live" && element("recording").hidden;
   // While idle the bar belongs to the downloads.

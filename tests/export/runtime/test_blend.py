@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from export.contract import is_intact, seal
 from export.errors import ExportError, ModelError
@@ -75,7 +76,7 @@ def test_a_blend_is_a_whole_file_with_a_card(folder, tmp_path):
     onnx.checker.check_model(onnx.load(tmp_path / "mix.onnx"), full_check=True)
     card = Stylizer(tmp_path / "mix.onnx", threads=1).card
     assert (card.style, card.license, card.held_out_loss) == ("one 0.25 + other 0.75", "CC0; MIT", None)
-    assert card.training_config == 'blend: {"one": 0.25, "other": 0.75}\n'
+    assert card.training_config == 'blend: [["one", 0.25], ["other", 0.75]]\n'
     assert (str(made.path), made.title) == ("one-other.onnx", card.style)
     assert made.sources == (folder / "one" / "one.onnx", folder / "other" / "other.onnx")
 
@@ -107,6 +108,15 @@ def test_a_blend_takes_a_strength_if_one_of_its_styles_does(folder, tmp_path):
         assert difference(paint(photo), Stylizer(path(folder, "middle"), threads=1)(photo)) <= 1
         np.testing.assert_array_equal(paint(photo, strength=0), photo)
         assert difference(paint(photo, strength=1.5), paint(photo)) > 1
+        # The change of its norms counts as much as it does.
+        weaker = onnx.load_from_string(blend_styles(ordered).content).graph.initializer
+        changes = {
+            one.name: numpy_helper.to_array(one) for one in onnx.load(tmp_path / "strong.onnx").graph.initializer
+        }
+        kept = [one for one in weaker if one.name.endswith((".below", ".above"))]
+        assert len(kept) == sum(name.endswith((".below", ".above")) for name in changes) > 0
+        for one in kept:
+            np.testing.assert_allclose(numpy_helper.to_array(one), changes[one.name] / 4, rtol=1e-5, atol=1e-9)
     both = Stylizer(blend_styles({**shares, str(tmp_path / "strong.onnx"): 5}), threads=1)
     assert both.layout.strength
     deep = export_style(tmp_path / "deep" / "deep.onnx", make_network(NetworkConfig(8, 2)))

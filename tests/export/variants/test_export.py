@@ -34,6 +34,7 @@ from models.network import NetworkConfig
 from models.style_file import StyleCard, load_style, save_style
 from tests.export import small_export
 from tests.export.small_export import draw, write_photos
+from tests.pictures import noise, write
 
 CARD = StyleCard("wave", "CC0", steps=7)
 
@@ -276,6 +277,11 @@ def test_photos_to_test_on_do_not_calibrate(style):
     assert [len(photos.test), len(photos.equalization), len(photos.calibration)] == [3, 2, 2]
     assert photos.test[0].shape == (50, 67, 3)
     assert photos.calibration[0].shape == (256, 256, 3)
+    # Scaled down to 320 pixels, a panorama would be 4 pixels high; a thumbnail is too small as it is.
+    write(style.parent / "odd" / "panorama.png", noise(1600, 20))
+    write(style.parent / "odd" / "thumbnail.png", noise(8, 6))
+    odd = split_photos(find_photos(style.parent / "odd"))
+    assert sorted(photo.shape for photo in odd.test) == [(16, 16, 3), (16, 320, 3)]
     fixed = split_photos(paths[:1], (32, 48))
     assert [photo.shape for photo in (*fixed.test, *fixed.calibration)] == [(32, 48, 3)] * 2
 
@@ -290,6 +296,17 @@ def test_impossible_folder_is_refused_before_the_work(style, output, sentence, c
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_only_what_keeps_its_types_is_converted_to_ort_format(style, tmp_path, capsys):
+    arguments = [str(style), "--output", str(tmp_path / "wave"), "--photos", str(style.parent / "photos"), "--ort"]
+    assert command.main([*arguments, "--variants", "fp16,w8"]) == 2
+    assert "--ort converts float32, int8, u8, and --variants names fp16, w8 alone" in capsys.readouterr().err
+    request = Request(("w8", "u8"), style.parent / "photos", sizes=(32,), ort=True)
+    said = []
+    export_variants(style, tmp_path / "wave", request, announce=said.append)
+    assert [path.name for path in (tmp_path / "wave").glob("*.ort")] == ["style.u8.ort"]
+    assert any(line.startswith("not in ORT format: style.w8.onnx") for line in said)
 
 
 @pytest.mark.parametrize("variants", [[], ["--variants", "u8,int8"]])

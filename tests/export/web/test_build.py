@@ -73,8 +73,8 @@ def test_files_of_which_only_one_takes_a_strength_are_refused(starry, package, t
 
 
 def test_names_become_titles():
-    names = ["composition_vii", "portrait_of_jean_metzinger", "the_scream", "wave-no2"]
-    titles = ["Composition VII", "Portrait of Jean Metzinger", "The Scream", "Wave No2"]
+    names = ["composition_vii", "portrait_of_jean_metzinger", "wave-no2", "Große Welle", "wave 0.6 + udnie 0.4"]
+    titles = ["Composition VII", "Portrait of Jean Metzinger", "Wave No2", "Große Welle", "wave 0.6 + udnie 0.4"]
     assert [build._title(name) for name in names] == titles
 
 

@@ -318,6 +318,9 @@ def test_what_is_no_picture_is_refused_in_one_sentence(page, tmp_path):
     )
     paint(page, write(tmp_path / "after.png", ramp()))
     assert not find(page, "error").is_displayed()
+    find(page, "file").send_keys(str(tmp_path / "letter.jpg"))
+    wait(lambda: state(page) == "error", "the error")
+    assert find(page, "save").is_enabled()
 
 
 def test_everything_is_reached_by_keys_and_the_arrows_move_the_slider(page, tmp_path):
@@ -413,6 +416,32 @@ def test_camera_is_painted_live_and_its_picture_kept(page):
     assert re.search(rf"512 {TIMES} \d+ pixels", text(page, "status"))
     assert find(page, "camera").is_displayed()
     assert not find(page, "live").is_displayed()
+
+
+def test_a_photo_after_a_camera_that_failed_is_no_mirror_image_and_one_question_is_asked_at_a_time(page, tmp_path):
+    page.execute_script("""
+      const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+      window.asked = 0;
+      devices.getUserMedia = async (wanted) => {
+        window.asked += 1;
+        await new Promise((done) => setTimeout(done, 300));
+        return ask(wanted);
+      };
+    """)
+    find(page, "camera").click()
+    find(page, "camera").click()
+    wait(lambda: state(page) == "live", "the first frame")
+    assert page.execute_script("return window.asked") == 1
+    assert "mirrored" in find(page, "frame").get_attribute("class")
+    page.execute_script("""
+      navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("busy", "NotReadableError"); };
+      document.getElementById("turn").hidden = false;
+    """)
+    find(page, "turn").click()
+    wait(lambda: state(page) == "error", "the error")
+    page.execute_script("delete navigator.mediaDevices.getUserMedia")
+    paint(page, write(tmp_path / "after.png", ramp()))
+    assert "mirrored" not in find(page, "frame").get_attribute("class")
 
 
 PLAY = """

@@ -52,6 +52,20 @@ def test_demo_run_again_does_not_train_again(demo, capsys):
     assert "trained already" in capsys.readouterr().out
 
 
+def test_demo_that_was_refused_is_not_taken_for_trained(demo, tmp_path, capsys):
+    output = tmp_path / "demo"
+    shutil.copytree(demo, output)
+    arguments = ["--output", str(output), "--photos", str(tmp_path / "later"), *QUICK]
+    assert main(arguments) == 2
+    assert "is trained anew" in capsys.readouterr().out
+    for index in range(3):
+        write(tmp_path / "later" / f"{index}.png", noise(90, 80, seed=index))
+    assert main(arguments) == 0
+    assert "trained already" not in capsys.readouterr().out
+    config = yaml.safe_load((output / "flowing_strokes" / "config.yaml").read_text())
+    assert config["data"]["photos"] == str(tmp_path / "later")
+
+
 @pytest.mark.slow
 def test_interrupted_demo_goes_on(demo, tmp_path, capsys):
     run = tmp_path / "flowing_strokes"

@@ -38,6 +38,12 @@ def compare_widths(folders: Sequence[Path], variant: str = "float32") -> str:
                 raise ExportError(f"'{folder}' was exported {what} than '{folders[0]}'; export both alike")
     files = [{entry["precision"]: entry for entry in manifest["files"]} for manifest in manifests]
     costs = [_costs(folder, found, variant) for folder, found in zip(folders, files, strict=True)]
+    for folder, found in zip(folders, files, strict=True):
+        # Sides stand for the longer one of a fixed shape: 128 x 16 pixels are no 128.
+        if found[variant]["input"]["shape"] != files[0][variant]["input"]["shape"]:
+            raise ExportError(
+                f"'{folder}' takes pictures of another shape than '{folders[0]}'; export them with one --size, or none"
+            )
     sides = [side for side in costs[0] if all(side in found for found in costs)]
     if not sides:
         raise ExportError(

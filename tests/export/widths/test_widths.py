@@ -89,12 +89,17 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(half, narrow, tmp_pa
     for entry in files:
         entry["measurements"][0]["side"] = 48
     another_size = change(half, tmp_path / "size", files=files)
+    files = read(half)["files"]
+    for entry in files:
+        entry["input"]["shape"] = ["batch", 3, entry["measurements"][0]["side"], 16]
+    narrow_shape = change(half, tmp_path / "shape", files=files)
     for arguments, sentence in (
         ([half, elsewhere], "on another machine than"),
         ([half, other], "for another target than"),
         ([foreign], "holds no manifest.json of this program"),
         ([tmp_path / "absent"], "holds no manifest.json of this program"),
         ([half, another_size], "no size was measured in all of 2 folders"),
+        ([half, narrow_shape], "takes pictures of another shape than"),
         ([half, narrow, "--variant", "fp16"], "holds no style.fp16.onnx"),
     ):
         assert main([str(argument) for argument in arguments]) == 2

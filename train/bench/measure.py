@@ -33,12 +33,15 @@ from train.compute.device import choose_device
 from train.compute.memory import resident_mb
 from train.compute.precision import name_precision
 from train.errors import TrainError
+from train.fit.optimizer import OptimizerName
 from train.fit.step import Step, build_step
 
 KINDS = ("reference", "ours")
 
 
-def build(kind: str, weights: str, size: int, steps: int, seed: int = 0) -> tuple[Step, nn.Module]:
+def build(
+    kind: str, weights: str, size: int, steps: int, seed: int = 0, optimizer: OptimizerName = "muon"
+) -> tuple[Step, nn.Module]:
     """Build the reference step or ours, both towards the same painting, which a program draws.
 
     Args:
@@ -47,6 +50,7 @@ def build(kind: str, weights: str, size: int, steps: int, seed: int = 0) -> tupl
         size: Side of the pictures in pixels.
         steps: Length of the learning-rate cycle.
         seed: Of the first weights, the same for both kinds.
+        optimizer: What moves our weights; the reference's are moved by Adam.
 
     Returns:
         The step and the network that it trains.
@@ -54,7 +58,7 @@ def build(kind: str, weights: str, size: int, steps: int, seed: int = 0) -> tupl
     painting = draw_painting(size)
     if kind == "reference":
         return build_reference_step(weights, painting, steps, seed)
-    return build_step(weights, painting, steps, seed)
+    return build_step(weights, painting, steps, seed, optimizer=optimizer)
 
 
 def random_weights(path: Path) -> Path:
@@ -191,7 +195,8 @@ def measure_quality(weights: str, photos: list[Path], steps: int, size: int, bat
     examples = to_unit(collate([held_out[number] for number in range(HELD_OUT)]).photos).contiguous()
     losses = {}
     for kind in KINDS:
-        step, trained = build(kind, weights, size, steps, seed)
+        # One optimizer for both: what is compared is what precision and compiled code do to the learning.
+        step, trained = build(kind, weights, size, steps, seed, optimizer="adam")
         for number in tqdm(range(steps), desc=kind, unit="step", disable=None, leave=False):
             samples = [stream[number * batch + index] for index in range(batch)]
             step(to_unit(collate(samples).photos).contiguous())

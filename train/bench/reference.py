@@ -214,4 +214,4 @@ def build_reference_step(weights: str, painting: Tensor, steps: int, seed: int =
     def compute(photos: Tensor, number: int) -> Tensor:
         return loss(network(photos, draw_offset(seed, number)), photos)  # type: ignore[no-any-return]
 
-    return make_step(compute, network, steps), network
+    return make_step(compute, network, steps, "adam"), network

@@ -36,6 +36,7 @@ settings that matter:
   --model.freeze_inner true           leave those of all but the first and the last layer as they are, 99 %
   --model.teacher STYLE               a trained style whose pictures are to be painted, by a narrower network
   --model.network.strength true       let the finished style that --model.start_from names learn other strengths
+  --model.optimizer NAME              what moves the weights: muon or adam (default: muon)
   --model.learning_rate RATE          peak of the schedule (default: 0.001)
   --model.perceptual NAME             the frozen network of the loss: vgg19, vgg16 or vgg_small (default: vgg19)
   --model.perceptual_weights W        its weights: 'default' (downloaded once) or a file in torchvision's layout

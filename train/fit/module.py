@@ -22,6 +22,7 @@ from models.style_file import load_style
 from models.turned_loss import TurnedLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
+from train.fit.optimizer import OptimizerName, make_optimizer
 from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
@@ -82,7 +83,8 @@ class StyleTraining(pl.LightningModule):
             (``StyleNetwork.inner_convolutions``), 99 % of the weights of the usual network.
         turned: Mirror and turn pictures before the frozen network sees them, in another way at each step; ``auto`` does
             so with vgg_small, whose blind spots a style network would otherwise learn to exploit.
-        learning_rate: Peak of Adam's one-cycle schedule.
+        optimizer: What moves the weights, ``muon`` or ``adam``.
+        learning_rate: Peak of the one-cycle schedule.
         compile: Compile the network with ``torch.compile``; ``auto`` does so where it pays.
         seed: Fixes where the noise begins at each step; follows ``--seed_everything``.
         loss: Fields of ``LossConfig``.
@@ -100,6 +102,7 @@ class StyleTraining(pl.LightningModule):
         freeze_deep: bool = False,
         freeze_inner: bool = False,
         turned: Choice = "auto",
+        optimizer: OptimizerName = "muon",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
         seed: int = 0,
@@ -118,6 +121,7 @@ class StyleTraining(pl.LightningModule):
         if not self.paintings:
             raise TrainError("--model.style is empty; name at least one picture of a painting")
         self.style_size = style_size
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.compile_mode = compile
         self.seed = seed
@@ -269,11 +273,11 @@ class StyleTraining(pl.LightningModule):
         return float(f"{loss:.6g}") if step == self.trainer.global_step else None
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam with one cycle of the learning rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
+        """One cycle of the optimizer's rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""
         # Norms take larger steps than kernels: their scales are about 1.
         rate = self.learning_rate * (STRENGTH_RATE if self.network.config.strength else 1)
         learned = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(learned, lr=rate)
+        optimizer = make_optimizer(self.optimizer, learned, rate)
         schedule = one_cycle(optimizer, rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -297,7 +301,7 @@ class StyleTraining(pl.LightningModule):
                 f"the checkpoint holds another network ({differing[0]} has shape {saved.get(differing[0])}, needed "
                 f"{needed.get(differing[0])}); resume with the run's own config.yaml, or name another checkpoint"
             )
-        trained = {**FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
+        trained = {"optimizer": "adam", **FORMER_OBJECTIVE, **checkpoint.get("objective", {})}
         objective = self._objective
         # A validation may have another loss, but for these; and checkpoints of former versions tell less.
         compared = trained if self.trainer.state.fn == TrainerFn.FITTING else FORMER_OBJECTIVE
@@ -315,6 +319,7 @@ class StyleTraining(pl.LightningModule):
         perceptual, _ = self._perceptual
         return {
             **asdict(self.loss_config),
+            "optimizer": self.optimizer,
             "learning_rate": self.learning_rate,
             "perceptual": perceptual,
             "style_size": self.style_size,

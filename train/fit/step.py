@@ -18,6 +18,7 @@ from models.vgg import PerceptualName, VGGFeatures
 from train.compute.device import choose_device
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import autocast, best_precision
+from train.fit.optimizer import OptimizerName, make_optimizer
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.teacher import Teacher
 
@@ -118,6 +119,7 @@ def build_step(
     precision: str | None = None,
     compiled: bool = True,
     perceptual: PerceptualName = "vgg19",
+    optimizer: OptimizerName = "muon",
 ) -> tuple[Step, StyleNetwork]:
     """Build the step that ``python -m train fit`` takes with its default settings.
 
@@ -129,6 +131,7 @@ def build_step(
         precision: Lightning's name of it; the best that the hardware has if None.
         compiled: Compile the network.
         perceptual: The frozen network.
+        optimizer: What moves the weights.
 
     Returns:
         The step, and the network that it trains.
@@ -150,29 +153,32 @@ def build_step(
         with autocast(chosen, device):
             return compute_loss(network, transform, loss, photos, number, seed).total
 
-    return make_step(compute, network, steps), network
+    return make_step(compute, network, steps, optimizer), network
 
 
-def make_step(compute: Callable[[Tensor, int], Tensor], network: nn.Module, steps: int) -> Step:
-    """Put an optimization step around a loss: Adam and one cycle of the learning rate, as in every training.
+def make_step(
+    compute: Callable[[Tensor, int], Tensor], network: nn.Module, steps: int, optimizer: OptimizerName
+) -> Step:
+    """Put an optimization step around a loss: an optimizer, and one cycle of the learning rate as in every training.
 
     Args:
         compute: From photos on the network's device and the step's number to a differentiable scalar.
         network: What is trained, on its device.
         steps: Length of the learning-rate cycle.
+        optimizer: What moves the weights.
 
     Returns:
         The step; it takes photos from any device.
     """
     device = next(network.parameters()).device
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    schedule = one_cycle(optimizer, LEARNING_RATE, steps)
+    moved = make_optimizer(optimizer, network.parameters(), LEARNING_RATE)
+    schedule = one_cycle(moved, LEARNING_RATE, steps)
 
     def step(photos: Tensor) -> Tensor:
-        optimizer.zero_grad()
+        moved.zero_grad()
         total = compute(photos.to(device), schedule.last_epoch)
         total.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        moved.step()
         schedule.step()
         return total.detach()
 

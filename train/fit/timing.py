@@ -21,6 +21,7 @@ from train.fit.callbacks import StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
+from train.fit.optimizer import make_optimizer
 from train.fit.schedule import shorten
 
 EARLY_SIZE = 128
@@ -170,7 +171,7 @@ def measure_step(trainer: pl.Trainer, model: StyleTraining, batch_size: int, siz
     model.network.to(memory_format=torch.channels_last)
     photos = to_unit(torch.randint(256, (batch_size, 3, size, size), dtype=torch.uint8)).to(device)
     # A rate of 0 leaves the weights as they are.
-    optimizer = torch.optim.Adam(model.network.parameters(), lr=0.0)
+    optimizer = make_optimizer(model.optimizer, model.network.parameters(), 0.0)
     found = []
     for _ in range(ROUNDS + 1):
         begin = time.perf_counter()

@@ -24,7 +24,7 @@ def weights(tmp_path_factory):
 @pytest.mark.slow
 def test_reference_and_our_step_learn_the_same_in_float32(weights):
     photos = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-    ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False)
+    ours, _ = build_step(weights, draw_painting(64), 10_000, precision=FLOAT32, compiled=False, optimizer="adam")
     reference, _ = build_reference_step(weights, draw_painting(64), 10_000)
     losses = {
         kind: [step(photos).item() for _ in range(4)] for kind, step in (("ours", ours), ("reference", reference))
@@ -78,6 +78,12 @@ def test_decoding_is_measured(tmp_path):
         (["--time-to-quality", "--photos", "photos"], "--perceptual-weights"),
         (["--painting", "wave.jpg"], "--time-to-quality"),
         (["--start-from", "wave"], "--time-to-quality"),
+        (["--reference-steps", "300"], "--reference-steps is for --time-to-quality; give it, too"),
+        (["--quality-steps", "200"], "--quality-steps is for --quality; give it, too"),
+        (["--quality-size", "128"], "--quality-size is for --quality; give it, too"),
+        (["--seeds", "3"], "--seeds is for --quality; give it, too"),
+        (["--image-size", "70"], "--image-size: '70' must be a multiple of 4"),
+        (["--quality", "--quality-size", "66"], "--quality-size: '66' must be a multiple of 4"),
     ],
 )
 def test_what_a_measurement_needs_is_asked_for(capsys, arguments, needed):

@@ -55,6 +55,7 @@ def test_a_finished_checkpoint_is_exported_into_a_new_folder(finished, tmp_path)
         ({"seed_everything": 7}, "seed"),
         ({"data.held_out": 3}, "photo list"),
         ({"model.learning_rate": 1e-5}, "--model.learning_rate 0.001, this run has --model.learning_rate 1e-05;"),
+        ({"model.optimizer": "adam"}, "--model.optimizer muon, this run has --model.optimizer adam;"),
         ({"model.style_weight": 2}, "--model.style_weight 1.0, this run has --model.style_weight 2"),
     ],
 )

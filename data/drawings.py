@@ -6,15 +6,25 @@ Two are stored in ``data/styles/``: ``flowing_strokes`` (brush strokes that foll
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from data.files import OutputError, make_folder, require_absent
 from data.images import encode
 from data.scenes import fractal_noise
+
+HELP = """usage: python -m data.drawings FOLDER [--overwrite]
+
+Draw synthetic style pictures into a folder.
+
+  --overwrite   replace drawings that are there
+
+example: python -m data.drawings drawings
+"""
 
 Floats = NDArray[np.float64]
 
@@ -152,16 +162,28 @@ def _color(values: Floats) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def main() -> int:
-    """Draw all of them into the folder that the command line names."""
-    if len(sys.argv) != 2:
+def main(args: Sequence[str] | None = None) -> int:
+    """Draw all of them into the folder that the command line names; returns the exit code: 0, or 2 for a mistake."""
+    # Read by hand: argparse belongs to the layers above.
+    words = sys.argv[1:] if args is None else args
+    if {"-h", "--help"}.intersection(words):
+        print(HELP, end="")
+        return 0
+    places = [word for word in words if word != "--overwrite"]
+    if len(places) != 1 or not places[0] or places[0].startswith("-"):
         print("error: name the folder to write to: python -m data.drawings FOLDER", file=sys.stderr)
         return 2
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, function in DRAWINGS.items():
-        encode(function(), folder / f"{name}.jpg", quality=68)
-        print(f"drew {folder / name}.jpg")
+    folder = Path(places[0])
+    paths = {name: folder / f"{name}.jpg" for name in DRAWINGS}
+    try:
+        require_absent(paths.values(), "--overwrite" in words, "FOLDER")
+        make_folder(folder, "FOLDER")
+        for name, path in paths.items():
+            encode(DRAWINGS[name](), path, quality=68)
+            print(f"drew {path}")
+    except OutputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.drawings import DRAWINGS, STROKES, draw_flowing_strokes, draw_stained_glass
+from data.drawings import DRAWINGS, STROKES, draw_flowing_strokes, draw_stained_glass, main
 from data.images import decode, to_array
 from tests import ROOT
 
@@ -23,6 +23,26 @@ def test_drawing_is_the_same_every_time_and_another_with_another_seed(function, 
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
     assert one.std() > 30
+
+
+def test_the_help_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--help"]) == 0
+    assert "usage: python -m data.drawings FOLDER" in capsys.readouterr().out
+    assert main(["--size"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawings_replace_nothing_unless_told(tmp_path, monkeypatch, one_error):
+    monkeypatch.setattr("data.drawings.DRAWINGS", {"small": lambda: draw_stained_glass(32)})
+    folder = tmp_path / "drawings"
+    folder.mkdir()
+    (folder / "small.jpg").write_text("mine")
+    assert main([str(folder)]) == 2
+    assert "small.jpg' exists; choose another FOLDER, or pass --overwrite" in one_error()
+    assert (folder / "small.jpg").read_text() == "mine"
+    assert main([str(folder), "--overwrite"]) == 0
+    assert decode(folder / "small.jpg").size == (32, 32)
 
 
 @pytest.mark.slow

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.files import OutputError, make_folder, require_absent, write_whole
 from export.cli import MOST_COUNT, CommandParser, integer, positive
 from train.cli import run_command
-from train.errors import require_at_least
+from train.errors import require_at_least, spell_flag
 from train.flags import side
 
 HELD_OUT = 16
@@ -18,6 +20,15 @@ HELD_OUT = 16
 
 SMALLEST_SIDE = 64
 """Pixels that the frozen network's deepest layer needs, with some to spare."""
+
+CELL = 4
+"""The sides of the reference's pictures are multiples of it: its total stride, and it pads nothing to whole cells."""
+
+MEASUREMENTS: Mapping[str, Mapping[str, Any]] = {
+    "quality": {"quality_steps": 200, "quality_size": 128, "seeds": 3},
+    "time_to_quality": {"painting": None, "reference_steps": 300, "start_from": None},
+}
+"""Measurements that are made only if asked for, and the defaults of what each of them alone takes."""
 
 
 @dataclass
@@ -73,6 +84,14 @@ def bench(options: argparse.Namespace, progress: Progress) -> None:
         write_whole(options.output, json.dumps(figures, indent=2) + "\n")
 
 
+def read_side(text: str) -> int:
+    """Read the side of the reference's pictures, in pixels; anything else becomes argparse's error."""
+    found = side(SMALLEST_SIDE)(text)
+    if found % CELL:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a multiple of {CELL}")
+    return found
+
+
 def _parse(args: list[str] | None) -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m train.bench",
@@ -86,7 +105,7 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--perceptual-weights", help="VGG-19 weights (default: random ones, which do not change a step's time)")
     add("--photos", type=Path, help="folder of photos, to measure decoding and quality")
-    add("--image-size", type=side(SMALLEST_SIDE), default=256, help="side of the pictures (default: 256)")
+    add("--image-size", type=read_side, default=256, help="side of the pictures (default: 256)")
     add("--batch-size", type=positive, default=4, help="pictures per step (default: 4)")
     add("--rounds", type=positive, default=5, help="measured steps of each (default: 5)")
     add(
@@ -96,20 +115,24 @@ def _parse(args: list[str] | None) -> argparse.Namespace:
         help="further steps of ours, to see whether memory grows (default: 0)",
     )
     add("--quality", action="store_true", help="also train with both, and compare the losses")
-    add("--quality-steps", type=positive, default=200, help="steps of each training (default: 200)")
-    add("--quality-size", type=side(SMALLEST_SIDE), default=128, help="side of its pictures (default: 128)")
-    add("--seeds", type=positive, default=3, help="trainings of each kind (default: 3)")
+    add("--quality-steps", type=positive, help="steps of each training (default: 200)")
+    add("--quality-size", type=read_side, help="side of its pictures (default: 128)")
+    add("--seeds", type=positive, help="trainings of each kind (default: 3)")
     add("--time-to-quality", action="store_true", help="also train the reference, then ours until it is as good")
     add("--painting", type=Path, help="picture that both are then trained towards (default: one that the bench draws)")
-    add("--reference-steps", type=positive, default=300, help="steps of the reference's training (default: 300)")
+    add("--reference-steps", type=positive, help="steps of the reference's training (default: 300)")
     start = "what ours starts from: a kept style's name, a style file or start file, or none for random weights"
     add("--start-from", help=f"{start} (default: models/start.safetensors where it is there, else wave)")
     add("--output", type=Path, help="JSON file for the figures")
     add("--overwrite", action="store_true", help="replace that file if it exists")
     options = parser.parse_args(args)
-    for flag, asked in (("--quality", options.quality), ("--time-to-quality", options.time_to_quality)):
+    for measurement, settings in MEASUREMENTS.items():
+        flag, asked = spell_flag(measurement), getattr(options, measurement)
         if asked and not (options.perceptual_weights and options.photos):
             parser.error(f"{flag} needs real photos and weights: give --photos and --perceptual-weights")
-    if (options.painting or options.start_from) and not options.time_to_quality:
-        parser.error("--painting and --start-from are for --time-to-quality; give it, too")
+        for name, default in settings.items():
+            if getattr(options, name) is None:
+                setattr(options, name, default)
+            elif not asked:
+                parser.error(f"{spell_flag(name)} is for {flag}; give it, too")
     return options

@@ -30,7 +30,7 @@ settings that matter:
   --model.learning_rate RATE  peak of the schedule (default: 0.004)
   --data.photos FOLDER        folder of photos
   --data.image_size PIXELS    side of the crops
-  --data.batch_size COUNT     photos per step, a multiple of 8
+  --data.batch_size COUNT     photos per step, a multiple of 8, at most 96
   --trainer.max_steps COUNT   length of the training
 
 every setting: python -m train.distill --help-all

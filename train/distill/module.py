@@ -7,6 +7,9 @@ same ratios (Park et al. 2019).
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 from data.photos import PhotoBatch, read_style, to_unit
 from models.losses import LossConfig, PerceptualLoss, gram_matrix, relative_distance
 from models.names import STYLE_SIZE
+from models.network import StyleNetwork
 from models.style_file import load_style
 from models.vgg import (
     LAYOUTS,
@@ -27,7 +31,7 @@ from models.vgg import (
     load_perceptual_weights,
     name_layers,
 )
-from train.distill.pictures import PictureMaker
+from train.distill.pictures import PARTS, PictureMaker
 from train.errors import TrainError
 from train.fit.schedule import one_cycle
 
@@ -83,7 +87,7 @@ class Distillation(pl.LightningModule):
         pictures = [read_style(path, max(painting_size, image_size)) for path in map(Path, paintings)]
         if not pictures:
             raise TrainError("--model.paintings is empty; name at least one picture of a painting")
-        networks = [load_style(Path(style))[0] for style in styles or []]
+        networks = [load_without_strength(Path(style)) for style in styles or []]
         if any(network.config.bare != networks[0].config.bare for network in networks):
             raise TrainError("the networks of --model.styles differ in their architecture; name those of one")
         self.maker = PictureMaker(pictures, networks, image_size)
@@ -97,27 +101,50 @@ class Distillation(pl.LightningModule):
         except PerceptualWeightsError as error:
             raise error.with_flag("--model.start_from") from error
         self.loss = PerceptualLoss(self.student, LossConfig().without_training_terms())
+        # What a run must not change when it is resumed.
+        self._objective = {
+            "paintings": fingerprint_files(paintings),
+            "styles": fingerprint_files(styles or []),
+            "teacher": teacher,
+            "painting_size": painting_size,
+            "distance_weight": distance_weight,
+            "learning_rate": learning_rate,
+        }
+        self._validated: tuple[int, dict[str, float]] | None = None
 
-    def training_step(self, batch: PhotoBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compare the two networks on photos, their variations, and paintings."""
         terms = self._compare(batch, self.seed + 1 + self.global_step)
-        for name in ("loss", "features", "style", "content"):
-            self.log(name, terms[name].detach(), prog_bar=True)
-        return terms["loss"]
+        named = {name: terms[name].detach() for name in ("loss", "features", "style", "content")}
+        for name, value in named.items():
+            self.log(name, value, prog_bar=True)
+        return {"loss": terms["loss"], "terms": torch.stack(list(named.values()))}
 
     def validation_step(self, batch: PhotoBatch, batch_idx: int) -> None:
         """Compare them on held-out photos, varied in the same way every time."""
         # If a photo could not be read, the last batch is not a multiple of 8, which the variations need.
-        whole = len(batch.photos) // 8 * 8
+        whole = len(batch.photos) // PARTS * PARTS
         if not whole:
             if batch_idx == 0:
                 raise TrainError(
-                    f"{len(batch.photos)} held-out photos can be read, 8 are needed; raise --data.held_out"
+                    f"{len(batch.photos)} held-out photos can be read, {PARTS} are needed; raise --data.held_out"
                 )
             return
         batch = batch._replace(photos=batch.photos[:whole])
         for name, value in self._compare(batch, self.seed - 1 - batch_idx).items():
             self.log(f"val_{name}", value, batch_size=whole, sync_dist=True, prog_bar=name == "loss")
+
+    def on_validation_end(self) -> None:
+        """Remember the losses of the held-out photos, and after which step they were measured."""
+        metrics = self.trainer.callback_metrics
+        losses = {name: float(value) for name, value in metrics.items() if name.startswith("val_")}
+        self._validated = self.trainer.global_step, losses
+
+    @property
+    def held_out_losses(self) -> dict[str, float] | None:
+        """Losses of the present network on held-out photos; None if it was trained after the last validation."""
+        step, losses = self._validated or (-1, {})
+        return losses if step == self.trainer.global_step else None
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)
@@ -130,9 +157,11 @@ class Distillation(pl.LightningModule):
             large = self.teacher(pictures, self.layers)
         small = self.student(pictures, self.layers)
         parts: dict[str, list[Tensor]] = {"features": [], "style": [], "content": []}
+        # From the seed and not the global random state, which validations and data loaders draw from, too.
+        drawn = torch.Generator().manual_seed(seed)
         for layer in self.layers:
             share = 2.0 if layer in LOSS_LAYERS else 1.0
-            parts["features"].append(share * unexplained_share(small[layer], large[layer]))
+            parts["features"].append(share * unexplained_share(small[layer], large[layer], drawn))
             all_pairs, aimed = zip(
                 *(_gram_distances(features[layer], aims) for features in (small, large)), strict=True
             )
@@ -168,8 +197,43 @@ class Distillation(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state, which marks the checkpoints of this project."""
+        """Add the random state, which marks the checkpoints of this project, the objective and the pupils."""
         checkpoint["random_state"] = torch.get_rng_state()
+        checkpoint["objective"] = self._objective
+        checkpoint["pupils"] = self.maker.save_pupils()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another distillation, and restore the random state and the pupils.
+
+        Raises:
+            TrainError: If it was made with other paintings, styles or settings of the loss.
+        """
+        # Checkpoints of versions up to 0.2.0 do not tell, and have no pupils: new ones begin.
+        trained = checkpoint.get("objective", {})
+        for name, value in self._objective.items():
+            if name in trained and trained[name] != value:
+                raise TrainError(
+                    f"the checkpoint was made with another --model.{name} ({trained[name]}, now {value}); "
+                    "resume with the run's own config.yaml, paintings and styles, or start a new run"
+                )
+        torch.set_rng_state(checkpoint["random_state"].cpu())
+        self.maker.restore_pupils(checkpoint.get("pupils", {}))
+
+
+def load_without_strength(path: Path) -> StyleNetwork:
+    """Read a style as the network that it is at strength 1; raises what ``load_style`` does."""
+    style, _ = load_style(path)
+    if not style.config.strength:
+        return style
+    network = StyleNetwork(replace(style.config, strength=False))
+    network.start_from(style)
+    return network
+
+
+def fingerprint_files(paths: Sequence[str]) -> str:
+    """Return 16 hexadecimal digits that identify what is in files, and their order."""
+    digests = [hashlib.blake2b(Path(path).read_bytes()).digest() for path in paths]
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()
 
 
 def export_state(student: VGGFeatures) -> dict[str, Tensor]:
@@ -218,7 +282,7 @@ POSITIONS = 4096
 """Positions of a batch that a linear map is fitted to: 36 times the largest number of channels."""
 
 
-def unexplained_share(small: Tensor, large: Tensor) -> Tensor:
+def unexplained_share(small: Tensor, large: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return the share of the large network's energy that the best linear map of the small one's activations misses.
 
     The map is the least-squares solution for the batch, so that nothing but the network is learned; as it is optimal,
@@ -227,12 +291,14 @@ def unexplained_share(small: Tensor, large: Tensor) -> Tensor:
     Args:
         small: Shape (B, K, H, W).
         large: Shape (B, C, H, W).
+        generator: On the CPU, of the positions; torch's own if None.
 
     Returns:
         A scalar in [0, 1]; 0 if some linear map makes one the other.
     """
     with torch.autocast(small.device.type, enabled=False):
-        chosen = torch.randint(small.numel() // small.shape[1], (POSITIONS,), device=small.device)
+        positions = small.numel() // small.shape[1]
+        chosen = torch.randint(positions, (POSITIONS,), generator=generator).to(small.device)
         rows, target = (values.permute(0, 2, 3, 1).flatten(0, 2)[chosen].float() for values in (small, large))
         rows = torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
         with torch.no_grad():

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from models.network import StyleNetwork
+from models.network import NetworkConfig, StyleNetwork
 
 POOL_SIZE = 24
 """Pictures that are being optimized at any time; each batch takes a quarter of its photos from them."""
+
+PARTS = 8
+"""Number of equal parts of a batch, of which each kind of variation has one or two."""
+
+MOST_PHOTOS = POOL_SIZE * 4
+"""Largest batch, whose quarter are all pictures of the pool."""
 
 POOL_AGE = 40
 """Steps after which an optimized picture is done and another begins."""
@@ -72,6 +78,28 @@ class Pupil:
         self._optimizer.step()
         self.age += 1
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that it takes to go on with it."""
+        return {
+            "config": self.network.config.to_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "painting": self.painting,
+            "age": self.age,
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], device: torch.device) -> Pupil:
+        """Go on with a pupil on a device, from what ``state_dict`` returned."""
+        # Its first weights are replaced, and nothing else is to depend on their being drawn.
+        with torch.random.fork_rng(devices=[]):
+            network = StyleNetwork(NetworkConfig.from_dict(state["config"]))
+        network.load_state_dict(state["network"])
+        pupil = cls(network.to(device), state["painting"].to(device))
+        pupil._optimizer.load_state_dict(state["optimizer"])
+        pupil.age = state["age"]
+        return pupil
+
 
 class PictureMaker(nn.Module):
     """Make variations of photos: an eighth stylized, one distorted, a quarter optimized, half painted by two pupils.
@@ -82,7 +110,7 @@ class PictureMaker(nn.Module):
 
     Args:
         paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.
-        styles: Trained networks of one architecture; none leaves the stylized quarters distorted.
+        styles: Trained networks of one architecture, without strength; none leaves the stylized quarters distorted.
         size: Side S of the pictures in pixels.
     """
 
@@ -97,8 +125,18 @@ class PictureMaker(nn.Module):
         # Picture, photo and painting of each place in the pool; kept in checkpoints.
         self.register_buffer("pool", torch.zeros(POOL_SIZE, 3, 3, size, size))
         self.register_buffer("ages", torch.full((POOL_SIZE,), POOL_AGE))
-        # Not submodules: they are trained by optimizers of their own, and a resumed run starts with new ones.
+        # Not submodules: they are trained by optimizers of their own.
         self._pupils: dict[int, Pupil] = {}
+        # Those of a checkpoint, until the first batch tells on which device they go on.
+        self._waiting: dict[int, Mapping[str, Any]] = {}
+
+    def save_pupils(self) -> dict[int, Mapping[str, Any]]:
+        """Return the states of the pupils, by their places, for a checkpoint."""
+        return self._waiting | {place: pupil.state_dict() for place, pupil in self._pupils.items()}
+
+    def restore_pupils(self, states: Mapping[int, Mapping[str, Any]]) -> None:
+        """Go on with pupils from what ``save_pupils`` returned; new ones begin in the other places."""
+        self._pupils, self._waiting = {}, dict(states)
 
     def crop_paintings(self, count: int, draw: random.Random) -> Tensor:
         """Cut squares of random scale out of random paintings: shape (count, 3, S, S)."""
@@ -116,7 +154,7 @@ class PictureMaker(nn.Module):
         """Vary a batch.
 
         Args:
-            photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of 8.
+            photos: RGB in [0, 1], shape (B, 3, S, S), B a multiple of ``PARTS`` and at most ``MOST_PHOTOS``.
             loss: What the pupils learn from.
             gradient: Of the loss that the pool goes down.
             seed: Same seed, photos and pool, same result.
@@ -124,7 +162,7 @@ class PictureMaker(nn.Module):
         draw = random.Random(seed)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            eighth = len(photos) // 8
+            eighth = len(photos) // PARTS
             stylized, distorted, *taught, optimized = torch.split(
                 photos, [eighth, eighth, *[2 * eighth] * len(PUPIL_AGES), 2 * eighth]
             )
@@ -159,15 +197,23 @@ class PictureMaker(nn.Module):
         return painted.float().clamp(0, 1)
 
     def _teach(self, place: int, age: int, photos: Tensor, loss: Loss, draw: random.Random) -> tuple[Tensor, Tensor]:
-        """Return a pupil's pictures and its painting, and train it; in evaluation mode it is not trained."""
+        """Return a pupil's pictures and its painting, and train it.
+
+        In evaluation mode it is not trained, and one that begins is not kept.
+        """
         own = random.Random(draw.random())  # so that what else is drawn does not depend on whether a pupil begins
-        if place not in self._pupils or self._pupils[place].age >= age:
+        if place in self._waiting:
+            self._pupils[place] = Pupil.restore(self._waiting.pop(place), photos.device)
+        pupil = self._pupils.get(place)
+        if pupil is None or pupil.age >= age:
             start = own.choice([None, *self.styles])
             with torch.random.fork_rng(devices=[]):
                 network = StyleNetwork() if start is None else deepcopy(start)
                 painting = self._draw_painting(photos[0], own)[None]
-            self._pupils[place] = Pupil(network.to(photos.device), painting)
-        pupil = self._pupils[place]
+            pupil = Pupil(network.to(photos.device), painting)
+            # One that begins on held-out photos is not what the training goes on with.
+            if self.training:
+                self._pupils[place] = pupil
         with torch.enable_grad():
             pictures: Tensor = pupil.network(photos)
             if self.training:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.distill.command import Progress
 from train.distill.module import Distillation, export_state
+from train.distill.pictures import MOST_PHOTOS, PARTS
 from train.errors import TrainError, require_named
-from train.fit.callbacks import PhotoHealth, StyleProgressBar
+from train.fit.callbacks import LossGuard, PhotoHealth, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint, raise_interrupts
 from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
 from train.fit.datamodule import PhotoData
@@ -71,19 +73,42 @@ class DistillCLI(TrainingCLI):
         folder.require_unread(read, [config.data.photos, config.data.val_photos], "--output", [NETWORK])
         # Before the training, which would find out only at its first checkpoint.
         try_folder(folder.path)
-        if config.data.batch_size % 8:
-            raise TrainError(f"--data.batch_size is {config.data.batch_size}; it must be a multiple of 8")
+        batch = config.data.batch_size
+        if batch % PARTS or batch > MOST_PHOTOS:
+            raise TrainError(
+                f"--data.batch_size is {batch}; it must be a multiple of {PARTS} and at most {MOST_PHOTOS}"
+            )
         if config.trainer.precision is None:
             config.trainer.precision = best_precision(str(config.trainer.accelerator))
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make the trainer write into the output folder."""
         kwargs |= {"default_root_dir": self.config.output, "logger": False, "plugins": [AtomicCheckpointIO()]}
+        # A validation takes gradients of the small network's own loss, which inference mode does not have.
+        kwargs["inference_mode"] = False
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LatestCheckpoint):
                 callback.path = RunFolder(Path(self.config.output)).checkpoint
+            elif isinstance(callback, LossGuard):
+                # One that starts from a trained network hardly falls.
+                callback.must_fall = False
         return trainer
+
+    def require_held_out(self) -> None:
+        """Make sure before the work that a validation has as many photos as the variations need.
+
+        Raises:
+            ImageError: If a folder of photos is absent or holds too few.
+            TrainError: If fewer are held out.
+        """
+        self.datamodule.setup("fit")
+        count = len(self.datamodule.held_out_paths)
+        if count < PARTS:
+            raise TrainError(
+                f"{count} photos are held out, and {PARTS} are needed; give --data.held_out {PARTS} or more, and "
+                "folders with as many photos"
+            )
 
 
 def run(args: list[str] | None, progress: Progress) -> int:
@@ -114,11 +139,15 @@ def run(args: list[str] | None, progress: Progress) -> int:
             "description": "Distill a small perceptual network from VGG.",
             "example": "python -m train.distill --config configs/distill.yaml",
         },
-        trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
+        trainer_defaults={
+            **TRAINER_DEFAULTS,
+            "callbacks": [PhotoHealth(), LossGuard(), StyleProgressBar(refresh_rate=1)],
+        },
         save_config_callback=None,
         seed_everything_default=0,
         auto_configure_optimizers=False,
     )
+    cli.require_held_out()
     progress.checkpoint = RunFolder(Path(cli.config.output)).checkpoint
     with raise_interrupts():
         try:
@@ -126,17 +155,32 @@ def run(args: list[str] | None, progress: Progress) -> int:
         except Interrupted as stop:
             print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
             return INTERRUPTED
-    progress.trained = True
-    write(cli)
+        progress.trained = True
+        write(cli)
     return 0
 
 
 def write(cli: DistillCLI) -> None:
-    """Write the network, with its origin and its held-out losses in the file's header, and its configuration."""
+    """Write the network, with its origin and its held-out losses in the file's header, and its configuration.
+
+    Raises:
+        TrainError: If a held-out loss is not finite; nothing is written then.
+        OSError: If it cannot be written.
+    """
+    if cli.model.held_out_losses is None:
+        # They are in no checkpoint, and the last step need not be one that is validated.
+        cli.validate(model=cli.model, datamodule=cli.datamodule, verbose=False)
+    losses = cli.model.held_out_losses or {}
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainError(
+                f"{name} is {value} after the last step, so no network was written; start anew with a lower "
+                "--model.learning_rate and --overwrite true"
+            )
     folder = Path(cli.config.output)
     folder.mkdir(parents=True, exist_ok=True)
     config = cli.config.model
-    metrics = {name: round(float(value), 5) for name, value in sorted(cli.trainer.callback_metrics.items())}
+    metrics = {name: round(value, 5) for name, value in sorted(losses.items())}
     header = {
         "format": "onestroke-perceptual-1",
         "credit": CREDIT,

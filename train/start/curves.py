@@ -31,6 +31,7 @@ from train.fit.origin import RANDOM, find_origin_file
 from train.fit.run_folder import describe_file
 from train.parser import quiet_libraries
 from train.start.origins import ORIGINS, name_origin
+from train.start.paintings import require_unique_names
 
 FULL_SIZE = 256
 """Side in pixels of crops for which ``CROP_SCALE`` is made; smaller ones show as small a part of the photo."""
@@ -65,7 +66,7 @@ class Report:
             return
         try:
             earlier = json.loads(path.read_text())
-            rows, made_with = list(earlier["rows"]), dict(earlier["settings"])
+            rows, made_with = list(earlier["rows"]), {"optimizer": "adam", **earlier["settings"]}
         except (ValueError, KeyError, TypeError) as error:
             if overwrite:
                 return
@@ -154,7 +155,7 @@ def choose_paintings(folder: Path, given: Sequence[str] | None, held_out: Sequen
 
     Raises:
         ImageError: If the folder is absent or holds no picture.
-        TrainError: If there is none, or one is not in the folder.
+        TrainError: If there is none, one is not in the folder, or one has the name of another.
     """
     if not (given or held_out):
         raise TrainError("the start's file names no painting that was held out; name some with --held-out")
@@ -166,6 +167,7 @@ def choose_paintings(folder: Path, given: Sequence[str] | None, held_out: Sequen
             source = "--held-out" if given else "the start's file"
             raise TrainError(f"{source} names '{name}', which is not in '{folder}'; set --paintings to its folder")
         found.append(matching[0])
+    require_unique_names(found, paths)
     return found
 
 
@@ -197,6 +199,7 @@ class Curves:
             perceptual_weights=options.perceptual_weights,
             network=self.network,
             start_from=self.origins[origin],
+            optimizer=options.optimizer,
         )
         share = min(1.0, options.image_size / FULL_SIZE) ** 2
         data = PhotoData(
@@ -268,6 +271,7 @@ def run(options: argparse.Namespace) -> None:
         "batch_size": options.batch_size,
         "perceptual": options.perceptual,
         "perceptual_weights": options.perceptual_weights,
+        "optimizer": options.optimizer,
         "photos": str(options.photos),
         "seed": options.seed,
         "covariance_layers": ", ".join(LAYERS),

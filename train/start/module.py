@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -244,16 +245,19 @@ class StartTraining(pl.LightningModule):
 
     def _plan(self) -> dict[str, Any]:
         names = "\0".join(painting.name for painting in self.training_paintings)
+        perceptual, _ = self._perceptual
         return {
+            **asdict(self.loss_config),
             "paintings": hashlib.blake2b(names.encode(), digest_size=8).hexdigest(),
             "paintings_per_step": self.paintings_per_step,
             "style_size": self.style_size,
             "network.noise": self.start.network.config.noise,
-            "spectrum_weight": self.loss_config.spectrum_weight,
+            "perceptual": perceptual,
+            "learning_rate": self.learning_rate,
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state, and what the choice of paintings depends on."""
+        """Add the random state, and what a resumed training must have in common with this one."""
         checkpoint["random_state"] = torch.get_rng_state()
         checkpoint["paintings"] = self._plan()
 
@@ -261,7 +265,7 @@ class StartTraining(pl.LightningModule):
         """Refuse a checkpoint of another training, and restore the random state.
 
         Raises:
-            TrainError: If its weights or its paintings are not those of this training.
+            TrainError: If its weights, its paintings or its loss are not those of this training.
         """
         saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         needed = {name: tuple(value.shape) for name, value in self.state_dict().items()}
@@ -269,13 +273,14 @@ class StartTraining(pl.LightningModule):
             raise TrainError(
                 "the checkpoint holds another network; resume with the run's own config.yaml, or name another one"
             )
-        # Checkpoints from before there was noise or a spectrum term do not say so.
+        # Checkpoints from before there was noise or a spectrum term do not say so, and those of versions up to 0.2.0
+        # tell nothing else of the loss.
         trained = {"network.noise": 0.0, "spectrum_weight": 0.0, **checkpoint["paintings"]}
         for name, value in self._plan().items():
-            if trained.get(name) != value:
+            if name in trained and trained[name] != value:
                 flag = "list of paintings" if name == "paintings" else f"--model.{name}"
                 raise TrainError(
-                    f"the checkpoint was made with another {flag} ({trained.get(name)}, now {value}); "
+                    f"the checkpoint was made with another {flag} ({trained[name]}, now {value}); "
                     "resume with the run's own config.yaml and paintings, or start a new run"
                 )
         torch.set_rng_state(checkpoint["random_state"].cpu())

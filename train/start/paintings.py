@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -33,7 +33,8 @@ def split_paintings(folder: Path, held_out: int | Sequence[str]) -> tuple[list[P
 
     Raises:
         ImageError: If the folder is absent or holds no picture.
-        TrainError: If fewer than two are left to train on, or a name is not in the folder.
+        TrainError: If fewer than two are left to train on, a name is not in the folder, or one that is held out has the
+            name of another.
     """
     paths = list_images(folder, "set --model.paintings to a folder of JPEG or PNG files")
     if isinstance(held_out, int):
@@ -42,16 +43,38 @@ def split_paintings(folder: Path, held_out: int | Sequence[str]) -> tuple[list[P
                 f"--model.held_out_paintings is {held_out}, and '{folder}' holds {len(paths)} paintings; it must be at "
                 "least 0 and leave at least 2 to train on"
             )
-        return hold_out(paths, held_out, folder)
+        training, aside = hold_out(paths, held_out, folder)
+        require_unique_names(aside, paths)
+        return training, aside
     names = set(held_out)
     unknown = names - {path.name for path in paths} - {path.stem for path in paths}
     if unknown:
         raise TrainError(f"--model.held_out_paintings names '{min(unknown)}', which is not in '{folder}'")
     aside = [path for path in paths if {path.name, path.stem} & names]
+    require_unique_names(aside, paths)
     training = [path for path in paths if path not in aside]
     if len(training) < 2:
         raise TrainError(f"--model.held_out_paintings leaves {len(training)} painting of '{folder}'; 2 are needed")
     return training, aside
+
+
+def require_unique_names(chosen: Iterable[Path], paths: Sequence[Path]) -> None:
+    """Refuse paintings that share their name without ending, the one that start files and reports know them by.
+
+    Args:
+        chosen: Paintings that must be told from all others.
+        paths: All paintings of the folder.
+
+    Raises:
+        TrainError: Naming two of one name.
+    """
+    for path in chosen:
+        for other in paths:
+            if other != path and other.stem == path.stem:
+                raise TrainError(
+                    f"'{path}' and '{other}' have one name, and one of them is held out, which start files tell by its "
+                    "name; rename one of them"
+                )
 
 
 class Painting:

@@ -130,6 +130,16 @@ class StartCLI(TrainingCLI):
             flush=True,
         )
 
+    def complete(self) -> None:
+        """Do what a run leaves out that was finished before, and a validation if none followed the last step."""
+        for callback in self._find_callbacks(RunConfigCallback):
+            if not callback.begun:
+                # Lightning begins no run that is finished.
+                callback.on_train_start(self.trainer, self.model)
+        if self.model.held_out_loss is None:
+            # It is in no checkpoint, because the last one is written before the last validation.
+            self.validate(model=self.model, datamodule=self.datamodule, verbose=False)
+
     def write(self) -> None:
         """Write the shared start, with its origin in the file's header."""
         model, source = self.model, self.config.model
@@ -194,7 +204,8 @@ def run(args: list[str] | None, progress: Progress) -> int:
         except Interrupted as stop:
             print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
             return INTERRUPTED
-    progress.trained = True
+        progress.trained = True
+        cli.complete()
     if cli.trainer.is_global_zero:
         cli.write()
     return 0

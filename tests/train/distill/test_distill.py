@@ -1,12 +1,14 @@
 """A small perceptual network is learned from a large one, on pictures of many kinds."""
 
 import json
+import math
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from data.images import encode, from_array, list_images
@@ -25,11 +27,14 @@ from models.vgg import (
 )
 from tests.perceptual_weights import write_weights
 from tests.pictures import noise, ramp, write
+from train.cli import run_command
 from train.distill import module as distillation
 from train.distill.command import main
-from train.distill.module import export_state, make_student, unexplained_share
-from train.distill.pictures import POOL_AGE, PictureMaker
-from train.fit.checkpoint import Interrupted
+from train.distill.module import Distillation, export_state, load_without_strength, make_student, unexplained_share
+from train.distill.pictures import POOL_AGE, PUPIL_AGES, PictureMaker
+from train.distill.training import write as write_network
+from train.errors import TrainError
+from train.fit.checkpoint import Interrupted, LatestCheckpoint
 
 
 def test_linear_maps_leave_nothing_unexplained():
@@ -117,6 +122,52 @@ def test_pupil_learns_from_the_loss_in_training_only():
     )
 
 
+def test_no_pupil_that_begins_in_evaluation_is_kept():
+    maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
+    maker.eval()
+    maker(photos, no_loss, no_gradient, 1)
+    assert not maker._pupils
+    maker.train()
+    maker(photos, no_loss, no_gradient, 1)
+    before = dict(maker._pupils)
+    for pupil in before.values():
+        pupil.age = max(PUPIL_AGES)
+    maker.eval()
+    maker(photos, no_loss, no_gradient, 2)
+    assert maker._pupils == before
+
+
+def test_a_resumed_maker_goes_on_with_its_pupils():
+    maker, photos = make_maker(), torch.rand(8, 3, 64, 64)
+
+    def dark(pictures, photos, painting):
+        return pictures.square().mean()
+
+    for seed in (1, 2):
+        maker(photos, dark, no_gradient, seed)
+    resumed = PictureMaker([painting[None] for painting in maker._paintings], deepcopy(list(maker.styles)), 64)
+    resumed.load_state_dict(deepcopy(maker.state_dict()))
+    resumed.restore_pupils(deepcopy(maker.save_pupils()))
+    for seed in (3, 4):
+        one, other = (each(photos, dark, no_gradient, seed) for each in (maker, resumed))
+        assert torch.equal(one.varied, other.varied)
+        assert torch.equal(one.paintings, other.paintings)
+
+
+def test_a_style_with_strength_is_learned_from_as_it_is_at_strength_1(tmp_path):
+    network = StyleNetwork(NetworkConfig(width=4, residual_blocks=1, strength=True))
+    save_style(tmp_path / "style.safetensors", network, StyleCard("random"))
+    found = load_without_strength(tmp_path / "style.safetensors")
+    assert found.config == NetworkConfig(width=4, residual_blocks=1)
+    assert not any(name.endswith("changes") for name, _ in found.named_parameters())
+    photos = torch.rand(8, 3, 64, 64)
+    assert torch.equal(found(photos), network(photos))
+    plain = StyleNetwork(NetworkConfig(width=4, residual_blocks=1))
+    maker = PictureMaker([torch.rand(1, 3, 70, 90)], [found, plain], 64)
+    for seed in range(4):
+        maker(photos, lambda pictures, *_: pictures.sum(), no_gradient, seed)
+
+
 def test_student_trains_and_has_the_layers_of_vgg19():
     student = make_student(["relu5_2"])
     assert student.layer_names == name_layers("vgg19")[: name_layers("vgg19").index("relu5_2") + 1]
@@ -190,10 +241,80 @@ def test_distillation_writes_a_network_that_the_losses_take(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
+def held_out(path):
+    with safe_open(path / "vgg_small.safetensors", framework="np") as file:
+        return json.loads(file.metadata()["held_out"])
+
+
+@pytest.mark.slow
+def test_the_header_has_held_out_losses_of_the_last_step_whenever_it_was_validated(tmp_path):
+    run = arguments(tmp_path, trainer__max_steps=3)
+    assert main(run) == 0
+    found = held_out(tmp_path / "distilled")
+    assert set(found) == {"val_loss", "val_features", "val_style", "val_content"}
+    assert main([*run, f"--output={tmp_path / 'again'}", f"--ckpt_path={tmp_path / 'distilled' / 'last.ckpt'}"]) == 0
+    assert held_out(tmp_path / "again") == pytest.approx(found, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_stopped_distillation_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    save = LatestCheckpoint.on_train_batch_end
+
+    def stop_at_two(callback, trainer, *others):
+        callback._asked_to_stop = trainer.global_step == 2
+        save(callback, trainer, *others)
+
+    run = arguments(tmp_path, trainer__max_steps=4, trainer__precision="32-true")
+    assert main(run) == 0
+    run.append(f"--output={tmp_path / 'stopped'}")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(LatestCheckpoint, "on_train_batch_end", stop_at_two)
+        assert main(run) == 130
+    assert main([*run, "--ckpt_path=last"]) == 0
+    one, other = (load_file(tmp_path / name / "vgg_small.safetensors") for name in ("distilled", "stopped"))
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_anything_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(distillation, "unexplained_share", lambda small, *_: small.mean() * math.nan)
+    assert main(arguments(tmp_path, trainer__max_steps=1)) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the loss is nan at step 1; start anew with a lower --model.learning_rate" in said
+    assert not (tmp_path / "distilled" / "last.ckpt").exists()
+    assert not (tmp_path / "distilled" / "vgg_small.safetensors").exists()
+
+
+def test_a_held_out_loss_that_is_not_finite_is_not_written(tmp_path, one_error):
+    class Stub:
+        model = type("Model", (), {"held_out_losses": {"val_loss": math.nan}})
+
+    assert run_command(lambda: write_network(Stub())) == 2
+    assert "val_loss is nan after the last step, so no network was written" in one_error()
+
+
+@pytest.mark.parametrize("changed", ["paintings", "styles", "distance_weight", "learning_rate"])
+def test_resuming_another_distillation_is_refused(tmp_path, changed):
+    arguments(tmp_path)
+    painting, style = str(tmp_path / "painting.png"), str(tmp_path / "style.safetensors")
+    usual = {"paintings": [painting], "styles": [style], "painting_size": 64, "image_size": 64}
+    usual["teacher_weights"] = str(tmp_path / "vgg.safetensors")
+    another = {"paintings": [painting] * 2, "styles": [style] * 2, "distance_weight": 0.5, "learning_rate": 1e-3}
+    checkpoint = {}
+    Distillation(**usual).on_save_checkpoint(checkpoint)
+    resumed = Distillation(**usual | {changed: another[changed]})
+    with pytest.raises(TrainError, match=f"the checkpoint was made with another --model.{changed} "):
+        resumed.on_load_checkpoint(checkpoint)
+    # One of a former version, which does not tell.
+    resumed.on_load_checkpoint({"random_state": checkpoint["random_state"]})
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
         ({"data__batch_size": 6}, "multiple of 8"),
+        ({"data__batch_size": 104}, "--data.batch_size is 104; it must be a multiple of 8 and at most 96"),
+        ({"data__held_out": 7}, "7 photos are held out, and 8 are needed; give --data.held_out 8"),
         ({"model__paintings": "[]"}, "paintings"),
         ({"model__teacher_weights": "nowhere.pth"}, "--model.teacher_weights: perceptual weights 'nowhere.pth'"),
         ({"model__learning_rate": "1e300"}, "--model.learning_rate"),

@@ -148,6 +148,21 @@ def test_wrong_input_gets_one_sentence(folder, tmp_path, one_error, wrong, named
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_lightning_does_not_take_is_refused(folder, tmp_path, one_error, seed):
+    with pytest.raises(SystemExit):
+        main(arguments(folder, tmp_path / "output", "--seed", seed))
+    assert "argument --seed: " in one_error()
+
+
+@pytest.mark.parametrize("more", [[], ["--held-out", "two.png"]])
+def test_a_painting_that_has_the_name_of_another_is_refused(folder, tmp_path, one_error, more):
+    for name in ("two.png", "series/two.jpg"):
+        write(tmp_path / "paintings" / name, ramp(64, 60))
+    assert main(arguments(folder, tmp_path / "output", "--paintings", tmp_path / "paintings", *more)) == 2
+    assert "have one name, and one of them is held out" in one_error()
+
+
 def test_a_table_of_somebody_else_is_kept(folder, tmp_path, one_error):
     (tmp_path / "table.md").write_text("precious")
     assert main(arguments(folder, tmp_path)) == 2
@@ -164,6 +179,19 @@ def test_a_report_from_before_the_covariance_distance_is_kept(folder, tmp_path, 
     assert main(arguments(folder, tmp_path)) == 2
     assert "of a version that did not measure the covariance distance" in one_error()
     assert json.loads((tmp_path / "report.json").read_text()) == report
+
+
+def test_a_report_of_another_optimizer_is_kept_and_one_that_names_none_is_adams(folder, tmp_path, capsys, one_error):
+    adam = arguments(folder, tmp_path, "--steps", "0", "2", "--origins", "random", "--optimizer", "adam")
+    assert main(adam) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["settings"].pop("optimizer") == "adam"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    capsys.readouterr()
+    assert main([*adam[:-1], "muon"]) == 2
+    assert "made with another optimizer (adam, now muon)" in one_error()
+    assert main(adam) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["rows"] == report["rows"]
 
 
 def test_a_file_that_is_no_report_is_kept(folder, tmp_path, one_error):

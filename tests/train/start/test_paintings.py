@@ -49,6 +49,21 @@ def test_a_split_that_cannot_be_is_refused(folder, held_out):
         split_paintings(folder, held_out)
 
 
+@pytest.mark.parametrize("held_out", [6, ["painting1.png"]])
+def test_a_held_out_painting_that_has_the_name_of_another_is_refused(folder, held_out):
+    for index in range(6):
+        write(folder / "series" / f"painting{index}.png", ramp(40, 30))
+    with pytest.raises(TrainError, match=r"painting\d.png' have one name, and one of them is held out"):
+        split_paintings(folder, held_out)
+
+
+def test_paintings_that_are_trained_on_may_have_one_name(folder):
+    for name in ("one", "other"):
+        write(folder / name / "study.png", ramp(40, 30))
+    training, _ = split_paintings(folder, ["painting1"])
+    assert [path.stem for path in training].count("study") == 2
+
+
 def test_variants_differ_from_the_painting_and_from_one_another_and_repeat(folder):
     path = folder / "painting0.png"
     pictures = [Painting(path, number, seed=1).read(32) for number in range(3)]

@@ -88,11 +88,32 @@ def test_its_configuration_trains_it_again(finished, tmp_path):
         {"seed_everything": 3},
         {"model.network.noise": 0},
         {"model.spectrum_weight": 0},
+        {"model.style_weight": 2},
+        {"model.learning_rate": 1e-5},
+        {"model.perceptual": "vgg_small", "model.perceptual_weights": "default"},
     ],
 )
 def test_resuming_another_plan_is_refused(finished, capsys, changed):
     assert main(arguments(finished, steps=4, ckpt_path="last", **changed)) == 2
     assert "the checkpoint was made with another" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_tell_its_loss_is_resumed(finished, tmp_path):
+    checkpoint = torch.load(finished / "start" / "last.ckpt", weights_only=True)
+    told = {"paintings", "paintings_per_step", "style_size", "network.noise", "spectrum_weight"}
+    checkpoint["paintings"] = {name: checkpoint["paintings"][name] for name in told}
+    del checkpoint["checksum"]
+    torch.save(checkpoint, tmp_path / "former.ckpt")
+    options = {"ckpt_path": tmp_path / "former.ckpt", "output": tmp_path / "start"}
+    assert main(arguments(finished, steps=4, **options, model__style_weight=2)) == 0
+    assert yaml.safe_load((tmp_path / "start" / "config.yaml").read_text())["model"]["style_weight"] == 2
+
+
+def test_a_finished_training_that_is_resumed_has_its_held_out_loss(finished, tmp_path):
+    options = {"ckpt_path": finished / "start" / "last.ckpt", "output": tmp_path / "new" / "start"}
+    assert main(arguments(finished, steps=4, **options)) == 0
+    before, after = (load_start(folder / "start" / "start.safetensors")[1] for folder in (finished, tmp_path / "new"))
+    assert after.held_out_loss == pytest.approx(before.held_out_loss)
 
 
 def test_the_noise_begins_elsewhere_at_each_step(finished, tmp_path, monkeypatch):

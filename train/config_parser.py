@@ -13,6 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from data.files import require_absent
@@ -20,9 +21,12 @@ from export.cli import FAILED
 from export.terminal import print_error
 from train.errors import TrainError
 from train.limits import find_unusable
-from train.yaml_bound import find_unbounded
+from train.yaml_bound import find_unbounded, load_bounded
 
 Config = TypeVar("Config")
+
+_KEPT = "\0"
+"""Begins a value that is kept as typed; no argument of a process can hold this character."""
 
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off")
 
@@ -131,25 +135,34 @@ def parse_config(
     types = {field.name: str(getattr(field.type, "__name__", field.type)) for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     switches = {name for name, kind in types.items() if kind == "bool"}
     lists = {name for name, kind in types.items() if kind == "list[str]"}
+    texts = {name for name, kind in types.items() if kind == "str | None"}
     typed = list(sys.argv[1:] if args is None else args)
-    parsed = parser.parse_args(spell_flags(typed, switches, lists))
-    values: dict[str, Any] = {name: value for name, value in vars(parsed).items() if name != "config"}
+    parsed = parser.parse_args(spell_flags(typed, switches, lists, texts))
+    values: dict[str, Any] = {
+        name: value.removeprefix(_KEPT) if name in texts and value is not None else value
+        for name, value in vars(parsed).items()
+        if name != "config"
+    }
     config = config_class(**values)
     if parsed.config:
         require_absent(list_outputs(config), True, inputs=[path.absolute for path in parsed.config])
     return config
 
 
-def spell_flags(args: Sequence[str], switches: Collection[str], lists: Collection[str] = ()) -> list[str]:
+def spell_flags(
+    args: Sequence[str], switches: Collection[str], lists: Collection[str] = (), texts: Collection[str] = ()
+) -> list[str]:
     """Turn flags as they are typed into those of jsonargparse.
 
     Args:
         args: Arguments; flags have dashes or underscores.
         switches: Names of the settings that are true where their flag has no value.
         lists: Names of the settings that take several words.
+        texts: Names of the settings that are a text or null.
 
     Returns:
-        Arguments with underscores in the flags, a value for each switch, and several words as one list.
+        Arguments with underscores in the flags, a value for each switch, several words as one list, and a mark before
+        each text that YAML would read as null.
     """
     spelled: list[str] = []
     pending = list(args)
@@ -166,11 +179,22 @@ def spell_flags(args: Sequence[str], switches: Collection[str], lists: Collectio
             # A list of YAML's may be typed, too.
             is_list = words[:1] and words[0].startswith("[")
             spelled += [f"--{name}", *(words if is_list or not words else [json.dumps(words)])]
+        elif name in texts and (equals or (pending and not pending[0].startswith("--"))):
+            text = value if equals else pending.pop(0)
+            spelled.append(f"--{name}={_KEPT if _is_null(text) and text != 'null' else ''}{text}")
         elif name in switches and not equals and (not pending or pending[0].lower() not in _BOOLEANS):
             spelled.append(f"--{name}=true")
         else:
             spelled.append(f"--{name}{equals}{value}")
     return spelled
+
+
+def _is_null(text: str) -> bool:
+    """Return whether YAML reads a text as null, as it does a tilde, and a file's name that begins with a hash."""
+    try:
+        return load_bounded(text) is None
+    except yaml.YAMLError:
+        return False
 
 
 def _show_dashes(parser: ArgumentParser) -> None:

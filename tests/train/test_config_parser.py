@@ -18,6 +18,7 @@ class Settings:
     Args:
         output: File to write.
         words: Several words.
+        photo: A file, if any.
         save_every: Iterations between two files.
         keep_all: Keep them.
         rate: A number.
@@ -28,6 +29,7 @@ class Settings:
     keep_all: bool = False
     rate: float = 1.0
     words: list[str] = field(default_factory=list)
+    photo: str | None = None
 
 
 def parse(*args):
@@ -92,3 +94,16 @@ def test_mistakes_get_one_sentence(one_error, args, sentence):
     with pytest.raises(SystemExit):
         parse(*args)
     assert sentence in one_error()
+
+
+@pytest.mark.parametrize("name", ["#1 photo.jpg", "~", "Null", "2024", "a: b.jpg", "[old] photo.jpg"])
+def test_a_text_is_kept_as_it_is_typed(name):
+    assert parse("--output", "o", "--photo", name).photo == name
+    assert parse("--output", "o", f"--photo={name}").photo == name
+
+
+def test_null_takes_the_text_of_a_configuration_file_back(tmp_path):
+    (tmp_path / "some.yaml").write_text("photo: photo.jpg\n")
+    flags = ["--config", str(tmp_path / "some.yaml"), "--output", "o"]
+    assert parse(*flags).photo == "photo.jpg"
+    assert parse(*flags, "--photo", "null").photo is None

@@ -31,8 +31,14 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/",
     )
     add = parser.add_argument
-    add("--model", type=Path, nargs="+", required=True, help="ONNX files of one style")
-    add("--style", type=Path, required=True, help="the painting")
+    add("--model", type=Path, nargs="+", required=True, help="ONNX files of one style, trained with one loss")
+    add(
+        "--style",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="the painting, or all that the style was trained on; the covariance distance is taken to the first",
+    )
     add("--photos", type=Path, required=True, help="folder of photos that were not trained on")
     add("--output", type=Path, required=True, help="folder to write to")
     add("--count", type=positive, default=4, help="photos to compare (default: 4)")

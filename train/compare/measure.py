@@ -42,11 +42,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure over several photos."""
+    """A measure over several photos.
+
+    Args:
+        median: Of the photos' values.
+        min: The smallest.
+        max: The largest.
+        exceeded: Those of the three of which the number is only a lower bound.
+    """
 
     median: float
     min: float
     max: float
+    exceeded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,9 +320,14 @@ def compare_photo(
 
 
 def spread(values: Sequence[float | None], beyond: float = 0) -> Spread:
-    """Return median, smallest and largest; None counts as ``beyond``, the end of what was tried."""
+    """Return median, smallest and largest; None is more than ``beyond``, the end of what was tried."""
     numbers = sorted(beyond if value is None else value for value in values)
-    return Spread(float(np.median(numbers)), numbers[0], numbers[-1])
+    reached = sum(value is not None for value in values)
+    places = {"median": len(numbers) // 2, "min": 0, "max": len(numbers) - 1}
+    exceeded = tuple(name for name, place in places.items() if place >= reached)
+    # Of two values in the middle the larger may not be known: the median is more than the smaller.
+    median = numbers[(len(numbers) - 1) // 2] if "median" in exceeded else float(np.median(numbers))
+    return Spread(median, numbers[0], numbers[-1], exceeded)
 
 
 def summarize(results: Sequence[PhotoResult], iterations: int) -> Summary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,7 @@ from models.efficientnet import EFFICIENTNET_CONTENT_LAYERS, EFFICIENTNET_STYLE_
 from models.losses import LossConfig, PerceptualLoss
 from models.names import FORMER_LOSS, STYLE_SIZE, EfficientNetName
 from models.vgg import SMALL_WEIGHTS, PerceptualWeightsError, VGGFeatures, name_layers
+from train.errors import TrainError
 from train.yaml_bound import load_bounded
 
 
@@ -31,19 +32,41 @@ class Objective:
         config: Layers and weights of the loss.
         style_size: Short side in pixels that the painting is scaled to; None leaves it as it is.
         perceptual: The frozen network.
+        paintings: Number of paintings of the style; None where it is not known.
     """
 
     config: LossConfig
     style_size: int | None
     perceptual: str
+    paintings: int | None = None
 
-    def build(self, network: str, weights: str, style: Path, further_layers: Sequence[str] = ()) -> PerceptualLoss:
+    @property
+    def effective(self) -> Objective:
+        """The same loss without what does not change it: the scale of shares, and settings of terms that are off."""
+        config, usual = self.config, LossConfig()
+        focus = config.content_focus if config.content_weight else 0
+        effective = replace(
+            config,
+            content_layers=config.content_shares,
+            style_layers=config.style_shares,
+            grid_cell=config.grid_cell if config.grid_weight else usual.grid_cell,
+            style_norm=config.style_norm if config.style_weight else usual.style_norm,
+            emd_layers=config.emd_shares,
+            emd_rarity=config.emd_rarity if config.emd_weight else 0,
+            content_focus=focus,
+            focus_layer=config.focus_layer if focus else usual.focus_layer,
+        )
+        return replace(self, config=effective)
+
+    def build(
+        self, network: str, weights: str, style: Path | Sequence[Path], further_layers: Sequence[str] = ()
+    ) -> PerceptualLoss:
         """Build the loss on the features of a frozen network, with its style set.
 
         Args:
             network: A VGG, which takes the objective's layers, or a network with layers of its own.
             weights: ``default`` or a file in torchvision's layout.
-            style: The painting.
+            style: The painting, or all paintings of the style.
             further_layers: Layers that a VGG must reach beside those of the loss.
 
         Raises:
@@ -66,7 +89,8 @@ class Objective:
             loss = PerceptualLoss(EfficientNetFeatures(), config)
         else:
             loss = PerceptualLoss(VGGFeatures(network, (*config.layers, *further_layers), weights), config)  # type: ignore[arg-type]
-        loss.set_style([read_style(style, self.style_size)])
+        paintings = [style] if isinstance(style, Path) else style
+        loss.set_style([read_style(painting, self.style_size) for painting in paintings])
         return loss
 
 
@@ -99,6 +123,27 @@ def read_objective(stylizer: Stylizer) -> tuple[Objective, str]:
     return objective, found
 
 
+def read_shared_objective(stylizers: Iterable[Stylizer]) -> tuple[Objective, str]:
+    """Read which loss several exported networks were trained with, as ``read_objective`` does.
+
+    Args:
+        stylizers: At least one exported network.
+
+    Raises:
+        TrainError: If they were trained with different losses.
+        ModelError: If a file's training configuration is not one of this program.
+    """
+    first, *others = stylizers
+    objective, origin = read_objective(first)
+    for other in others:
+        if read_objective(other)[0].effective != objective.effective:
+            raise TrainError(
+                f"'{other.path.name}' was trained with another loss than '{first.path.name}'; compare them one at a "
+                "time"
+            )
+    return objective, origin
+
+
 def _read_model(configuration: str) -> dict[str, Any]:
     """Return the part of a training configuration that describes network and loss."""
     loaded = load_bounded(configuration) or {}
@@ -120,7 +165,9 @@ def _choose_objective(model: dict[str, Any]) -> Objective:
     unknown = sorted(set(config.layers) - set(name_layers(perceptual)))
     if unknown:
         raise ValueError(f"{perceptual} has no layer {unknown[0]!r}")
-    return Objective(config, style_size, perceptual)
+    style = model.get("style")
+    paintings = len(style) if isinstance(style, list) else 1 if isinstance(style, str) else None
+    return Objective(config, style_size, perceptual, paintings)
 
 
 def is_same_network(one: PerceptualLoss, other: PerceptualLoss) -> bool:

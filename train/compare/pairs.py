@@ -10,6 +10,7 @@ import argparse
 import csv
 import json
 import random
+import re
 import secrets
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from data.files import make_folder, require_absent, write_whole
-from data.images import Picture, contact_sheet, decode, encode, from_array, list_images, to_array
-from export.cli import CommandParser, integer, positive
+from data.images import Picture, contact_sheet, decode, encode_bytes, from_array, list_images, to_array
+from export.cli import CommandParser, integer
 from export.terminal import make_printable
 from train.cli import run_command
 from train.errors import TrainError
@@ -38,6 +39,9 @@ MARK_RANGE = (1, 10)
 
 COLUMNS = ("pair", "better", *(f"{mark} {side}" for mark in MARKS for side in SIDES))
 """Columns of the answers."""
+
+MOST_HEIGHT = 4096
+"""Largest height in pixels of the pictures of a pair."""
 
 GAP = 16
 """White pixels between pictures."""
@@ -105,7 +109,9 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add("--style", default="", help="name of the style of pictures that lie in no folder of a style")
     add("--output", type=Path, help="folder to write to")
     add(
-        "--height", type=positive, help="height of the pictures in pixels (default: that of the lower one of each pair)"
+        "--height",
+        type=integer(1, MOST_HEIGHT),
+        help=f"height of the pictures in pixels, at most {MOST_HEIGHT} (default: that of the lower one of each pair)",
     )
     add("--seed", type=integer(*SEEDS), help="of the order and the sides (default: a random one, which the key tells)")
     add("--key", type=Path, help="the key (default: key.json in --output)")
@@ -133,11 +139,14 @@ def write(options: argparse.Namespace) -> None:
     """Write pairs, answers to fill in, instructions and the key, as the command line asks.
 
     Raises:
-        TrainError: If no pictures match, or a mapping or a photo is wrong.
+        TrainError: If no pictures match, a mapping or a photo is wrong, or the key is a folder.
         ImageError: If a picture cannot be read.
         OutputError: If a file exists, or cannot be written.
     """
     output: Path = options.output
+    key_path: Path = options.key or output / "key.json"
+    if key_path.is_dir():
+        raise TrainError(f"'{key_path}' is a folder; name a file with --key, such as '{key_path / 'key.json'}'")
     if options.mapping is None:
         pairs = match_names(options.ours, options.theirs, options.photos, options.style)
     else:
@@ -147,28 +156,30 @@ def write(options: argparse.Namespace) -> None:
     draw.shuffle(pairs)
     digits = max(2, len(str(len(pairs))))
     names = [f"pair-{number:0{digits}}" for number in range(1, len(pairs) + 1)]
-    key_path: Path = options.key or output / "key.json"
     answers, instructions = output / "answers.csv", output / "README.md"
-    earlier = sorted(output.glob("pair-*.png"))
+    earlier = [path for path in sorted(output.glob("pair-*.png")) if re.fullmatch("pair-[0-9]{2,}", path.stem)]
     read = [options.mapping, *(path for pair in pairs for path in (pair.ours, pair.theirs, pair.photo))]
     require_absent([key_path, answers, instructions, *earlier], options.overwrite, inputs=read)
     make_folder(output)
     make_folder(key_path.parent, "--key")
     key = {}
+    pictures: dict[Path, memoryview] = {}
     for name, pair in zip(names, pairs, strict=True):
         ours_left = draw.random() < 0.5
         left, right = (pair.ours, pair.theirs) if ours_left else (pair.theirs, pair.ours)
-        encode(from_array(lay_out(left, right, pair.photo, options.height)), output / f"{name}.png")
+        picture = from_array(lay_out(left, right, pair.photo, options.height))
+        pictures[output / f"{name}.png"] = encode_bytes(picture, "PNG", name=f"pair of '{left}' and '{right}'")
         files = {field: value and str(value) for field, value in asdict(pair).items()}
         key[name] = dict(zip(SIDES, ("ours", "theirs") if ours_left else ("theirs", "ours"), strict=True)) | files
-    # Pairs of an earlier run that had more of them.
-    for path in earlier:
-        if path.stem not in key:
-            path.unlink()
-    write_whole(key_path, json.dumps({"seed": seed, "pairs": key}, indent=1, ensure_ascii=False) + "\n")
+    # The earlier key first, and the new one last: no key may stand beside pairs or answers that are not its own.
+    for path in (key_path, answers, *earlier):
+        path.unlink(missing_ok=True)
+    for path, content in pictures.items():
+        write_whole(path, content)
     rows = [",".join([name, *[""] * (len(COLUMNS) - 1)]) for name in names]
     write_whole(answers, "\n".join([",".join(COLUMNS), *rows]) + "\n")
     write_whole(instructions, INSTRUCTIONS)
+    write_whole(key_path, json.dumps({"seed": seed, "pairs": key}, indent=1, ensure_ascii=False) + "\n")
     print(f"wrote {len(pairs)} pairs to '{output}', answers to fill in to '{answers}', the key to '{key_path}'")
 
 
@@ -237,10 +248,15 @@ def read_mapping(path: Path, ours: Path, theirs: Path, photos: Path | None, styl
         style: Of rows that name none.
 
     Raises:
-        TrainError: If the file or a picture is absent, or a column is missing.
+        TrainError: If the file or a picture is absent, a column is missing, or a photo is named and no folder of them.
     """
     pairs = []
     for line, row in _read_rows(path, ("ours", "theirs", *(["photo"] if photos else []))):
+        if row.get("photo") and photos is None:
+            raise TrainError(
+                f"'{path}', line {line} names the photo '{row['photo']}'; name its folder with --photos, or leave the "
+                "column out"
+            )
         files = [ours / row["ours"], theirs / row["theirs"], *([photos / row["photo"]] if photos else [])]
         for file in files:
             if not file.is_file():

@@ -174,12 +174,11 @@ def judge_artifact(name: str, spread: Spread) -> float:
 
 def tabulate(summary: Summary, setting: Setting) -> str:
     """Lay the summary out for the terminal."""
-    iterations = setting.iterations
     lines = ["                      L-BFGS iterations it equals        speed-up over    SSIM    covariance"]
     lines.append("network               from noise    from the photo      100 iterations           distance")
     for name, found in summary.fast.items():
-        medians = [found.equivalent[start]["loss"].median for start in STARTS]
-        cells = [f"more than {iterations}" if median >= iterations else f"{median:.0f}" for median in medians]
+        equivalents = [found.equivalent[start]["loss"] for start in STARTS]
+        cells = [f"{'more than ' if 'median' in one.exceeded else ''}{one.median:.0f}" for one in equivalents]
         # A comparison of fewer iterations says nothing about a hundred.
         speedup = f"{found.speedup[100].median:.0f}" if 100 in found.speedup else "-"
         lines.append(

@@ -32,7 +32,7 @@ from train.compare.measure import (
     summarize,
     trace,
 )
-from train.compare.objective import describe_distillation, is_same_network, read_objective
+from train.compare.objective import describe_distillation, is_same_network, read_shared_objective
 from train.compare.report import Setting, arrange_pictures, build_page, tabulate, to_json
 from train.compute.device import choose_device, describe_device
 from train.compute.memory import keep_freed_memory
@@ -44,12 +44,16 @@ WRITTEN = ("report.json", "report.html", "contact-sheet.jpg")
 
 
 def read_photos(folder: Path, count: int, size: int) -> dict[str, Picture]:
-    """Read the first photos of a folder, their short sides scaled to ``size`` and cropped to squares in the middle."""
+    """Read the first photos of a folder, their short sides scaled to ``size`` and cropped to squares in the middle.
+
+    Returns:
+        Squares by the photos' paths below the folder.
+    """
     photos = {}
     for path in list_images(folder)[:count]:
         picture = to_array(scale_short_side(decode(path), size))
         top, left = ((side - size) // 2 for side in picture.shape[:2])
-        photos[path.name] = picture[top : top + size, left : left + size]
+        photos[path.relative_to(folder).as_posix()] = picture[top : top + size, left : left + size]
     return photos
 
 
@@ -127,7 +131,12 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
     stylizers = {path.stem: Stylizer(path, threads=threads) for path in options.model}
     if len(stylizers) < len(options.model):
         raise TrainError("two of --model have the same name; rename one of the files")
-    objective, origin = read_objective(next(iter(stylizers.values())))
+    objective, origin = read_shared_objective(stylizers.values())
+    if objective.paintings not in {None, len(options.style)}:
+        raise TrainError(
+            f"--style names {len(options.style)} pictures, and '{options.model[0].name}' was trained on "
+            f"{objective.paintings}; name each painting that it was trained on"
+        )
     # The reference first: its package or its weights may be missing, and the other may have to be downloaded.
     try:
         reference = objective.build(options.reference, options.reference_weights, options.style)
@@ -143,9 +152,9 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
             f"--reference {options.reference} is the network of the loss itself; choose another one, or other weights"
         )
     photos = read_photos(options.photos, options.count, options.size)
-    read = [*options.model, options.style, options.perceptual_weights, options.reference_weights]
+    read = [*options.model, *options.style, options.perceptual_weights, options.reference_weights]
     require_absent([output / name for name in WRITTEN], True, inputs=[*read, *list_images(options.photos)])
-    painting = decode(options.style)
+    painting = decode(options.style[0])
     make_folder(output)
     # A network that refuses pictures of this size must do so now, not after the first hour.
     for stylizer in stylizers.values():

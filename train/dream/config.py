@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.names import PerceptualName
-from train.errors import TrainError, require_named
+from train.errors import TrainError, require_named, spell_flag
 from train.limits import MOST_SIDE, MOST_WEIGHT, SEEDS, require_between, require_positive
 
 LEAST_SIDE = 32
@@ -38,7 +38,8 @@ class DreamConfig:
         content: Photo to start from; without one, the dream begins with noise.
         layers: Layers whose activations are raised, each with its weight.
         channel: Raise this channel alone, counted from 0, in place of all of the layer's.
-        size: Longer side of the picture in pixels; null keeps the photo's, and means 512 from noise.
+        size: Longer side of the picture in pixels; null keeps the photo's, and means 512 from noise; a smaller
+            photo is not enlarged.
         octaves: Number of sizes, each 1.4 times the previous one.
         iterations: Steps of gradient ascent in each octave.
         step: Mean change per step of a pixel's value, which lies in [0, 1].
@@ -48,8 +49,8 @@ class DreamConfig:
         decay: Share by which every step draws pixels back to gray, so that only what raises the activations keeps its
             color. Null is 0 from a photo, 0.03 from noise.
         frames: Frames of a zoom into the dream, written as a GIF beside the picture; 0 makes none.
-        zoom: Factor by which each frame is enlarged for the next.
-        frame_iterations: Steps of gradient ascent for each frame.
+        zoom: Factor by which each frame is enlarged for the next; it needs ``frames``.
+        frame_iterations: Steps of gradient ascent for each frame, likewise.
         perceptual: The frozen network, vgg19, vgg16 or vgg_small.
         perceptual_weights: Its weights: ``default`` or a file in torchvision's layout.
         seed: Fixes the noise and the random shifts.
@@ -111,6 +112,13 @@ class DreamConfig:
         require_between(0, 1, decay=self.priors["decay"])
         require_between(0, MOST_FRAMES, frames=self.frames)
         require_between(1, 2, zoom=self.zoom)
+        for name in ("zoom", "frame_iterations"):
+            value = getattr(self, name)
+            if not self.frames and value != getattr(DreamConfig, name):
+                raise TrainError(
+                    f"{spell_flag(name)} is {value} and --frames is 0; give the number of frames too, such as "
+                    "--frames 60, or leave it out"
+                )
         weights = self.layers.values()
         if not all(math.isfinite(weight) and abs(weight) <= MOST_WEIGHT for weight in weights) or not any(weights):
             raise TrainError(

@@ -21,6 +21,7 @@ from train.dream.config import LEAST_SIDE, NOISE_SIZE, DreamConfig
 from train.errors import TrainError
 from train.slow.outputs import require_output
 from train.slow.record import GIF_SIDE
+from train.slow.task import announce_small
 
 FRAME_MS = 60
 """How long a frame of a zoom is shown, in milliseconds."""
@@ -47,13 +48,15 @@ def run(config: DreamConfig, on_step: Callable[[], object] | None = None) -> lis
     config.check()
     output = Path(config.output)
     read = [Path(path) for path in (config.content, config.perceptual_weights) if path]
-    require_output(output, read, config.overwrite, [config.animation] if config.frames else [])
+    require_output(output, read, config.overwrite, [config.animation] if config.frames or config.overwrite else [])
     make_folder(output.parent)
     device = choose_device()
     features = _open_features(config).to(device)
     photo = None if config.content is None else _read_photo(config.content, config.size).to(device)
     side = config.size or NOISE_SIZE
     size = (side, side) if photo is None else (photo.shape[2], photo.shape[3])
+    if photo is not None:
+        announce_small(max(size), config.size)
     ascent = Ascent(features, config)
     picture = torch.empty(0)
     frames: list[Image] = []
@@ -76,6 +79,9 @@ def run(config: DreamConfig, on_step: Callable[[], object] | None = None) -> lis
         print("\nstopped; what there is so far is kept", file=sys.stderr)
     encode(from_array(to_uint8(picture[0])), output)
     if len(frames) < 2:
+        # An earlier one would be taken for this picture's.
+        if config.overwrite and config.animation != output:
+            config.animation.unlink(missing_ok=True)
         return [output]
     write_whole(config.animation, encode_gif(frames, [FRAME_MS] * len(frames)))
     return [output, config.animation]

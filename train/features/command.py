@@ -19,6 +19,9 @@ from train.flags import add_overwrite, add_perceptual_weights, side
 LEAST_SIZE = 32
 """Smallest size of the photos in pixels: the deepest layers need it."""
 
+STRONGEST = 8
+"""Channels of a layer that are shown unless told."""
+
 EXAMPLES = """examples:
   python -m train.features --photos folder --layers relu1_2 relu4_1 --perceptual vgg19 --output seen/
   python -m train.features --photos folder --model early.safetensors wave.safetensors --output learned/"""
@@ -48,7 +51,12 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NUMBER",
         help="channels of each layer, counted from 0 (default: the strongest)",
     )
-    add("--strongest", type=positive, default=8, help="how many channels, if none are named (default: 8)")
+    add(
+        "--strongest",
+        type=positive,
+        default=STRONGEST,
+        help=f"how many channels, if none are named (default: {STRONGEST})",
+    )
     networks = parser.add_mutually_exclusive_group()
     networks.add_argument(
         "--perceptual", choices=get_args(PerceptualName), default="vgg19", help="a frozen network (default: vgg19)"
@@ -68,6 +76,10 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(args)
     if options.model and len(options.model) > 2:
         parser.error(f"--model names {len(options.model)} files; name one, or two to compare")
+    if options.model and options.perceptual_weights != "default":
+        parser.error("--perceptual-weights are those of --perceptual; leave them out beside --model")
+    if options.channels and options.strongest != STRONGEST:
+        parser.error("--strongest chooses channels where --channels names none; leave one of them out")
     return options
 
 

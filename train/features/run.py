@@ -196,8 +196,13 @@ def run(options: argparse.Namespace) -> int:
     read = [*paths, *(options.model or [options.perceptual_weights])]
     require_absent(written, options.overwrite, inputs=read)
     networks = open_networks(options, layers)
-    least = {layer: min(network.count_channels(layer) for network in networks) for layer in layers}
-    for layer, count in least.items():
+    for layer in layers:
+        count, *others = (network.count_channels(layer) for network in networks)
+        if others not in ([], [count]):
+            raise TrainError(
+                f"{layer} has {count} channels in '{networks[0].name}' and {others[0]} in '{networks[1].name}'; name "
+                "two networks of one width with --model, or one alone"
+            )
         for channel in options.channels or []:
             if channel >= count:
                 raise TrainError(f"--channels names {channel}, and {layer} has {count} channels, 0 to {count - 1}")

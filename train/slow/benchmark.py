@@ -149,12 +149,12 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--content", required=True, help="the photo")
     parser.add_argument("--style", required=True, help="the painting")
-    parser.add_argument("--size", type=int, default=512, help="longer side in pixels (default: 512)")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels, above 128 (default: 512)")
     parser.add_argument(
         "--sizes",
         type=side(LEAST_SIZE),
         nargs="+",
-        help="in place of the comparison, the time of an iteration at several sizes",
+        help="in place of the comparison, the time of an iteration at several sizes; a smaller photo is not enlarged",
     )
     parser.add_argument("--seconds", type=float, default=240, help="time for each (default: 240)")
     parser.add_argument(
@@ -194,6 +194,7 @@ def run_sizes(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from train.compute.memory import keep_freed_memory
+    from train.slow.task import announce_small
 
     keep_freed_memory()
     times: list[SizeTime] = []
@@ -215,7 +216,7 @@ def run_sizes(options: argparse.Namespace) -> None:
             config.check()
         for config in tqdm(configs, unit="size", disable=None):
             times.append(time_size(config))
-    # A photo that is smaller than what was asked for is not enlarged.
+    announce_small(max(max(one.width, one.height) for one in times), *sorted(set(options.sizes)))
     times = list({one.pixels: one for one in times}.values())
     print("size            pixels  s per iteration  µs per pixel")
     for one in times:
@@ -235,6 +236,8 @@ def compare_methods(options: argparse.Namespace) -> Figures:
     import yaml
 
     from train.compute.memory import keep_freed_memory
+    from train.slow.run import announce_sizes
+    from train.slow.task import Task
 
     keep_freed_memory()
     settings: dict[str, Any] = {
@@ -252,8 +255,15 @@ def compare_methods(options: argparse.Namespace) -> Figures:
         plain = SlowConfig(**settings)
         # The configured number of iterations at each size: with all that the time allows, the first size never ends.
         fine = SlowConfig(**(coarse_to_fine | settings | {"iterations": coarse_to_fine["iterations"]}))
+        plain.check()
+        if options.size <= coarse_to_fine["smallest_size"]:
+            raise TrainError(
+                f"--size is {options.size}; coarse to fine begins at {coarse_to_fine['smallest_size']} pixels, so give "
+                "a larger one"
+            )
+        fine.check()
+        announce_sizes(Task(fine))
         for name, config in (("L-BFGS", plain), ("coarse to fine", fine)):
-            config.check()
             figures.losses[name] = measure(config, options.seconds)
     return figures
 

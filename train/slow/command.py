@@ -6,8 +6,11 @@ intermediate picture into ``out-steps/``, from which ``out.gif`` is made. torch 
 
 from __future__ import annotations
 
+import sys
+
 from train.cli import run_command
 from train.config_parser import parse_config
+from train.errors import TrainError
 from train.slow.config import SlowConfig
 
 EXAMPLES = (
@@ -29,6 +32,13 @@ def main(args: list[str] | None = None) -> int:
         config = parse_config(
             SlowConfig, "python -m train.slow", description, EXAMPLES, args, lambda config: config.files.list_written()
         )
+        typed = sys.argv[1:] if args is None else args
+        # A configuration's start gives way; one that was typed would be ignored.
+        if config.starts and config.start != SlowConfig.start and "--start" in {arg.split("=")[0] for arg in typed}:
+            raise TrainError(
+                f"--start is {config.start} beside --starts, which takes its place; add it to --starts, or leave one "
+                "out"
+            )
         from train.compute.memory import keep_freed_memory
         from train.slow.run import run
 

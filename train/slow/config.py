@@ -45,9 +45,9 @@ class SlowConfig:
         content: Photo; without one, a texture of the style is made.
         style: Painting, or several; without one, the photo is reconstructed from what the content layers hold of it.
         style_shares: How much each painting counts; equally unless told.
-        size: Longer side of the picture in pixels; null keeps the photo's.
+        size: Longer side of the picture in pixels; null keeps the photo's, and a smaller photo is not enlarged.
         style_scale: Longer side of the painting over that of the picture: above 1 strokes are larger.
-        smallest_size: Longer side of the first, coarse picture; null begins at full size.
+        smallest_size: Longer side of the first, coarse picture, below ``size``; null begins at full size.
         start: Where the pixels begin: content (or photo, the same), noise, mixture (half of each), style, or a picture
             file.
         starts: Several starts in place of one; each is optimized, and all stand on one sheet, the picture to write.
@@ -71,7 +71,8 @@ class SlowConfig:
         emd_weight: How strongly the painting's own figures are asked for (relaxed earth mover's distance); 0 switches
             it off.
         emd_layers: Layers on which they are looked for, each with its share.
-        emd_rarity: How much more those of them are asked for that are rare in the painting; 0: all alike.
+        emd_rarity: How much more those of them are asked for that are rare in the painting; 0: all alike. It needs
+            ``emd_weight``.
         preserve_color: Change the luminance only, and keep the photo's colors.
         precision: float32, bfloat16, or auto. auto takes bfloat16 where the hardware has it, which halves the time,
             and changes to float32 once L-BFGS gains less by a step than bfloat16 rounds away.
@@ -172,12 +173,12 @@ class SlowConfig:
         require_between(*POWERS, emd_rarity=self.emd_rarity, content_focus=self.content_focus)
         if self.learning_rate is not None:
             require_positive(MOST_LEARNING_RATE, learning_rate=self.learning_rate)
-        for name in ("size", "smallest_size"):
-            value = getattr(self, name)
-            if value is not None:
-                require_between(LEAST_SIZE, MOST_SIDE, **{name: value})
-        if self.content is None and (self.size or TEXTURE_SIZE) ** 2 > MAX_PIXELS:
-            raise TrainError(f"--size is {self.size}; a texture may have at most {MAX_PIXELS:,} pixels in all")
+        self._check_sizes()
+        if self.emd_rarity and not self.emd_weight:
+            raise TrainError(
+                f"--emd-rarity is {self.emd_rarity:g} and --emd-weight is 0; give that a weight too, such as "
+                "--emd-weight 1, or leave both out"
+            )
         self._check_shares()
         if self.preserve_color and self.content is None:
             raise TrainError("--preserve-color keeps the colors of --content; name a photo")
@@ -188,12 +189,32 @@ class SlowConfig:
                 raise TrainError("--start style needs --style; name a painting")
         self.files.require_free(self.inputs, self.overwrite)
         if self.starts:
-            outputs = [config.output for config in self.split_starts()]
-            if len(set(outputs)) < len(outputs):
-                raise TrainError(f"--starts is {self.starts}; each must have another name, for files are named by it")
-            for config in self.split_starts():
-                # All inputs, so that no start's picture replaces another start's.
-                config.files.require_free(self.inputs, self.overwrite)
+            self._check_starts()
+
+    def _check_starts(self) -> None:
+        written = [path for config in (self, *self.split_starts()) for path in config.files.list_written()]
+        twice = next((path for path in written if written.count(path) > 1), None)
+        if twice is not None:
+            raise TrainError(
+                f"--starts is {self.starts}, by which two files would be named '{twice}'; each must have another "
+                "name, for files are named by it"
+            )
+        for config in self.split_starts():
+            # All inputs, so that no start's picture replaces another start's.
+            config.files.require_free(self.inputs, self.overwrite)
+
+    def _check_sizes(self) -> None:
+        for name in ("size", "smallest_size"):
+            value = getattr(self, name)
+            if value is not None:
+                require_between(LEAST_SIZE, MOST_SIDE, **{name: value})
+        last = self.size if self.content is not None else self.size or TEXTURE_SIZE
+        if self.content is None and (self.size or TEXTURE_SIZE) ** 2 > MAX_PIXELS:
+            raise TrainError(f"--size is {self.size}; a texture may have at most {MAX_PIXELS:,} pixels in all")
+        if self.smallest_size is not None and last is not None and self.smallest_size >= last:
+            raise TrainError(
+                f"--smallest-size is {self.smallest_size} and --size is {last}; it must be smaller, or left out"
+            )
 
     def _check_shares(self) -> None:
         if self.style_shares is None:

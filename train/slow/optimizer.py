@@ -26,7 +26,7 @@ LEAST_SIDE = 16
 """Pixels of a picture's shorter side that a VGG needs as far as its fifth block."""
 
 SCALE_GROWTH = 2**0.5
-"""Factor from one size to the next."""
+"""Factor from one size to the next, about."""
 
 AVERAGING = 0.99
 """Decay of the average over Adam's iterates, which is smoother than any of them."""
@@ -235,11 +235,12 @@ def plan_sizes(size: tuple[int, int], smallest: int | None, least: int = LEAST_S
         least: Smallest side in pixels.
 
     Returns:
-        Heights and widths that grow by the square root of two.
+        Heights and widths that grow by one factor, as near to ``SCALE_GROWTH`` as it leads from the first to the last.
     """
-    # A little slack, because the computed logarithm of a power of two is not always an integer.
-    growths = int(math.log(max(size) / smallest, SCALE_GROWTH) + 1e-9) if smallest and smallest < max(size) else 0
-    shrinks = [SCALE_GROWTH**-growth for growth in range(growths, 0, -1)]
+    if smallest is None or smallest >= max(size):
+        return [size]
+    growths = max(1, round(math.log(max(size) / smallest, SCALE_GROWTH)))
+    shrinks = [(smallest / max(size)) ** (growth / growths) for growth in range(growths, 0, -1)]
     return [(max(least, round(size[0] * shrink)), max(least, round(size[1] * shrink))) for shrink in shrinks] + [size]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,14 +76,21 @@ class SlowFiles:
         # Earlier ones are removed even where none are kept this time: they would be taken for the new picture's.
         with _explained(self.picture):
             steps = self.list_steps() if self.keeps_steps or overwrite else []
+            left = [self.animation] if overwrite else []
             if self.keeps_steps and self.steps.exists() and not self.steps.is_dir():
                 raise TrainError(f"'{self.steps}' is a file where a folder is needed; choose another --output")
-        require_output(self.picture, inputs, overwrite, [*self.list_written()[1:], *steps])
+        require_output(self.picture, inputs, overwrite, [*self.list_written()[1:], *steps, *left])
 
     def clear_steps(self) -> None:
         """Remove the intermediate pictures of an earlier run."""
         for path in self.list_steps():
             path.unlink(missing_ok=True)
+
+    def clear_others(self, written: Collection[Path]) -> None:
+        """Remove the plot and the animation of an earlier run where they are not among the files written."""
+        for path in (self.plot, self.animation):
+            if path not in written:
+                path.unlink(missing_ok=True)
 
     def _beside(self, ending: str) -> Path:
         return self.picture.with_name(self.picture.stem + ending)

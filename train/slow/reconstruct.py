@@ -100,11 +100,13 @@ def run(options: argparse.Namespace) -> int:
 
     from data.photos import to_uint8
     from train.compute.memory import keep_freed_memory
-    from train.slow.task import Task
+    from train.slow.task import Task, announce_small
 
     keep_freed_memory()
-    photo = to_uint8(Task(together).photo[0])
+    task = Task(together)
+    photo = to_uint8(task.photo[0])
     make_folder(options.output)
+    announce_small(max(task.size), options.size)
     kept: list[Kept] = []
     pictures: list[Picture] = []
     stopped = False

@@ -29,10 +29,12 @@ class Record:
     Args:
         files: Where everything goes.
         save_every: Iterations between two intermediate pictures; 0 keeps none.
+        overwrite: Whether what an earlier run left beside the picture is removed; it would be taken for this run's.
     """
 
     files: SlowFiles
     save_every: int
+    overwrite: bool = False
     rows: list[tuple[float, ...]] = field(default_factory=list)
     frames: list[PIL.Image.Image] = field(default_factory=list)
 
@@ -42,7 +44,7 @@ class Record:
     def add(self, now: Iterate) -> None:
         """Record an iteration's losses, and write its picture if it is time."""
         # Not earlier: a run that fails at once must leave the earlier run's pictures.
-        if not self.rows:
+        if not self.rows and self.overwrite:
             self.files.clear_steps()
         height, width = now.picture.shape[2:]
         seconds = round(time.perf_counter() - self._start, 3)
@@ -66,6 +68,8 @@ class Record:
             beside[self.files.animation] = self._animate(picture)
         for path, content in beside.items():
             write_whole(path, content)
+        if self.overwrite:
+            self.files.clear_others(beside)
         return [self.files.picture, *beside]
 
     def _animate(self, picture: PIL.Image.Image) -> bytes:

@@ -19,7 +19,7 @@ from train.slow.config import SlowConfig
 from train.slow.optimizer import TERMS, EarlyStopping, Iterate, PixelOptimizer, bind_loss, resize
 from train.slow.page import Run, build_page, draw_losses, draw_starts
 from train.slow.record import FIELDS, Record
-from train.slow.task import Task
+from train.slow.task import Task, announce_small
 
 
 def optimize(task: Task) -> Iterator[Iterate]:
@@ -32,7 +32,7 @@ def optimize(task: Task) -> Iterator[Iterate]:
         Every iterate.
 
     Raises:
-        TrainError: If the loss is no longer finite.
+        TrainError: If the loss or a pixel is no longer finite.
     """
     config = task.config
     picture, carried, iteration = task.first_picture(task.sizes[0]), None, 0
@@ -48,6 +48,11 @@ def optimize(task: Task) -> Iterator[Iterate]:
             if not math.isfinite(total):
                 raise TrainError(
                     f"the loss became {total} at iteration {iteration}; lower --learning-rate or the weights"
+                )
+            # The last step may give NaN, and no loss is computed after it.
+            if not optimizer.values.isfinite().all():
+                raise TrainError(
+                    f"pixels are no longer finite after iteration {iteration}; lower --learning-rate or the weights"
                 )
             if optimizer.exact_from is not None and not announced:
                 announced = True
@@ -83,7 +88,10 @@ def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = Non
     written: list[Path] = []
     for one in config.split_starts():
         try:
-            found = run_once(one, on_iterate)
+            task = Task(one)
+            if not runs:
+                announce_sizes(task)
+            found = run_once(task, on_iterate)
         except KeyboardInterrupt:
             if not runs:
                 raise
@@ -98,19 +106,28 @@ def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = Non
     return write_starts(config, runs) + written
 
 
-def run_once(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = None) -> Run:
+def announce_sizes(task: Task) -> None:
+    """Say on standard error what the sizes that were asked for do not change, because the photo is smaller."""
+    config, longer = task.config, max(task.size)
+    announce_small(longer, config.size)
+    if config.smallest_size is not None and config.smallest_size >= longer:
+        said = f"--smallest-size {config.smallest_size} is not below the picture's {longer} px; there is this one size"
+        print(said, file=sys.stderr)
+
+
+def run_once(task: Task, on_iterate: Callable[[Iterate], object] | None = None) -> Run:
     """Optimize a picture from one start; intermediate pictures are written meanwhile.
 
     Args:
-        config: What is asked for.
+        task: Pictures and loss.
         on_iterate: Called after every iteration.
 
     Raises:
         TrainError, ImageError, OSError: As ``run`` does.
         KeyboardInterrupt: After Ctrl-C before the first iteration.
     """
-    task = Task(config)
-    record = Record(config.files, config.save_every)
+    config = task.config
+    record = Record(config.files, config.save_every, config.overwrite)
     first = to_uint8(task.finish(task.first_picture(task.size).expand(-1, 3, -1, -1))[0])
     total = config.iterations * len(task.sizes)
     now: Iterate | None = None
@@ -144,6 +161,9 @@ def write_starts(config: SlowConfig, runs: Sequence[Run]) -> list[Path]:
     write_whole(files.table, table.getvalue())
     write_whole(files.plot, draw_losses(runs))
     write_whole(files.page, build_page(config, runs))
+    if config.overwrite:
+        files.clear_steps()
+        files.clear_others([files.plot])
     return [files.picture, files.table, files.plot, files.page]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,19 @@ class Task:
         if self.content is None:
             raise RuntimeError("there is no content")
         return resize(self.content, size).expand(-1, 3, -1, -1)
+
+
+def announce_small(longer: int, *asked: int | None) -> None:
+    """Say on standard error that a photo is not enlarged.
+
+    Args:
+        longer: Its longer side in pixels.
+        asked: The sizes that were asked for; nothing is said where none is larger.
+    """
+    larger = [str(size) for size in asked if size is not None and size > longer]
+    if larger:
+        said = f"the photo has {longer} px on its longer side; it is not enlarged to {' or '.join(larger)}"
+        print(said, file=sys.stderr)
 
 
 def to_luminance(picture: Tensor) -> Tensor:

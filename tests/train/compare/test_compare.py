@@ -197,7 +197,7 @@ def test_ctrl_c_while_loading_is_one_sentence(given, tmp_path, capsys, monkeypat
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "read_objective", interrupt)
+    monkeypatch.setattr(module, "read_shared_objective", interrupt)
     assert compare(given, tmp_path) == 130
     assert capsys.readouterr().err == "stopped before a photo was finished; no report was written\n"
 
@@ -384,3 +384,58 @@ def test_progress_counts_iterations(given, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "tqdm", Bar)
     assert compare(given, tmp_path, count=2, iterations=3) == 0
     assert [(bar.n, bar.total) for bar in bars] == [(2 * 2 * 3, 2 * 2 * 3)]
+
+
+def export_named(folder, name, **changes):
+    card = StyleCard(name, training_config=yaml.safe_dump({"model": MODEL | changes}))
+    return export_style(folder / f"{name}.onnx", make_network(), card)
+
+
+def test_networks_of_two_losses_are_refused_by_name_before_the_work(given, tmp_path, one_error, untouched):
+    files = [str(export_named(tmp_path, name, content_weight=weight)) for name, weight in (("one", 1), ("other", 4))]
+    flags = ["--style", str(given / "painting.png"), "--photos", str(given / "photos"), "--output", str(tmp_path / "r")]
+    assert main(["--model", *files, *flags]) == 2
+    assert "'other.onnx' was trained with another loss than 'one.onnx'; compare them one at a time" in one_error()
+    assert not (tmp_path / "r").exists()
+
+
+def test_settings_that_do_not_change_the_loss_make_no_other_loss(tmp_path):
+    shares = {layer: 10 * share for layer, share in SHALLOW_STYLE.items()}
+    idle = {"emd_rarity": 3.0, "emd_layers": {"relu2_1": 1.0}, "focus_layer": "relu2_1", "grid_weight": 5.0}
+    files = [
+        export_named(tmp_path, "one", style_norm="joint"),
+        export_named(tmp_path, "other", style_norm="joint", style_layers=shares, **idle),
+    ]
+    objective, origin = module.read_shared_objective([Stylizer(file) for file in files])
+    assert objective.perceptual == "vgg_small"
+    assert origin == "as 'one.onnx' was trained"
+
+
+def test_photos_of_one_name_in_two_folders_are_two_photos(tmp_path):
+    for number, folder in enumerate(("a", "b")):
+        (tmp_path / folder).mkdir()
+        encode(from_array(noise(70, 66, seed=number)), tmp_path / folder / "photo.png")
+    assert list(module.read_photos(tmp_path, 4, 64)) == ["a/photo.png", "b/photo.png"]
+
+
+def test_each_painting_that_a_style_was_trained_on_must_be_named(given, tmp_path, one_error, untouched):
+    model = export_named(tmp_path, "two", style=["one.jpg", "other.jpg"])
+    assert compare(given, tmp_path / "report", model=model) == 2
+    assert "--style names 1 pictures, and 'two.onnx' was trained on 2" in one_error()
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_style_of_two_paintings_is_judged_by_both(given, tmp_path, monkeypatch):
+    model = export_named(tmp_path, "two", style=["one.jpg", "other.jpg"])
+    other = tmp_path / "other.png"
+    encode(from_array(noise(80, 64)), other)
+    read, original = [], module.PerceptualLoss.set_style
+
+    def set_style(self, paintings, shares=None):
+        read.append(len(paintings))
+        return original(self, paintings, shares)
+
+    monkeypatch.setattr(module.PerceptualLoss, "set_style", set_style)
+    flags = ["--style", str(given / "painting.png"), str(other)]
+    assert compare(given, tmp_path / "report", *flags, model=model, count=1, iterations=1) == 0
+    assert read == [2, 2]

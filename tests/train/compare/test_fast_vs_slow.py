@@ -1,6 +1,7 @@
 """A network trained here, exported and run as a user would, is held against the slow mode; the counting is exact."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +15,20 @@ from models.style_file import load_style
 from tests import ROOT
 from tests.perceptual_weights import write_weights
 from train.compare.command import main
-from train.compare.measure import Spread, equivalent_iterations, paint_fast, spread, trace
+from train.compare.measure import (
+    MEASURES,
+    STARTS,
+    FastSummary,
+    Measures,
+    Spread,
+    Summary,
+    equivalent_iterations,
+    paint_fast,
+    spread,
+    trace,
+)
 from train.compare.objective import read_objective
+from train.compare.report import tabulate
 from train.compare.run import read_photos
 from train.fit.command import main as train
 from train.slow.optimizer import evaluate_picture, make_noise
@@ -46,7 +59,26 @@ def test_equivalents_of_an_exponential_curve():
 
 
 def test_spread_counts_what_was_never_reached_as_the_end():
-    assert spread([3.0, None, 1.0], beyond=500) == Spread(3.0, 1.0, 500)
+    assert spread([3.0, None, 1.0], beyond=500) == Spread(3.0, 1.0, 500, ("max",))
+    assert spread([3.0, 1.0]) == Spread(2.0, 1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "median", "exceeded"),
+    [
+        ([10.0, 20.0, None, None], 20, ("median", "max")),
+        ([10.0, None, None], 500, ("median", "max")),
+        ([None, None], 500, ("median", "min", "max")),
+    ],
+)
+def test_a_median_that_is_not_known_is_told_as_more_than_what_is(values, median, exceeded):
+    found = spread(values, beyond=500)
+    assert (found.median, found.exceeded) == (median, exceeded)
+    measures = Measures(**dict.fromkeys(MEASURES, Spread(0.0, 0.0, 0.0)))
+    equivalent = {start: {"loss": found} for start in STARTS}
+    summary = Summary({"wave": FastSummary(Spread(1.0, 1.0, 1.0), equivalent, {}, measures)}, {})
+    row = tabulate(summary, SimpleNamespace(perceptual="vgg19")).splitlines()[2]
+    assert row.count(f"more than {median}") == 2
 
 
 @pytest.fixture(scope="module")

@@ -222,3 +222,50 @@ def test_order_of_the_pairs_is_mixed(given):
     names = [pair["ours"] for pair in read_key(given).values()]
     assert names != sorted(names)
     assert len(np.unique(names)) == 6
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_earlier_pairs(given):
+    assert write(given) == 0
+    before = {path.name: path.read_bytes() for path in (given / "pairs").iterdir()}
+    (given / "theirs" / "wave" / "f.png").write_text("no picture")
+    assert write(given, "--overwrite") == 2
+    assert {path.name: path.read_bytes() for path in (given / "pairs").iterdir()} == before
+
+
+def test_a_full_disk_leaves_no_key_beside_pairs_that_are_not_its_own(given, monkeypatch):
+    assert write(given) == 0
+
+    def refuse(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("train.compare.pairs.write_whole", refuse)
+    assert write(given, "--overwrite") == 2
+    assert not (given / "pairs" / "key.json").exists()
+
+
+def test_overwriting_removes_pairs_and_no_picture_of_another_name(given):
+    assert write(given) == 0
+    (given / "pairs" / "pair-of-shoes.png").write_text("mine")
+    (given / "pairs" / "pair-07.png").write_text("earlier")
+    assert write(given, "--overwrite") == 0
+    assert (given / "pairs" / "pair-of-shoes.png").read_text() == "mine"
+    assert not (given / "pairs" / "pair-07.png").exists()
+
+
+def test_a_folder_is_no_key(given, one_error):
+    assert write(given, f"--key={given / 'photos'}") == 2
+    assert "photos' is a folder; name a file with --key" in one_error()
+    assert not (given / "pairs").exists()
+
+
+def test_pictures_of_any_height_are_not_asked_for(given, one_error):
+    with pytest.raises(SystemExit):
+        write(given, "--height=4097")
+    assert "--height" in one_error()
+
+
+def test_photos_of_a_mapping_need_their_folder(given, one_error):
+    mapping = given / "pairs.csv"
+    mapping.write_text("ours,theirs,photo\nwave/a.png,wave/b.png,c.jpg\n")
+    assert write(given, f"--mapping={mapping}") == 2
+    assert "line 2 names the photo 'c.jpg'; name its folder with --photos" in one_error()

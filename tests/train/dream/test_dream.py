@@ -35,6 +35,8 @@ from train.slow.optimizer import make_noise
         ["--channel", "3"],
         ["--frames", "501"],
         ["--zoom", "0.5"],
+        ["--zoom", "1.1"],
+        ["--frame-iterations", "5"],
         ["--frame-iterations", "0"],
         ["--smoothness", "-1"],
         ["--decay", "1.5"],
@@ -78,7 +80,7 @@ def test_ctrl_c_outside_of_the_ascent_writes_nothing(photo, capsys, monkeypatch,
     monkeypatch.setattr(f"train.dream.run.{stage}", interrupt)
     flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
     assert dream([*flags, "--octaves", "1", "--iterations", "1"]) == 130
-    assert capsys.readouterr().err.startswith("stopped ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stopped ")
     assert not (photo.parent / "dream.png").exists()
 
 
@@ -175,3 +177,22 @@ def test_ctrl_c_in_a_zoom_keeps_the_frames_so_far(photo, capsys, monkeypatch):
     assert "what there is so far is kept" in capsys.readouterr().err
     with PIL.Image.open(photo.parent / "dream.gif") as film:
         assert film.n_frames == 3
+
+
+def test_overwriting_without_a_zoom_removes_the_earlier_one(photo, one_error):
+    flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    flags += ["--layers", "{relu2_1: 1}", "--octaves", "1", "--iterations", "1"]
+    animation = photo.parent / "dream.gif"
+    animation.write_bytes(photo.read_bytes())
+    assert dream([*flags, "--content", str(animation), "--overwrite"]) == 2
+    assert "dream.gif' is also an input" in one_error()
+    assert dream(flags) == 0
+    assert animation.exists()
+    assert dream([*flags, "--overwrite"]) == 0
+    assert not animation.exists()
+
+
+def test_a_photo_smaller_than_the_size_asked_for_is_told(photo, capsys):
+    flags = ["--content", str(photo), "--output", str(photo.parent / "dream.png"), "--perceptual", "vgg_small"]
+    assert dream([*flags, "--layers", "{relu2_1: 1}", "--octaves", "1", "--iterations", "1", "--size", "1000"]) == 0
+    assert "the photo has 64 px on its longer side; it is not enlarged to 1000\n" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def known(tmp_path):
 
 
 def flags(folder, *more):
-    weights = ["--perceptual-weights", str(folder / "vgg.safetensors")]
+    weights = [] if "--model" in more else ["--perceptual-weights", str(folder / "vgg.safetensors")]
     return ["--photos", str(folder / "photos"), "--output", str(folder / "seen"), *weights, *more]
 
 
@@ -145,7 +145,14 @@ def test_what_cannot_work_is_refused_in_one_sentence(known, one_error, more, sai
 
 
 @pytest.mark.parametrize(
-    "more", [["--model", "a", "b", "c"], ["--model", "a", "--perceptual", "vgg16"], ["--size", "8"]]
+    "more",
+    [
+        ["--model", "a", "b", "c"],
+        ["--model", "a", "--perceptual", "vgg16"],
+        ["--size", "8"],
+        ["--perceptual-weights", "w.safetensors", "--model", "a"],
+        ["--strongest", "3", "--channels", "0"],
+    ],
 )
 def test_flags_that_do_not_fit_are_refused(known, one_error, more):
     with pytest.raises(SystemExit):
@@ -189,10 +196,10 @@ def test_ctrl_c_before_the_first_photo_writes_nothing(known, capsys, monkeypatch
     assert list((known / "seen").iterdir()) == []
 
 
-def save_known_style(path, dead):
+def save_known_style(path, dead, width=4):
     """Write a style network whose relu1 has one channel, of red pixels, and three of which some never exceed 0."""
     torch.manual_seed(2)
-    network = StyleNetwork(NetworkConfig(width=4, residual_blocks=1, noise=0))
+    network = StyleNetwork(NetworkConfig(width=width, residual_blocks=1, noise=0))
     with torch.no_grad():
         network.conv1.weight[0] = 0
         network.conv1.weight[0, :, 4, 4] = torch.tensor([2.0, -1.0, -1.0])
@@ -215,6 +222,14 @@ def test_two_style_networks_stand_side_by_side(known):
     assert page.count('alt="what excites channel 0 of relu1"') == 2
     assert page.count("in red-11.png") >= 2
     assert {path.name for path in (known / "seen").iterdir()} == {"relu1.png", "residual1.png", "report.html"}
+
+
+def test_two_style_networks_of_different_width_are_refused_before_the_work(known, one_error):
+    widths = {"one": 4, "two": 8}
+    files = [str(save_known_style(known / f"{name}.safetensors", 4, width)) for name, width in widths.items()]
+    assert main(flags(known, "--model", *files, "--layers", "relu1")) == 2
+    assert "relu1 has 4 channels in 'one' and 8 in 'two'; name two networks of one width" in one_error()
+    assert not (known / "seen").exists()
 
 
 @pytest.mark.slow

@@ -9,13 +9,15 @@ from train.slow.benchmark import main as slow_bench
 
 
 def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
-    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "48", "--seconds", "0.5"]
+    flags = ["--content", str(photo), "--style", str(DRAWING), "--size", "160", "--seconds", "0.5"]
     assert slow_bench([*flags, "--perceptual", "vgg_small", "--output", str(photo.parent / "bench.json")]) == 0
     figures = json.loads((photo.parent / "bench.json").read_text())
     for name in ("L-BFGS", "coarse to fine"):
         assert len(figures[name]) == len(figures["seconds"])
         assert figures[name][-1] <= figures[name][0]
-    assert "coarse to fine" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "coarse to fine" in printed.out
+    assert printed.err.count("it is not enlarged to 160") == 1
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ def test_benchmark_gives_both_methods_the_same_time(photo, capsys):
         ["--seconds", "nan"],
         ["--seconds", "1e300"],
         ["--size", "8"],
+        ["--size", "128"],
         ["--size", "9" * 25],
         ["--style", "nowhere.jpg"],
         ["--output", "/"],

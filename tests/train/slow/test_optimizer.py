@@ -1,5 +1,7 @@
 """Pixels are optimized: down the loss, from coarse to fine, the same way every time."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -120,6 +122,14 @@ def test_sizes_grow_by_the_square_root_of_two():
     assert plan_sizes((300, 400), None) == [(300, 400)]
     assert plan_sizes((256, 512), 128) == [(64, 128), (91, 181), (128, 256), (181, 362), (256, 512)]
     assert plan_sizes((100, 100), 100) == [(100, 100)]
+
+
+@pytest.mark.parametrize("smallest", [33, 60, 100, 127])
+def test_the_first_size_is_the_one_asked_for(smallest):
+    sizes = [max(size) for size in plan_sizes((96, 128), smallest)]
+    assert sizes[0] == smallest
+    assert sizes[-1] == 128
+    assert all(1 < after / before < 1.7 for before, after in pairwise(sizes))
 
 
 def test_early_stopping_waits_while_the_loss_falls():

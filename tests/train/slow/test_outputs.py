@@ -77,6 +77,25 @@ def test_overwriting_removes_earlier_intermediate_pictures_and_nothing_else(phot
     assert sorted(path.name for path in steps.iterdir()) == ["00001.png", "00003.png", "00006.png", "mine.png"]
 
 
+def test_overwriting_removes_the_animation_and_plot_that_are_not_made_again(photo, one_error):
+    for name in ("out.gif", "out-curve.png"):
+        (photo.parent / name).write_text("earlier")
+    assert slow(photo, overwrite="true", save_every=0, content=photo.parent / "out.gif") == 2
+    assert "out.gif' is also an input" in one_error()
+    assert slow(photo, overwrite="true", save_every=0, iterations=1) == 0
+    assert not (photo.parent / "out.gif").exists()
+    assert not (photo.parent / "out-curve.png").exists()
+
+
+def test_files_of_others_stay_where_nothing_is_overwritten(photo):
+    (photo.parent / "out-steps").mkdir()
+    for name in ("out.gif", "out-steps/00777.png"):
+        (photo.parent / name).write_text("mine")
+    assert slow(photo, save_every=0) == 0
+    assert (photo.parent / "out.gif").read_text() == "mine"
+    assert (photo.parent / "out-steps" / "00777.png").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "output", ["photo.png/s.png", "/proc/nope/s.png", "/proc/s.png", "folder.png", "a" * 300 + ".png"]
 )

@@ -23,6 +23,7 @@ from train.dream.command import main as dream
 from train.slow.benchmark import main as slow_bench
 from train.slow.command import main
 from train.slow.config import SlowConfig
+from train.slow.optimizer import PixelOptimizer
 from train.slow.page import describe_setting
 from train.slow.record import Record
 from train.slow.task import LUMINANCE, Task, match_luminance, to_luminance
@@ -176,6 +177,29 @@ def test_coarse_to_fine_goes_through_all_sizes(photo):
     assert widths == [32] * 3 + [45] * 3 + [64] * 3
 
 
+def test_a_photo_smaller_than_the_sizes_asked_for_is_told(photo, capsys):
+    options = {"size": 1000, "smallest_size": 100, "iterations": 1, "save_every": 0}
+    assert slow(photo, **options) == 0
+    said = capsys.readouterr().err
+    assert said.count("the photo has 64 px on its longer side; it is not enlarged to 1000\n") == 1
+    assert "--smallest-size 100 is not below the picture's 64 px; there is this one size\n" in said
+    assert slow(photo, "again.png", iterations=1) == 0
+    assert "enlarged" not in capsys.readouterr().err
+
+
+def test_pixels_that_the_last_step_breaks_are_not_written(photo, capsys, monkeypatch):
+    class Broken(PixelOptimizer):
+        def run(self, iterations):
+            for terms in super().run(iterations):
+                self.values.data.fill_(float("nan"))
+                yield terms
+
+    monkeypatch.setattr("train.slow.run.PixelOptimizer", Broken)
+    assert slow(photo, iterations=1) == 2
+    assert "pixels are no longer finite after iteration 1; lower --learning-rate" in capsys.readouterr().err
+    assert not (photo.parent / "out.png").exists()
+
+
 def test_early_stopping_ends_a_run(photo):
     assert slow(photo, iterations=300, patience=2, start="content", style=None, save_every=0) == 0
     assert len(read_losses(photo.parent / "out-curve.csv")) < 300
@@ -221,6 +245,8 @@ def test_unknown_pooling_is_refused():
         ({"emd_weight": 1, "emd_layers": "{}"}, "emd_layers names no layer"),
         ({"style_norm": "squares"}, "--style-norm"),
         ({"size": 8}, "--size"),
+        ({"smallest_size": 48}, "--smallest-size is 48 and --size is 48; it must be smaller"),
+        ({"emd_rarity": 3}, "--emd-rarity is 3 and --emd-weight is 0"),
         ({"size": "9" * 25}, "--size"),
         ({"size": 90000, "content": None, "start": "noise"}, "--size"),
         ({"seed": "9" * 25, "start": "noise"}, "--seed"),

@@ -96,6 +96,28 @@ def test_starts_that_cannot_work_are_refused_in_one_sentence(photo, capsys, star
     assert not (photo.parent / "out.png").exists()
 
 
+def test_a_start_whose_picture_would_be_a_file_of_the_run_is_refused(photo, one_error):
+    encode(from_array(noise(30, 30)), photo.parent / "curve.png")
+    assert run_starts(photo, "noise", photo.parent / "curve.png") == 2
+    assert "out-curve.png'; each must have another name" in one_error()
+
+
+def test_a_start_beside_several_is_refused_and_that_of_a_configuration_gives_way(photo, capsys, tmp_path):
+    assert run_starts(photo, "photo", "style", start="noise") == 2
+    assert "--start is noise beside --starts" in capsys.readouterr().err
+    (tmp_path / "noise.yaml").write_text("start: noise\n")
+    assert run_starts(photo, "photo", config=tmp_path / "noise.yaml", iterations=1) == 0
+
+
+def test_a_sheet_of_starts_keeps_no_animation_of_an_earlier_picture(photo):
+    for name in ("out.gif", "out-steps/00001.png"):
+        (photo.parent / name).parent.mkdir(exist_ok=True)
+        (photo.parent / name).write_text("earlier")
+    assert run_starts(photo, "photo", iterations=1, overwrite="true") == 0
+    assert not (photo.parent / "out.gif").exists()
+    assert not (photo.parent / "out-steps" / "00001.png").exists()
+
+
 @pytest.mark.parametrize("name", ["out.html", "out-noise.html", "out-noise.png", "out-photo-steps/00001.png"])
 def test_files_of_an_earlier_run_are_not_overwritten(photo, one_error, name):
     (photo.parent / name).parent.mkdir(exist_ok=True)
@@ -151,8 +173,9 @@ def test_the_exponent_of_linear_times_is_1_and_of_squares_2():
 def test_sizes_are_timed_in_place_of_the_comparison(photo, capsys, monkeypatch):
     monkeypatch.setattr("train.slow.benchmark.compare_methods", None)
     flags = ["--content", str(photo), "--style", str(DRAWING), "--perceptual", "vgg_small", "--sizes", "32", "64"]
-    assert slow_bench([*flags, "--output", str(photo.parent / "sizes.json")]) == 0
-    said = capsys.readouterr().out
+    assert slow_bench([*flags, "96", "128", "--output", str(photo.parent / "sizes.json")]) == 0
+    said, announced = capsys.readouterr()
+    assert announced.count("the photo has 64 px on its longer side; it is not enlarged to 96 or 128") == 1
     assert "64 x 48" in said
     assert "3,072" in said
     assert "to the power of" in said

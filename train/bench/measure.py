@@ -33,14 +33,14 @@ from train.compute.device import choose_device
 from train.compute.memory import resident_mb
 from train.compute.precision import name_precision
 from train.errors import TrainError
-from train.fit.optimizer import OptimizerName
+from train.fit.optimizer import WeightOptimizer
 from train.fit.step import Step, build_step
 
 KINDS = ("reference", "ours")
 
 
 def build(
-    kind: str, weights: str, size: int, steps: int, seed: int = 0, optimizer: OptimizerName = "muon"
+    kind: str, weights: str, size: int, steps: int, seed: int = 0, optimizer: WeightOptimizer = "muon"
 ) -> tuple[Step, nn.Module]:
     """Build the reference step or ours, both towards the same painting, which a program draws.
 

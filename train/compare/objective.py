@@ -56,7 +56,7 @@ class Objective:
             content_focus=focus,
             focus_layer=config.focus_layer if focus else usual.focus_layer,
         )
-        return replace(self, config=effective)
+        return replace(self, config=effective, paintings=None)
 
     def build(
         self, network: str, weights: str, style: Path | Sequence[Path], further_layers: Sequence[str] = ()

@@ -149,10 +149,12 @@ def train_style(run: RunFolder, options: argparse.Namespace, fit: Callable[[list
         write_whole(asked, json.dumps(told))
         resume = ["--overwrite", "true"]
     stacked = [flag for name in CONFIGS for flag in ("--config", str(ROOT / "configs" / name))]
-    code = fit(["fit", *stacked, *flags, *resume])
-    if code and former is not None and kept and list_times(run) == kept:
-        # It was refused or stopped before it began: what is there is of the earlier training, and of its flags.
-        write_whole(asked, former)
-    elif code == INTERRUPTED:
+    try:
+        code = fit(["fit", *stacked, *flags, *resume])
+    finally:
+        if former is not None and kept and list_times(run) == kept:
+            # It was refused or stopped before it began: what is there is of the earlier training, and of its flags.
+            write_whole(asked, former)
+    if code == INTERRUPTED and list_times(run) != kept:
         print("make demo goes on from there")
     return code

@@ -22,7 +22,7 @@ from models.style_file import load_style
 from models.turned_loss import TurnedLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
-from train.fit.optimizer import OptimizerName, make_optimizer
+from train.fit.optimizer import WeightOptimizer, make_optimizer
 from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
@@ -102,7 +102,7 @@ class StyleTraining(pl.LightningModule):
         freeze_deep: bool = False,
         freeze_inner: bool = False,
         turned: Choice = "auto",
-        optimizer: OptimizerName = "muon",
+        optimizer: WeightOptimizer = "muon",
         learning_rate: float = LEARNING_RATE,
         compile: Choice = "auto",
         seed: int = 0,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-OptimizerName = Literal["muon", "adam"]
+WeightOptimizer = Literal["muon", "adam"]
 
 MOMENTUM = 0.8
 """Share of the former steps in a kernel's step; Muon's usual 0.95 is made for trainings of many thousand steps."""
@@ -103,7 +103,8 @@ def orthogonalize(matrices: list[Tensor]) -> list[Tensor]:
     multiplied once. Singular values below a 500th of the Frobenius norm stay below 1.
 
     Args:
-        matrices: Of any shapes, float32.
+        matrices: Of any shapes, float32, as torch multiplies them unless told: in TF32 or bfloat16, rounding would make
+            small eigenvalues of XX' negative, and the iteration can leave singular values far above 1.
 
     Returns:
         One for each; of a matrix of zeros, zeros.
@@ -131,7 +132,7 @@ def orthogonalize(matrices: list[Tensor]) -> list[Tensor]:
     ]
 
 
-def make_optimizer(name: OptimizerName, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+def make_optimizer(name: WeightOptimizer, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
     """Return an optimizer.
 
     Args:

@@ -18,7 +18,7 @@ from models.vgg import PerceptualName, VGGFeatures
 from train.compute.device import choose_device
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import autocast, best_precision
-from train.fit.optimizer import OptimizerName, make_optimizer
+from train.fit.optimizer import WeightOptimizer, make_optimizer
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.teacher import Teacher
 
@@ -119,7 +119,7 @@ def build_step(
     precision: str | None = None,
     compiled: bool = True,
     perceptual: PerceptualName = "vgg19",
-    optimizer: OptimizerName = "muon",
+    optimizer: WeightOptimizer = "muon",
 ) -> tuple[Step, StyleNetwork]:
     """Build the step that ``python -m train fit`` takes with its default settings.
 
@@ -157,7 +157,7 @@ def build_step(
 
 
 def make_step(
-    compute: Callable[[Tensor, int], Tensor], network: nn.Module, steps: int, optimizer: OptimizerName
+    compute: Callable[[Tensor, int], Tensor], network: nn.Module, steps: int, optimizer: WeightOptimizer
 ) -> Step:
     """Put an optimization step around a loss: an optimizer, and one cycle of the learning rate as in every training.
 

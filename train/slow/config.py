@@ -213,7 +213,7 @@ class SlowConfig:
             raise TrainError(f"--size is {self.size}; a texture may have at most {MAX_PIXELS:,} pixels in all")
         if self.smallest_size is not None and last is not None and self.smallest_size >= last:
             raise TrainError(
-                f"--smallest-size is {self.smallest_size} and --size is {last}; it must be smaller, or left out"
+                f"--smallest-size is {self.smallest_size} and --size is {last}; it must be smaller, or null"
             )
 
     def _check_shares(self) -> None:

@@ -22,7 +22,7 @@ STEPS = (0, 25, 50, 100, 200, 400, 800)
 LEAST_SIZE = 64
 """Smallest side in pixels: trainings have it."""
 
-SEEDS = (0, 2**32 - 1)
+LIGHTNING_SEEDS = (0, 2**32 - 1)
 """Smallest and largest seed that Lightning takes."""
 
 
@@ -62,7 +62,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
     add("--perceptual", choices=("vgg19", "vgg16", "vgg_small"), default="vgg19", help="the frozen network of the loss")
     add_perceptual_weights(parser)
     add("--optimizer", choices=("muon", "adam"), default="muon", help="what moves the weights (default: muon)")
-    add("--seed", type=integer(*SEEDS), default=0, help="of the photos and the random weights (default: 0)")
+    add("--seed", type=integer(*LIGHTNING_SEEDS), default=0, help="of the photos and the random weights (default: 0)")
     add("--output", type=Path, default=Path("runs/start-evaluation"), help="folder (default: runs/start-evaluation)")
     add_overwrite(parser, "an earlier evaluation with other settings")
     return parser.parse_args(args)

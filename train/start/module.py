@@ -238,7 +238,7 @@ class StartTraining(pl.LightningModule):
         return found
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam with one cycle of the learning rate, as in the training of one style."""
+        """Adam with one cycle of the learning rate."""
         optimizer = torch.optim.Adam(self.start.parameters(), lr=self.learning_rate)
         schedule = one_cycle(optimizer, self.learning_rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

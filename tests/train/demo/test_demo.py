@@ -55,7 +55,11 @@ def test_demo_run_again_does_not_train_again(demo, capsys):
 def test_demo_that_was_refused_is_not_taken_for_trained(demo, tmp_path, capsys):
     output = tmp_path / "demo"
     shutil.copytree(demo, output)
+    with pytest.raises(SystemExit):
+        main(["--output", str(output), *QUICK, "--model.bogus", "1"])
     arguments = ["--output", str(output), "--photos", str(tmp_path / "later"), *QUICK]
+    assert json.loads((output / "flowing_strokes" / "demo.json").read_text())["flags"][-1] != "1"
+    capsys.readouterr()
     assert main(arguments) == 2
     assert "is trained anew" in capsys.readouterr().out
     for index in range(3):

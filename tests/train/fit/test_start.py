@@ -169,6 +169,18 @@ def test_a_checkpoint_from_before_the_spectrum_term_is_resumed_without_it(finish
     assert main(arguments(finished, steps=2, **options, **{"model.spectrum_weight": 0})) == 0
 
 
+def test_a_checkpoint_that_names_no_optimizer_is_adams(tmp_path, capsys):
+    adam = {"model.optimizer": "adam"}
+    assert main(arguments(tmp_path, steps=2, **adam)) == 0
+    checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
+    del checkpoint["objective"]["optimizer"], checkpoint[CHECKSUM]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "others"}
+    assert main(arguments(tmp_path, steps=2, **options)) == 2
+    assert "was trained with --model.optimizer adam" in capsys.readouterr().err.splitlines()[-1]
+    assert main(arguments(tmp_path, steps=2, **options, **adam)) == 0
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize(
     "wrong", [{"trainer.accelerator": "gpu"}, {"trainer.devices": 0}, {"trainer.strategy": "best"}]

@@ -88,7 +88,9 @@ def relaxed_emd(features: Tensor, painting: Tensor, shares: Tensor) -> Tensor:
             place = torch.stack([places for _, _, places in likest]).gather(0, picture[None])[0]
         flat = rows.flatten(0, 1)
         reached = 1 - (flat * painting[nearest]).sum(1).mean()
-        covered = 1 - (rows[picture, place] * painting).sum(1) @ shares
+        # Not rows[picture, place], whose gradients several threads add up in any order: no two runs would be the same.
+        found = flat.index_select(0, picture * rows.shape[1] + place)
+        covered = 1 - (found * painting).sum(1) @ shares
         return torch.maximum(reached, covered)
 
 

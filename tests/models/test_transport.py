@@ -77,6 +77,20 @@ def test_gradient_is_that_of_the_distance():
     assert ((ahead - behind) / 2e-3).item() == pytest.approx((features.grad * step).sum().item(), rel=1e-2)
 
 
+def test_gradient_is_the_same_each_time_on_several_threads():
+    # Places that are nearly alike: the painting's all find the same few of them, and lie far from these.
+    features = 1 + 0.1 * torch.randn(1, 128, 24, 24, generator=torch.Generator().manual_seed(0))
+    features.requires_grad_()
+    painting = sample_places(torch.randn(1, 128, 32, 32, generator=torch.Generator().manual_seed(1)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = [torch.autograd.grad(relaxed_emd(features, painting), features)[0] for _ in range(20)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, found[0]) for gradient in found)
+
+
 def test_features_without_any_activation_are_at_distance_1_and_their_gradient_is_finite():
     features = torch.zeros(1, 2, 1, 3, requires_grad=True)
     distance = relaxed_emd(features, sample_places(features_of(EAST)))

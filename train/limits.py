@@ -59,9 +59,11 @@ def require_positive(most: float, **flags: float) -> None:
 MOST_RATE = 1e30
 """Largest learning rate of the trainer: its product with a step of Adam's is still finite in float32."""
 
+LIGHTNING_SEEDS = (0, 2**32 - 1)
+"""Smallest and largest seed of a training: what NumPy takes."""
+
 RANGES: Mapping[str, tuple[float, float]] = {
-    # What NumPy takes as a seed.
-    "seed_everything": (0, 2**32 - 1),
+    "seed_everything": LIGHTNING_SEEDS,
     "trainer.gradient_clip_val": (0, MOST_RATE),
     "trainer.log_every_n_steps": (0, MOST_STEPS),
     "trainer.max_steps": (1, MOST_STEPS),

@@ -78,7 +78,8 @@ def _read(path: Path, size: tuple[int, int] | None) -> Picture:
     photo = decode(path)
     if size is None:
         photo = fit_within(photo, PHOTO_SIDE)
-        width, height = (max(side, SMALLEST_SIDE) for side in photo.size)
         # A panorama's ends are cut off, because a network takes no picture so narrow.
-        size = (height, width)
-    return to_array(PIL.ImageOps.fit(photo, (size[1], size[0])))
+        width, height = (max(side, SMALLEST_SIDE) for side in photo.size)
+    else:
+        height, width = size
+    return to_array(PIL.ImageOps.fit(photo, (width, height)))

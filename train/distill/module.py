@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -33,6 +32,8 @@ from models.vgg import (
 )
 from train.distill.pictures import PARTS, PictureMaker
 from train.errors import TrainError
+from train.fit.checkpoint import require_same
+from train.fit.held_out import HeldOutLosses
 from train.fit.schedule import one_cycle
 
 LAYERS = (
@@ -49,7 +50,7 @@ MOST_LEARNING_RATE = 1.0
 """Largest learning rate of Adam; weights are of the order of 0.1."""
 
 
-class Distillation(pl.LightningModule):
+class Distillation(HeldOutLosses):
     """Train ``vgg_small`` so that its losses of pictures agree with those of a large network.
 
     Args:
@@ -110,7 +111,6 @@ class Distillation(pl.LightningModule):
             "distance_weight": distance_weight,
             "learning_rate": learning_rate,
         }
-        self._validated: tuple[int, dict[str, float]] | None = None
 
     def training_step(self, batch: PhotoBatch, batch_idx: int) -> dict[str, Tensor]:
         """Compare the two networks on photos, their variations, and paintings."""
@@ -133,18 +133,6 @@ class Distillation(pl.LightningModule):
         batch = batch._replace(photos=batch.photos[:whole])
         for name, value in self._compare(batch, self.seed - 1 - batch_idx).items():
             self.log(f"val_{name}", value, batch_size=whole, sync_dist=True, prog_bar=name == "loss")
-
-    def on_validation_end(self) -> None:
-        """Remember the losses of the held-out photos, and after which step they were measured."""
-        metrics = self.trainer.callback_metrics
-        losses = {name: float(value) for name, value in metrics.items() if name.startswith("val_")}
-        self._validated = self.trainer.global_step, losses
-
-    @property
-    def held_out_losses(self) -> dict[str, float] | None:
-        """Losses of the present network on held-out photos; None if it was trained after the last validation."""
-        step, losses = self._validated or (-1, {})
-        return losses if step == self.trainer.global_step else None
 
     def _compare(self, batch: PhotoBatch, seed: int) -> dict[str, Tensor]:
         photos = to_unit(batch.photos)
@@ -209,13 +197,7 @@ class Distillation(pl.LightningModule):
             TrainError: If it was made with other paintings, styles or settings of the loss.
         """
         # Checkpoints of versions up to 0.2.0 do not tell, and have no pupils: new ones begin.
-        trained = checkpoint.get("objective", {})
-        for name, value in self._objective.items():
-            if name in trained and trained[name] != value:
-                raise TrainError(
-                    f"the checkpoint was made with another --model.{name} ({trained[name]}, now {value}); "
-                    "resume with the run's own config.yaml, paintings and styles, or start a new run"
-                )
+        require_same(checkpoint.get("objective", {}), self._objective, {}, "config.yaml, paintings and styles")
         torch.set_rng_state(checkpoint["random_state"].cpu())
         self.maker.restore_pupils(checkpoint.get("pupils", {}))
 

@@ -192,6 +192,27 @@ def _is_complete(loaded: Mapping[str, Any]) -> bool:
     )
 
 
+def require_same(saved: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str], inputs: str) -> None:
+    """Refuse to go on from a checkpoint with other settings than it was made with, as far as it tells them.
+
+    Args:
+        saved: Settings in the checkpoint.
+        now: Those of this run.
+        names: What a setting is called where that is not ``--model.`` and its name.
+        inputs: What the settings tell of beside ``config.yaml``: ``config.yaml and photos``.
+
+    Raises:
+        TrainError: Naming the first one that differs.
+    """
+    for key, value in saved.items():
+        if now.get(key) != value:
+            name = names.get(key, f"--model.{key}")
+            raise TrainError(
+                f"the checkpoint was made with another {name} ({value}, now {now.get(key)}); resume "
+                f"with the run's own {inputs}, or start a new run"
+            )
+
+
 class Interrupted(Exception):  # noqa: N818  (not an error: the user asked for it)
     """Ctrl-C was pressed, and the checkpoint of the step that was under way is written."""
 

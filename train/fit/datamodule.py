@@ -28,6 +28,7 @@ from data.photos import (
 from data.samples import SAMPLES, SHOWN, sample_photo
 from data.scenes import MixedStream, SceneStream
 from train.errors import TrainError, require_at_least
+from train.fit.checkpoint import require_same
 
 LEAST_SIZE = 64
 """Smallest side of the crops in pixels: smaller ones have no deep features."""
@@ -266,14 +267,9 @@ class PhotoData(pl.LightningDataModule):
         if self._trainer().state.fn != TrainerFn.FITTING:
             return
         plan = self.plan()
-        flags = {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}
-        for key, value in state_dict.items():
-            if plan.get(key) != value:
-                name = flags.get(key, f"--data.{key}")
-                raise TrainError(
-                    f"the checkpoint was made with another {name} ({value}, now {plan.get(key)}); "
-                    "resume with the run's own config.yaml and photos, or start a new run"
-                )
+        names = {key: f"--data.{key}" for key in state_dict}
+        names |= {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}
+        require_same(state_dict, plan, names, "config.yaml and photos")
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -22,6 +21,7 @@ from models.style_file import load_style
 from models.turned_loss import TurnedLoss
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError
+from train.fit.held_out import HeldOutLosses
 from train.fit.optimizer import WeightOptimizer, make_optimizer
 from train.fit.origin import RANDOM, describe_files, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
@@ -61,7 +61,7 @@ COMPILE_PAYS_AFTER = 200
 """Steps below which compiling, about a minute on two cores, takes longer than it saves."""
 
 
-class StyleTraining(pl.LightningModule):
+class StyleTraining(HeldOutLosses):
     """Train a style network against the features of a frozen perceptual network.
 
     Args:
@@ -155,7 +155,6 @@ class StyleTraining(pl.LightningModule):
         self.validation_loss: PerceptualLoss | None = None
         # The method and not the module, which would stand in the checkpoint a second time.
         self._transform: Transform = self.network.transform
-        self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
         shared = is_start_file(path)
@@ -261,16 +260,6 @@ class StyleTraining(pl.LightningModule):
         for name, value in zip(TERMS, terms, strict=True):
             if name not in TRAINING_TERMS:
                 self.log(f"val_{name}", value, batch_size=len(batch.photos), prog_bar=name == "loss", sync_dist=True)
-
-    def on_validation_end(self) -> None:
-        """Remember the loss of the held-out photos, and after which step it was measured."""
-        self._validated = self.trainer.global_step, float(self.trainer.callback_metrics["val_loss"])
-
-    @property
-    def held_out_loss(self) -> float | None:
-        """Loss of the present network on held-out photos; None if it was trained after the last validation."""
-        step, loss = self._validated or (-1, 0.0)
-        return float(f"{loss:.6g}") if step == self.trainer.global_step else None
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One cycle of the optimizer's rate (Smith and Topin 2018), from 1/25 of its peak to nearly 0."""

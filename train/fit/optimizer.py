@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -55,17 +55,18 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            learned = [parameter for parameter in group["params"] if parameter.grad is not None]
-            self._step_kernels([parameter for parameter in learned if parameter.ndim == 4], group["lr"])
-            for parameter in learned:
-                if parameter.ndim != 4:
-                    self._step_adam(parameter, group["lr"])
+            learned = {parameter: parameter.grad for parameter in group["params"] if parameter.grad is not None}
+            kernels = {parameter: gradient for parameter, gradient in learned.items() if parameter.ndim == 4}
+            self._step_kernels(kernels, group["lr"])
+            for parameter, gradient in learned.items():
+                if parameter not in kernels:
+                    self._step_adam(parameter, gradient, group["lr"])
         return loss
 
-    def _step_kernels(self, kernels: list[nn.Parameter], rate: float) -> None:
+    def _step_kernels(self, kernels: Mapping[nn.Parameter, Tensor], rate: float) -> None:
         matrices = []
-        for kernel in kernels:
-            state, gradient = self.state[kernel], _require_gradient(kernel)
+        for kernel, gradient in kernels.items():
+            state = self.state[kernel]
             if not state:
                 state["momentum"] = torch.zeros_like(kernel)
             state["momentum"].lerp_(gradient, 1 - MOMENTUM)
@@ -75,8 +76,8 @@ class Muon(torch.optim.Optimizer):
             # The entries of an orthogonal matrix have a root mean square of 1 over the root of its longer side.
             kernel.sub_(matrix.view(kernel.shape), alpha=rate * KERNEL_STEP * max(matrix.shape) ** 0.5)
 
-    def _step_adam(self, parameter: nn.Parameter, rate: float) -> None:
-        state, gradient = self.state[parameter], _require_gradient(parameter)
+    def _step_adam(self, parameter: nn.Parameter, gradient: Tensor, rate: float) -> None:
+        state = self.state[parameter]
         if not state:
             state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
         state["step"] += 1
@@ -86,13 +87,6 @@ class Muon(torch.optim.Optimizer):
             state[name] / (1 - beta ** state["step"]) for name, beta in zip(("mean", "square"), BETAS, strict=True)
         )
         parameter.sub_(mean / (square.sqrt() + EPSILON), alpha=rate)
-
-
-def _require_gradient(parameter: nn.Parameter) -> Tensor:
-    gradient = parameter.grad
-    if gradient is None:
-        raise RuntimeError("a parameter without a gradient cannot take a step")
-    return gradient
 
 
 def orthogonalize(matrices: list[Tensor]) -> list[Tensor]:

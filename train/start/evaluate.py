@@ -14,6 +14,7 @@ from pathlib import Path
 from export.cli import MOST_COUNT, CommandParser, integer, positive
 from train.cli import run_command
 from train.flags import add_batch_size, add_overwrite, add_perceptual_weights, side
+from train.limits import LIGHTNING_SEEDS
 from train.start.origins import ORIGINS
 
 STEPS = (0, 25, 50, 100, 200, 400, 800)
@@ -21,9 +22,6 @@ STEPS = (0, 25, 50, 100, 200, 400, 800)
 
 LEAST_SIZE = 64
 """Smallest side in pixels: trainings have it."""
-
-LIGHTNING_SEEDS = (0, 2**32 - 1)
-"""Smallest and largest seed that Lightning takes."""
 
 
 def parse(args: Sequence[str] | None = None) -> argparse.Namespace:

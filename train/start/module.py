@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -30,6 +29,8 @@ from models.start import (
 from models.style_file import load_style
 from models.vgg import PerceptualName, PerceptualWeightsError, VGGFeatures
 from train.errors import TrainError, require_at_least
+from train.fit.checkpoint import require_same
+from train.fit.held_out import HeldOutLosses
 from train.fit.module import TERMS, TRAINING_TERMS, Choice, is_shown, should_compile
 from train.fit.origin import RANDOM, find_origin_file
 from train.fit.schedule import LEARNING_RATE, one_cycle
@@ -41,7 +42,7 @@ VALIDATED = 4
 """Number of held-out paintings on which the loss is validated, those that come first."""
 
 
-class StartTraining(pl.LightningModule):
+class StartTraining(HeldOutLosses):
     """Train one style network on many paintings, and the predictor of its norms.
 
     Args:
@@ -112,7 +113,6 @@ class StartTraining(pl.LightningModule):
         self.held_out_descriptions = torch.empty(0)
         # The method and not the module, which would stand in the checkpoint a second time.
         self._stylize: Callable[[Tensor, Tensor, bool], Tensor] = self.start.forward
-        self._validated: tuple[int, float] | None = None
 
     def _start_from(self, path: Path) -> None:
         style, _ = load_style(path)
@@ -217,16 +217,6 @@ class StartTraining(pl.LightningModule):
                     weight = len(photos)
                     self.log(f"val_{name}", value, batch_size=weight, prog_bar=name == "loss", sync_dist=True)
 
-    def on_validation_end(self) -> None:
-        """Remember the loss of the held-out photos, and after which step it was measured."""
-        self._validated = self.trainer.global_step, float(self.trainer.callback_metrics["val_loss"])
-
-    @property
-    def held_out_loss(self) -> float | None:
-        """Loss of the present network on held-out photos; None if it was trained after the last validation."""
-        step, loss = self._validated or (-1, 0.0)
-        return float(f"{loss:.6g}") if step == self.trainer.global_step else None
-
     @torch.no_grad()
     def paint(self, photos: Tensor) -> list[tuple[Painting, Tensor]]:
         """Repaint photos, shape (B, 3, H, W) in [0, 1], after some held-out paintings; pictures are in [0, 1]."""
@@ -276,11 +266,5 @@ class StartTraining(pl.LightningModule):
         # Checkpoints from before there was noise or a spectrum term do not say so, and those of versions up to 0.2.0
         # tell nothing else of the loss.
         trained = {"network.noise": 0.0, "spectrum_weight": 0.0, **checkpoint["paintings"]}
-        for name, value in self._plan().items():
-            if name in trained and trained[name] != value:
-                flag = "list of paintings" if name == "paintings" else f"--model.{name}"
-                raise TrainError(
-                    f"the checkpoint was made with another {flag} ({trained[name]}, now {value}); "
-                    "resume with the run's own config.yaml and paintings, or start a new run"
-                )
+        require_same(trained, self._plan(), {"paintings": "list of paintings"}, "config.yaml and paintings")
         torch.set_rng_state(checkpoint["random_state"].cpu())

@@ -36,17 +36,13 @@ export class Camera {
     if (!navigator.mediaDevices) {
       throw new Error("Cameras work only on pages served by https or from localhost; choose a photo instead.");
     }
-    let stream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({
+      this.#stream = await navigator.mediaDevices.getUserMedia({
         video: { facingMode: this.#facing, width: { ideal: 1280 }, height: { ideal: 720 } },
       });
     } catch (error) {
       throw new Error(explain(error));
     }
-    // Asked twice, the browser may have given two: one that nothing shows would stay on.
-    this.stop();
-    this.#stream = stream;
     // Not fired by a stop of our own.
     this.#stream.getVideoTracks()[0].addEventListener("ended", this.#onLost);
     this.#video.srcObject = this.#stream;

@@ -159,11 +159,16 @@ def test_a_checkpoint_from_before_a_term_is_resumed_without_it_only(finished, tm
     assert main(arguments(finished, steps=2, **options)) == 0
 
 
-def test_a_checkpoint_from_before_the_spectrum_term_is_resumed_without_it(finished, tmp_path, capsys):
+def forget(finished, setting, folder):
+    """Copy a finished run's checkpoint into a folder, as a version wrote it that did not tell a setting."""
     checkpoint = torch.load(finished / "runs" / "small" / "last.ckpt", weights_only=True)
-    del checkpoint["objective"]["spectrum_weight"], checkpoint[CHECKSUM]
-    torch.save(checkpoint, tmp_path / "last.ckpt")
-    options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "runs"}
+    del checkpoint["objective"][setting], checkpoint[CHECKSUM]
+    torch.save(checkpoint, folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+def test_a_checkpoint_from_before_the_spectrum_term_is_resumed_without_it(finished, tmp_path, capsys):
+    options = {"ckpt_path": forget(finished, "spectrum_weight", tmp_path), "runs": tmp_path / "runs"}
     assert main(arguments(finished, steps=2, **options)) == 2
     assert "--model.spectrum_weight 0.0" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(finished, steps=2, **options, **{"model.spectrum_weight": 0})) == 0
@@ -172,10 +177,7 @@ def test_a_checkpoint_from_before_the_spectrum_term_is_resumed_without_it(finish
 def test_a_checkpoint_that_names_no_optimizer_is_adams(tmp_path, capsys):
     adam = {"model.optimizer": "adam"}
     assert main(arguments(tmp_path, steps=2, **adam)) == 0
-    checkpoint = torch.load(tmp_path / "runs" / "small" / "last.ckpt", weights_only=True)
-    del checkpoint["objective"]["optimizer"], checkpoint[CHECKSUM]
-    torch.save(checkpoint, tmp_path / "last.ckpt")
-    options = {"ckpt_path": tmp_path / "last.ckpt", "runs": tmp_path / "others"}
+    options = {"ckpt_path": forget(tmp_path, "optimizer", tmp_path), "runs": tmp_path / "others"}
     assert main(arguments(tmp_path, steps=2, **options)) == 2
     assert "was trained with --model.optimizer adam" in capsys.readouterr().err.splitlines()[-1]
     assert main(arguments(tmp_path, steps=2, **options, **adam)) == 0

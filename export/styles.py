@@ -100,7 +100,10 @@ def read_shares(text: str) -> dict[str, float]:
     """Read styles and their shares, ``wave:0.6,starry_night:0.4``, as an argparse type; a share left out is 1."""
     shares: dict[str, float] = {}
     for part in text.split(","):
-        name, _, number = part.rpartition(":") if ":" in part else (part, "", "1")
+        name, colon, number = part.rpartition(":")
+        # The colon of a drive of Windows, C:\a.onnx, is no share's.
+        if not colon or "\\" in number or "/" in number:
+            name, number = part, "1"
         try:
             share = float(number)
         except ValueError:

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, STRENGTH_SIDES, has_seal, seal
 from export.errors import ModelError
 from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
-from export.runtime.session import read_model
+from export.runtime.session import read_model, refuse_ort_format
 from export.styles import choose_styles
 
 _NOISE = "noise."  # Of what adds the noise.
@@ -113,6 +113,7 @@ class _Network:
 
 def _read_network(path: Path) -> _Network:
     content = read_model(path)
+    refuse_ort_format(path, content)
     model: Any = ModelProto()
     try:
         model.ParseFromString(content)

@@ -19,6 +19,7 @@ from export.errors import ModelError
 
 CPU = "CPUExecutionProvider"
 _SUFFIX = "ExecutionProvider"
+_ORT_IDENTIFIER = b"ORTM"  # What a file in ORT format has from its fifth byte on.
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,12 @@ def read_model(path: Path) -> bytes:
     if has_seal(content) and not is_intact(content):
         raise ModelError(f"model '{path}' was changed or damaged since its export; copy or export it again")
     return content
+
+
+def refuse_ort_format(path: Path, content: bytes) -> None:
+    """Raise ModelError for a file in ORT format, which holds no texts of a style and cannot be changed."""
+    if content[4:8] == _ORT_IDENTIFIER:
+        raise ModelError(f"model '{path}' is in ORT format, and styles are .onnx files here; name the one beside it")
 
 
 def create_session(

@@ -31,16 +31,13 @@ from export.runtime.color import keep_color
 from export.runtime.layout import read_layout
 from export.runtime.memory import available_memory, bytes_per_pixel
 from export.runtime.probe import open_probe, probe
-from export.runtime.session import CPU, SessionRunner, find_provider, first_line, read_model
+from export.runtime.session import CPU, SessionRunner, find_provider, first_line, read_model, refuse_ort_format
 from export.runtime.stroke import check_stroke, enlarge, memory_around, scale_photo, scale_size, shrink
 from export.runtime.tile_graph import TileGraphError
 from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, Feeds, TilePainter, TilePlan, Watch
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
-
-ORT_IDENTIFIER = b"ORTM"
-"""What a file in ORT format has from its fifth byte on."""
 
 MAX_BLOCKS = 1000
 """Residual blocks that a model's metadata may state; 5 are usual."""
@@ -328,8 +325,7 @@ def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> M
     entries = dict(meta.custom_metadata_map)
     if meta.producer_name != PRODUCER and not any(key.startswith(PREFIX) for key in entries):
         return None
-    if content[4:8] == ORT_IDENTIFIER:
-        raise ModelError(f"model '{path}' is in ORT format, and styles are .onnx files here; name the one beside it")
+    refuse_ort_format(path, content)
     if not has_seal(content):
         raise ModelError(f"model '{path}' is incomplete or was changed since its export; copy or export it again")
     found = entries.get(PREFIX + "format")

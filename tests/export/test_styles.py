@@ -7,7 +7,7 @@ import pytest
 from export import styles
 from export.errors import ExportError
 from export.runtime.stylizer import Stylizer
-from export.styles import FOLDER, choose_styles, find_style, list_styles, main
+from export.styles import FOLDER, choose_styles, find_style, list_styles, main, read_shares
 from models.style_file import load_style
 
 KEPT = sorted(FOLDER.parent.glob("*.safetensors"))
@@ -94,3 +94,7 @@ def test_a_ready_style_comes_from_the_training_that_its_style_file_names(path):
     for field in ("license", "perceptual_source", "training_config", "project_version", "steps", "held_out_loss"):
         assert getattr(ready, field) == getattr(kept, field), f"{field}: run make styles"
     assert ready.style == kept.name
+
+
+def test_the_colon_of_a_drive_is_no_shares():
+    assert read_shares("C:\\a.onnx,D:\\b.onnx:0.4,wave") == {"C:\\a.onnx": 1, "D:\\b.onnx": 0.4, "wave": 1}

@@ -167,6 +167,9 @@ def test_files_that_are_no_float32_networks_are_refused(folder, tmp_path):
     (tmp_path / "letter.onnx").write_text("Dear sir or madam")
     with pytest.raises(ModelError, match="not an ONNX file"):
         blend_styles({path(folder, "one"): 1, str(tmp_path / "letter.onnx"): 1})
+    (tmp_path / "style.ort").write_bytes(b"\0\0\0\0ORTM")
+    with pytest.raises(ModelError, match=r"is in ORT format.*name the one beside it"):
+        blend_styles({path(folder, "one"): 1, str(tmp_path / "style.ort"): 1})
     del model.metadata_props[-1]
     onnx.save(model, tmp_path / "unsealed.onnx")
     with pytest.raises(ModelError, match="incomplete or was changed"):

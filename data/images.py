@@ -1,8 +1,7 @@
 """Picture files in and out: decoding, encoding, scaling, and arrays of bytes; knows Pillow and NumPy, never torch.
 
-A decoded picture is upright 8-bit RGB whatever the file held. Embedded color profiles are ignored: every file is read
-as sRGB, as were the photos that perceptual networks were trained with. Metadata, such as a phone's position, is
-dropped.
+A decoded picture is upright 8-bit RGB in sRGB whatever the file held: the colors of an embedded profile, such as the
+Display P3 of phones, are converted. Metadata, such as a phone's position, is dropped.
 """
 
 from __future__ import annotations
@@ -469,10 +468,23 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
     elif picture is image:
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
+    # Likewise.
+    with contextlib.suppress(Exception):
+        _convert_to_srgb(picture, image.info.get("icc_profile", b""))
     picture.info = {}
     # A JPEG that holds further pictures, such as a preview, is a JPEG to whoever took it.
     picture.format = "JPEG" if image.format == "MPO" else image.format
     return picture
+
+
+def _convert_to_srgb(picture: PIL.Image.Image, profile: bytes) -> None:
+    """Convert in place a picture of mode RGB or RGBA whose colors are those of an ICC profile, unless it is sRGB's."""
+    if not profile:
+        return
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    # The profiles of grays and inks are left aside: their pictures have become RGB without them.
+    if source.profile.xcolor_space.strip() == "RGB" and "sRGB" not in (source.profile.profile_description or ""):
+        ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), inPlace=True)
 
 
 def _check_cost(image: PIL.Image.Image, file: _CountedFile, at_least: int | None) -> None:

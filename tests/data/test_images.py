@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import ImageCms
 
 from data.images import (
     ImageError,
@@ -137,6 +138,37 @@ def test_every_mode_comes_in_as_pillow_shows_it(tmp_path: Path, width: int, heig
     decoded = decode(tmp_path / "x.tif")
     assert (decoded.mode, decoded.size, decoded.info) == ("RGB", (width, height), {})
     np.testing.assert_allclose(to_array(decoded).astype(int), np.asarray(image.convert("RGB")).astype(int), atol=1)
+
+
+def exchanged_profile() -> bytes:
+    """Return a profile like that of sRGB, but with green for red and red for green."""
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for one, other in ((b"rXYZ", b"...."), (b"gXYZ", b"rXYZ"), (b"....", b"gXYZ"), (b"\0s\0R\0G\0B", b"\0o\0w\0n\0.")):
+        assert one in content
+        content = content.replace(one, other)
+    return content
+
+
+@pytest.mark.parametrize("at_least", [None, 2])
+@pytest.mark.parametrize(("ending", "alpha"), [("png", 255), ("png", 100), ("jpg", 255), ("webp", 255), ("tif", 100)])
+def test_colors_of_an_embedded_profile_become_those_of_srgb(
+    tmp_path: Path, ending: str, alpha: int, at_least: int | None
+):
+    mode, color = ("RGB", (200, 0, 0)) if alpha == 255 else ("RGBA", (200, 0, 0, alpha))
+    path = tmp_path / f"red.{ending}"
+    options = {"lossless": True} if ending == "webp" else {}
+    PIL.Image.new(mode, (8, 6), color).save(path, icc_profile=exchanged_profile(), **options)
+    found = decode(path, keep_alpha=True, at_least=at_least)
+    assert found.info == {}
+    assert np.abs(np.asarray(found, dtype=int)[0, 0] - [0, 200, 0, *color[3:]]).max() <= 2
+
+
+def test_a_profile_that_is_broken_or_of_inks_or_grays_changes_nothing(tmp_path: Path):
+    path = tmp_path / "red.png"
+    inks = exchanged_profile().replace(b"RGB ", b"CMYK", 1)
+    for profile in (b"no profile", exchanged_profile()[:200], inks):
+        PIL.Image.new("RGB", (3, 2), (200, 0, 0)).save(path, icc_profile=profile)
+        assert decode(path).getpixel((1, 1)) == (200, 0, 0)
 
 
 @pytest.mark.parametrize(

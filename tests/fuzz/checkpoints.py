@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,11 @@ RUN: dict[str, Any] = {"photos": 4, "model.network.residual_blocks": 0}
 
 def write_inputs(sandbox: Path) -> None:
     """Train a run of one step."""
-    done = small_run.run(small_run.arguments(sandbox, steps=1, runs=sandbox / "first", **RUN))
-    if done.returncode:
-        raise RuntimeError(done.stderr)
+    from train.fit.command import main
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        if main(small_run.arguments(sandbox, steps=1, runs=sandbox / "first", **RUN)):
+            raise RuntimeError("the run could not be trained")
 
 
 def read_inputs(sandbox: Path) -> Callable[[Random], Case]:

@@ -27,9 +27,10 @@ def test_small_network_orders_pictures_as_vgg19_does(real_vgg19, real_photos, re
     for kind, frozen in (("large", ("vgg19", str(real_vgg19))), ("small", ("vgg_small", "default"))):
         loss = build_loss(frozen, painting)
         found[kind] = {"style": [], "content": []}
+        contents = [loss.describe_content(photo[None]) for photo in photos]
         for pictures in varied:
-            for picture, photo in zip(pictures, photos, strict=True):
-                terms = loss(picture[None], loss.describe_content(photo[None]))
+            for picture, content in zip(pictures, contents, strict=True):
+                terms = loss(picture[None], content)
                 found[kind]["style"].append(terms.style)
                 found[kind]["content"].append(terms.content)
     for term in ("style", "content"):

@@ -90,7 +90,7 @@ def trained(tmp_path_factory):
     flags += ["--config", str(ROOT / "configs" / "widths" / "nano.yaml")]
     flags += ["--model.start_from", str(ROOT / "models" / "pretrained" / "wave_nano.safetensors")]
     flags += ["--trainer.max_steps", "80", "--trainer.val_check_interval", "80", "--data.workers", "0"]
-    flags += ["--model.style", str(DRAWING)]
+    flags += ["--model.style", str(DRAWING), "--model.style_size", "128", "--data.batch_size", "2"]
     assert train(["fit", *flags, "--model.compile", "off"]) == 0
     (folder / "photos").mkdir()
     encode(decode(sample_photo("chelsea")), folder / "photos" / "chelsea.png")
@@ -120,7 +120,7 @@ def test_fast_network_stands_its_ground(trained):
         with torch.no_grad():
             expected = network(tensor).clamp(0, 1)
         assert (to_tensor(picture) - expected).abs().max() <= 0.51 / 255 + 1e-4
-    # Over both photos: measured 0.64. After so short a training one of them alone may lie above its photo.
+    # Over both photos: measured 0.65. After so short a training one of them alone may lie above its photo.
     assert sum(losses) < 0.9 * sum(untouched)
 
 

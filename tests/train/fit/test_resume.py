@@ -22,7 +22,7 @@ from train.fit.callbacks import LossGuard
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, compute_checksum
 from train.fit.command import main, name_full_disk
 
-STEPS = 24
+STEPS = 8
 
 
 def weights(folder, name):
@@ -108,7 +108,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_resumes_to_the_same_weights(r
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(reference):
     done = train_in_process(STOPPED, reference, "stopped")
     assert done.returncode == 130, done.stderr
-    assert "holds step 3 of 24; go on with the same command and --ckpt_path" in done.stderr
+    assert f"holds step 3 of {STEPS}; go on with the same command and --ckpt_path" in done.stderr
     assert "Traceback" not in done.stderr
     resume(reference, "stopped")
     assert_same_end(reference, "stopped")

@@ -1,6 +1,7 @@
 """The evaluation trains from each origin, keeps what is finished, and goes on from there."""
 
 import json
+from functools import partial
 from statistics import median
 
 import pytest
@@ -15,16 +16,18 @@ from models.vgg import VGGFeatures
 from tests.pictures import noise, ramp, write
 from train.compare.covariance import LAYERS, CovarianceDistance
 from train.fit.datamodule import PhotoData
+from train.fit.module import StyleTraining
 from train.start.curves import Curves, Report, tabulate
 from train.start.evaluate import main
 
 SMALL = NetworkConfig(width=4, residual_blocks=1)
+HELD_OUT = 4
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
-    for index in range(20):
+    for index in range(HELD_OUT + 4):
         write(folder / "photos" / f"{index:02}.png", noise(80, 72, seed=index))
     write(folder / "paintings" / "one.png", noise(64, 60))
     write(folder / "paintings" / "two.png", ramp(64, 60))
@@ -34,6 +37,14 @@ def folder(tmp_path_factory):
     )
     save_style(folder / "style.safetensors", StyleNetwork(SMALL), StyleCard("small"))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    """Describe paintings at small sizes, which takes longer than all trainings at the usual ones, and few photos."""
+    monkeypatch.setattr("train.start.curves.StyleTraining", partial(StyleTraining, style_size=64))
+    monkeypatch.setattr("train.start.curves.PhotoData", partial(PhotoData, held_out=HELD_OUT))
+    monkeypatch.setattr("train.compare.covariance.PAINTING_SIZES", (48, 64))
 
 
 def arguments(folder, output, *more):
@@ -89,9 +100,9 @@ def test_the_covariance_distance_is_that_of_painted_photos_to_each_painting(fold
     assert main(arguments(folder, tmp_path, "--steps", "0", "--held-out", "one", "two")) == 0
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
     found = {row["painting"]: row["covariance_distance"] for row in rows if row["origin"] == "style"}
-    data = PhotoData(str(folder / "photos"), image_size=64)
+    data = PhotoData(str(folder / "photos"), image_size=64, held_out=HELD_OUT)
     data.setup("validate")
-    photos = to_unit(data.preview_photos(data.held_out).photos)
+    photos = to_unit(data.preview_photos(HELD_OUT).photos)
     with torch.no_grad():
         pictures = load_style(folder / "style.safetensors")[0](photos).clamp(0, 1)
     for name in ("one", "two"):

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import os
 import re
+import shlex
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -32,6 +34,11 @@ def make_printable(text: str) -> str:
     """Return a text on one line, escaped where it is not printable, with long words and a long text cut."""
     cut = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _cut(word[0], LONGEST_WORD), text)
     return _cut("".join(_escape(letter) for letter in _cut(cut, LONGEST_SENTENCE)), LONGEST_SENTENCE)
+
+
+def quote(path: object) -> str:
+    """Return a path as it can be pasted into a command line: with quotation marks where it needs them."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def print_error(message: object) -> None:

@@ -7,8 +7,6 @@ same ratios (Park et al. 2019).
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from train.distill.pictures import PARTS, PictureMaker
 from train.errors import TrainError
 from train.fit.checkpoint import require_same
 from train.fit.held_out import HeldOutLosses
+from train.fit.run_folder import fingerprint_files
 from train.fit.schedule import one_cycle
 
 LAYERS = (
@@ -104,8 +103,8 @@ class Distillation(HeldOutLosses):
         self.loss = PerceptualLoss(self.student, LossConfig().without_training_terms())
         # What a run must not change when it is resumed.
         self._objective = {
-            "paintings": fingerprint_files(paintings),
-            "styles": fingerprint_files(styles or []),
+            "paintings": fingerprint_files(map(Path, paintings)),
+            "styles": fingerprint_files(map(Path, styles or [])),
             "teacher": teacher,
             "painting_size": painting_size,
             "distance_weight": distance_weight,
@@ -210,12 +209,6 @@ def load_without_strength(path: Path) -> StyleNetwork:
     network = StyleNetwork(replace(style.config, strength=False))
     network.start_from(style)
     return network
-
-
-def fingerprint_files(paths: Sequence[str]) -> str:
-    """Return 16 hexadecimal digits that identify what is in files, and their order."""
-    digests = [hashlib.blake2b(Path(path).read_bytes()).digest() for path in paths]
-    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()
 
 
 def export_state(student: VGGFeatures) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from data.files import try_folder, write_whole
 from export.cli import INTERRUPTED
+from export.terminal import quote
 from export.version import project_version
 from models.vgg import quantize
 from train.compute.memory import keep_freed_memory
@@ -153,7 +154,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         try:
             cli.fit(model=cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
         except Interrupted as stop:
-            print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
+            print(f"{stop}; go on with the same command and --ckpt_path last")
             return INTERRUPTED
         progress.trained = True
         write(cli)
@@ -193,5 +194,5 @@ def write(cli: DistillCLI) -> None:
     write_whole(path, save(quantize(export_state(cli.model.student)), metadata=header))
     write_whole(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
-    print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {path}")
-    print(f"test it:  python -m train.distill.evaluate --weights {path}")
+    print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {quote(path)}")
+    print(f"test it:  python -m train.distill.evaluate --weights {quote(path)}")

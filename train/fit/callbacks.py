@@ -31,6 +31,9 @@ from train.fit.schedule import LEARNING_RATE
 CORRUPT_SHARE = 0.05
 """Largest share of photos that may be unreadable; a folder with more is probably the wrong one."""
 
+FEW_CORRUPT = 3
+"""Number of photos that may be unreadable in a small folder, if they are no more than half of it."""
+
 SAMPLE_FOR_SHARE = 200
 """Number of photos from which the share of unreadable ones is computed before all were seen."""
 
@@ -167,10 +170,11 @@ class PhotoHealth(Callback):
         self.seen = min(self.seen + len(batch.photos), total)
         self._name(batch.failures, self.corrupt)
         known = self.seen if self.seen >= SAMPLE_FOR_SHARE else total
-        if len(self.corrupt) > CORRUPT_SHARE * known:
+        if len(self.corrupt) > max(CORRUPT_SHARE * known, min(FEW_CORRUPT, known / 2)):
             raise TrainError(
                 f"{len(self.corrupt)} of {known} photos in '{photos.photos}' cannot be read, more than "
-                f"{CORRUPT_SHARE:.0%}; look at '{min(self.corrupt)}', and name a whole folder with --data.photos"
+                f"{CORRUPT_SHARE:.0%}; look at '{min(self.corrupt)}', and remove them, or name another folder with "
+                "--data.photos"
             )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

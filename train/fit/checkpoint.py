@@ -280,7 +280,7 @@ class LatestCheckpoint(Checkpoint):
         if step < trainer.max_steps and trainer.is_global_zero:
             print(
                 f"\nended at step {step} of {trainer.max_steps}, before the learning rate fell to its end; go on with "
-                f"--ckpt_path {self.path}, and a longer --trainer.max_time or null",
+                f"--ckpt_path last, and a longer --trainer.max_time or null",
                 flush=True,
             )
 

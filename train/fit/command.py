@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from data.files import make_folder, write_whole
 from export.graph.convert import convert
 from export.graph.targets import choose_form
+from export.terminal import quote
 from export.version import project_version
+from models.network import NetworkConfig
 from models.start import START_FILE
 from models.style_file import StyleCard, save_style
 from models.vgg import SMALL_WEIGHTS
@@ -37,7 +40,7 @@ from train.fit.checkpoint import (
 )
 from train.fit.datamodule import PhotoData
 from train.fit.module import StyleTraining, should_compile
-from train.fit.origin import RANDOM, choose_origin, read_noise
+from train.fit.origin import RANDOM, choose_origin, read_style_network
 from train.fit.run_folder import RunFolder, describe_file
 from train.fit.timing import EARLY_SIZE, TimeKeeper, read_time
 from train.limits import MOST_STEPS, check_ranges, require_positive
@@ -305,7 +308,7 @@ class StyleCLI(TrainingCLI):
     Attributes:
         folder: The run folder, once it is known.
         origin: What the training starts from, in words.
-        style_noise: The noise of the style that it starts from; None if it starts from something else.
+        style: Architecture, noise and strength of the style that it starts from; None if that is something else.
         keeper: Keeps the time of ``--minutes``.
         made: Folders that were made for it, the deepest first.
         written: The finished style's files, as far as they are written.
@@ -313,7 +316,7 @@ class StyleCLI(TrainingCLI):
 
     folder: RunFolder
     origin: str
-    style_noise: float | None = None
+    style: NetworkConfig | None = None
     keeper: TimeKeeper | None = None
     made: tuple[Path, ...] = ()
     written: tuple[Path, ...] = ()
@@ -396,10 +399,11 @@ class StyleCLI(TrainingCLI):
         Raises:
             TrainError: If the network is to learn a strength with another noise, and that may not differ.
         """
-        noise, network = read_noise(config.model.start_from), config.model.network
-        self.style_noise = noise
-        if noise in {None, network.noise}:
+        style, network = read_style_network(config.model.start_from), config.model.network
+        self.style = style
+        if style is None or style.noise == network.noise:
             return
+        noise = style.noise
         if not self._is_given("model.network.noise"):
             network.noise = noise
         elif network.strength and not may_differ:
@@ -430,10 +434,14 @@ class StyleCLI(TrainingCLI):
         require_positive(MOST_MINUTES, minutes=config.minutes)
         # By its value, because config.yaml holds all defaults.
         if config.trainer.max_steps != TRAINER_DEFAULTS["max_steps"]:
-            raise TrainError(
-                f"--minutes is {config.minutes:g} and --trainer.max_steps {config.trainer.max_steps}; give one of "
-                "them, on the command line or in a --config file"
-            )
+            typed = {word.partition("=")[0] for word in (sys.argv[1:] if self._args is None else self._args)}
+            # Stages such as configs/refine.yaml have a length, which a command line may replace by another.
+            if "--minutes" not in typed or "--trainer.max_steps" in typed:
+                raise TrainError(
+                    f"--minutes is {config.minutes:g} and --trainer.max_steps {config.trainer.max_steps}; give one of "
+                    "them, on the command line or in a --config file"
+                )
+            config.trainer.max_steps = TRAINER_DEFAULTS["max_steps"]
         if config.data.early_size is None and not self._is_given("data.image_size"):
             config.data.early_size = EARLY_SIZE
         self.keeper = TimeKeeper(config.minutes)
@@ -482,21 +490,27 @@ class StyleCLI(TrainingCLI):
         if trainer.is_global_zero:
             compiled = ", compiled (the first step takes a minute)"
             origin = self._describe_origin()
+            photos = self.datamodule
             print(
-                f"training '{self.folder.path.name}': {length}, {trainer.precision} on {trainer.strategy.root_device}"
+                f"training '{self.folder.path.name}': {length} ({len(photos.training_paths)} photos, "
+                f"{len(photos.held_out_paths)} others held out), {trainer.precision} on {trainer.strategy.root_device}"
                 f"{compiled if should_compile(config.model.compile, trainer.max_steps) else ''}, {origin}; "
                 f"previews in {self.folder.previews}",
                 flush=True,
             )
 
     def _describe_origin(self) -> str:
-        """Tell what the training starts from, and the noise if it is a style."""
-        before, noise = self.style_noise, self.model.network.config.noise
-        if before is None:
+        """Tell what the training goes on or starts from, and of a style the noise, and whether its strength is lost."""
+        checkpoint = self.config[self.subcommand].ckpt_path
+        if checkpoint is not None:
+            return f"going on from {checkpoint}"
+        style, network = self.style, self.model.network.config
+        if style is None:
             return self.origin
-        if before == noise:
-            return f"{self.origin}, with its noise of {noise:g}"
-        return f"{self.origin}, with a noise of {noise:g} (the style's own is {before:g})"
+        noise = f"with its noise of {network.noise:g}"
+        if style.noise != network.noise:
+            noise = f"with a noise of {network.noise:g} (the style's own is {style.noise:g})"
+        return f"{self.origin}, {noise}{' and without its strength' if style.strength and not network.strength else ''}"
 
     def after_fit(self) -> None:
         """Write the weights, export them, and print where everything is."""
@@ -529,7 +543,7 @@ class StyleCLI(TrainingCLI):
         report = convert(self.folder.weights, self.folder.onnx, overwrite=True, form=form)
         self.written = (self.folder.weights, self.folder.onnx)
         print(f"weights:  {self.folder.weights}\nexported: {report}\npreviews: {self.folder.previews}")
-        print(f"use it:   python -m export.stylize {self.folder.onnx} photo.jpg --output painted.jpg")
+        print(f"use it:   python -m export.stylize {quote(self.folder.onnx)} photo.jpg --output painted.jpg")
 
     def _begin_finished(self, pending: list[RunConfigCallback]) -> None:
         """Write configuration and checkpoint of a run that was finished before."""
@@ -556,14 +570,15 @@ class StyleCLI(TrainingCLI):
         if self.folder.weights in self.written:
             return (
                 f"stopped during the export; '{path}' (step {step} of {total}) and '{self.folder.weights}' are "
-                f"written; export with python -m export {self.folder.path} --output {self.folder.onnx} --overwrite"
+                f"written; export with python -m export {quote(self.folder.path)} --output {quote(self.folder.onnx)} "
+                "--overwrite"
             )
         if step is None:
             return (
                 f"stopped before the first checkpoint; '{self.folder.path}' holds the configuration and the losses so "
                 "far, but nothing to go on from; start anew with the same command and --overwrite true"
             )
-        return f"stopped; '{path}' holds step {step} of {total}; go on with the same command and --ckpt_path {path}"
+        return f"stopped; '{path}' holds step {step} of {total}; go on with the same command and --ckpt_path last"
 
     def remove_empty_folders(self) -> None:
         """Remove the folders that were made for a run that then did not begin."""

@@ -33,6 +33,9 @@ from train.fit.checkpoint import require_same
 LEAST_SIZE = 64
 """Smallest side of the crops in pixels: smaller ones have no deep features."""
 
+HELD_OUT = 16
+"""Photos that are held out unless told, of folders that have at least four times as many."""
+
 PREFETCHED = 4
 """Batches that each process decodes ahead."""
 
@@ -87,7 +90,8 @@ class PhotoData(pl.LightningDataModule):
             folder is called so, the few photos that scikit-image carries, of which one is held out.
         scene_share: Share of the pictures that are drawn by the program in place of photos, 0 to 1.
         val_photos: Folder of photos to validate on; without one, ``held_out`` of ``photos`` are set aside.
-        held_out: Number of photos that are never trained on, for validation and previews.
+        held_out: Number of photos that are never trained on, for validation and previews; by default 16, but of a
+            folder of fewer than 64 a quarter.
         image_size: Side of the square crops, in pixels.
         early_size: Side of the crops of the first ``early_steps`` steps, in pixels; they cover as much less of a photo
             as they are smaller, so that things in it have the same size.
@@ -103,7 +107,7 @@ class PhotoData(pl.LightningDataModule):
         photos: str = "photos",
         scene_share: float = 0.0,
         val_photos: str | None = None,
-        held_out: int = 16,
+        held_out: int | None = None,
         image_size: int = 256,
         early_size: int | None = None,
         early_steps: int = 0,
@@ -113,7 +117,7 @@ class PhotoData(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        require_at_least(1, data__held_out=held_out, data__batch_size=batch_size)
+        require_at_least(1, data__held_out=1 if held_out is None else held_out, data__batch_size=batch_size)
         require_at_least(LEAST_SIZE, data__image_size=image_size)
         require_at_least(0, data__workers=workers or 0, data__early_steps=early_steps)
         if early_size is not None and not LEAST_SIZE <= early_size <= image_size:
@@ -158,7 +162,8 @@ class PhotoData(pl.LightningDataModule):
         """List the photos and set the held-out ones aside.
 
         Raises:
-            ImageError: If a folder is absent or holds too few photos.
+            ImageError: If a folder is absent or holds no photo.
+            TrainError: If no photo is left for training.
         """
         if self.training_paths:
             return
@@ -167,9 +172,15 @@ class PhotoData(pl.LightningDataModule):
             return
         paths = list_images(self.photos)
         if self.val_photos is None:
-            self.training_paths, self.held_out_paths = hold_out(paths, self.held_out, self.photos)
+            count = self.held_out or max(1, min(HELD_OUT, len(paths) // 4))
+            if count >= len(paths):
+                raise TrainError(
+                    f"'{self.photos}' holds {len(paths)} photos, and {count} are held out, so that none is left for "
+                    "training; add photos, or set --data.held_out to fewer"
+                )
+            self.training_paths, self.held_out_paths = hold_out(paths, count, self.photos)
         else:
-            self.held_out_paths = list_images(self.val_photos)[: self.held_out]
+            self.held_out_paths = list_images(self.val_photos)[: self.held_out or HELD_OUT]
             outside = {path.resolve() for path in self.held_out_paths}
             self.training_paths = [path for path in paths if path.resolve() not in outside]
             if not self.training_paths:

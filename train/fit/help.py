@@ -44,7 +44,7 @@ settings that matter:
   --data.image_size PIXELS            side of the crops (default: 256)
   --data.batch_size COUNT             photos per step (default: 4)
   --data.early_size PIXELS            side of the crops in the first --data.early_steps, which then take less time
-  --data.held_out COUNT               photos that are set aside for validation (default: 16)
+  --data.held_out COUNT               photos that are set aside for validation (default: 16; of fewer than 64 a quarter)
   --preview.every_n_steps COUNT       steps between two before-and-after sheets (default: 100)
   --trainer.precision PRECISION       32-true or bf16-mixed (default: bf16-mixed where the hardware computes in it)
 

@@ -24,6 +24,7 @@ from train.errors import TrainError
 from train.fit.held_out import HeldOutLosses
 from train.fit.optimizer import WeightOptimizer, make_optimizer
 from train.fit.origin import RANDOM, describe_files, find_origin_file
+from train.fit.run_folder import fingerprint_files
 from train.fit.schedule import LEARNING_RATE, one_cycle
 from train.fit.step import Transform, choose_orientations, compute_loss
 from train.fit.teacher import Teacher, keep_pictures
@@ -120,6 +121,7 @@ class StyleTraining(HeldOutLosses):
         self.paintings = [Path(path) for path in ([style] if isinstance(style, str) else style)]
         if not self.paintings:
             raise TrainError("--model.style is empty; name at least one picture of a painting")
+        self._fingerprint = ""
         self.style_size = style_size
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -192,6 +194,7 @@ class StyleTraining(HeldOutLosses):
         if self.loss is not None:
             return
         paintings = [read_style(path, self.style_size) for path in self.paintings]
+        self._fingerprint = fingerprint_files(self.paintings)
         if self._shared_start is not None:
             start, _ = load_start(self._shared_start)
             self.network.load_state_dict(start.make_style(describe_files(self.paintings)).state_dict())
@@ -274,13 +277,15 @@ class StyleTraining(HeldOutLosses):
         """Add the architecture, and the random state: nothing here draws from it, but a loss of the user's own may."""
         checkpoint["random_state"] = torch.get_rng_state()
         checkpoint["objective"] = self._objective
+        checkpoint["style"] = self._fingerprint
         checkpoint["network"] = self.network.config.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, and restore the random state.
 
         Raises:
-            TrainError: If its weights are not those of this network, or were trained for another loss or noise.
+            TrainError: If its weights are not those of this network, or were trained on another painting, for another
+                loss or noise.
         """
         saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
         needed = {name: tuple(value.shape) for name, value in self.state_dict().items()}
@@ -300,6 +305,13 @@ class StyleTraining(HeldOutLosses):
                 " ".join(f"--model.{name} {values[name]}" for name in differing) for values in (trained, objective)
             )
             raise TrainError(f"the checkpoint was trained with {first}, this run has {second}; give the same values")
+        # Checkpoints of former versions do not tell.
+        painted = checkpoint.get("style", self._fingerprint)
+        if self.trainer.state.fn == TrainerFn.FITTING and painted != self._fingerprint:
+            raise TrainError(
+                f"the checkpoint was trained on other pictures than {' and '.join(map(str, self.paintings))}; give "
+                "--model.style those of the run's config.yaml, or start another run from its style (--model.start_from)"
+            )
         torch.set_rng_state(checkpoint["random_state"].cpu())
 
     @property

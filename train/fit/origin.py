@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from data.photos import read_style
+from models.network import NetworkConfig
 from models.start import (
     ARCHITECTURE,
     START_FILE,
@@ -80,14 +81,14 @@ def find_origin_file(name: str) -> Path:
     return kept if kept.is_file() else Path(name)
 
 
-def read_noise(start_from: str | None) -> float | None:
-    """Read the noise of the style that a training starts from.
+def read_style_network(start_from: str | None) -> NetworkConfig | None:
+    """Read the architecture, noise and strength of the style that a training starts from.
 
     Args:
         start_from: As in ``Origin``, or None.
 
     Returns:
-        It, in levels of 255; None if the training starts from random weights or from the shared start.
+        Them; None if the training starts from random weights or from the shared start.
 
     Raises:
         ModelFileError: If the file is absent or is neither.
@@ -95,7 +96,7 @@ def read_noise(start_from: str | None) -> float | None:
     if start_from in {None, RANDOM}:
         return None
     path = find_origin_file(str(start_from))
-    return None if is_start_file(path) else load_style(path)[0].config.noise
+    return None if is_start_file(path) else load_style(path)[0].config
 
 
 def describe_files(paths: Iterable[Path]) -> list[Tensor]:

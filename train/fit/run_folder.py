@@ -99,7 +99,7 @@ class RunFolder:
         """
         written = [path for path in (self.path / name for name in own) if path.exists()] + self.list_written()
         if written and not overwrite:
-            resume = f"continue it with --ckpt_path {self.checkpoint}, " if self.checkpoint.exists() else ""
+            resume = "continue it with --ckpt_path last, " if self.checkpoint.exists() else ""
             holds = "a run" if resume or self.weights.exists() else f"a {written[0].relative_to(self.path)}"
             raise TrainError(
                 f"'{self.path}' already holds {holds}; {resume}choose another {flag}, or say --overwrite true"
@@ -157,3 +157,9 @@ def describe_file(path: Path) -> str:
     """Name a file so that another person can tell whether theirs is the same: its name and SHA-256."""
     with path.open("rb") as file:
         return f"{path.name}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def fingerprint_files(paths: Iterable[Path]) -> str:
+    """Return 16 hexadecimal digits that identify what is in files, and their order."""
+    digests = [hashlib.blake2b(path.read_bytes()).digest() for path in paths]
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()

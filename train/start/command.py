@@ -63,7 +63,7 @@ class Progress:
         if self.checkpoint is None or not (self.trained or self.checkpoint.exists()):
             return "stopped before the first checkpoint; there is nothing to go on from"
         when = "before start.safetensors was written" if self.trained else "in a step"
-        return f"stopped {when}; go on with the same command and --ckpt_path {self.checkpoint}"
+        return f"stopped {when}; go on with the same command and --ckpt_path last"
 
 
 def main(args: list[str] | None = None) -> int:

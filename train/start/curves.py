@@ -230,7 +230,7 @@ class Curves:
             features = model.validation_loss.features
             self._distances = {painting: CovarianceDistance(features, decode(painting), model.device)}
         distance = self._distances[painting]
-        photos = data.preview_photos(data.held_out).photos.to(model.device)
+        photos = data.preview_photos(len(data.held_out_paths)).photos.to(model.device)
         pictures = (model.network(to_unit(photo[None])).clamp(0, 1) for photo in photos)
         return statistics.median(distance(picture) for picture in pictures)
 

@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from data.files import try_folder
 from export.cli import INTERRUPTED
+from export.terminal import quote
 from export.version import project_version
 from models.start import START_FILE, StartCard, save_start
 from train.compute.memory import keep_freed_memory
@@ -156,7 +157,7 @@ class StartCLI(TrainingCLI):
         )
         save_start(self.file, model.start, card)
         print(f"wrote:    {self.file}, {self.file.stat().st_size:,} bytes\npreviews: {self.folder.previews}")
-        print(f"use it:   python -m train fit --model.start_from {self.file} --model.style painting.jpg")
+        print(f"use it:   python -m train fit --model.start_from {quote(self.file)} --model.style painting.jpg")
         print(f"by default, once copied to {START_FILE}")
 
 
@@ -202,7 +203,7 @@ def run(args: list[str] | None, progress: Progress) -> int:
         try:
             cli.fit(model=cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
         except Interrupted as stop:
-            print(f"{stop}; go on with the same command and --ckpt_path {progress.checkpoint}")
+            print(f"{stop}; go on with the same command and --ckpt_path last")
             return INTERRUPTED
         progress.trained = True
         cli.complete()

@@ -344,7 +344,7 @@ def test_an_interrupted_distillation_is_not_dropped(tmp_path, capsys):
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"kept")
     assert main(arguments(tmp_path)) == 2
-    assert f"--ckpt_path {checkpoint}" in capsys.readouterr().err
+    assert "--ckpt_path last" in capsys.readouterr().err
     assert checkpoint.read_bytes() == b"kept"
 
 
@@ -373,7 +373,7 @@ def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch
 
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", stop)
     assert main(arguments(tmp_path)) == 130
-    assert f"--ckpt_path {tmp_path / 'distilled' / 'last.ckpt'}" in capsys.readouterr().out
+    assert "--ckpt_path last" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -412,7 +412,7 @@ def test_ctrl_c_that_lightning_turns_into_an_exit_is_one_sentence(tmp_path, caps
 
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", leave)
     assert main(arguments(tmp_path)) == 130
-    assert f"stopped in a step; go on with the same command and --ckpt_path {checkpoint}" in capsys.readouterr().err
+    assert "stopped in a step; go on with the same command and --ckpt_path last" in capsys.readouterr().err
 
 
 def test_ctrl_c_after_the_last_step_names_the_checkpoint(tmp_path, capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """A run from the command line leaves what it promises, and a wrong one says what is wrong."""
 
 import csv
+import shlex
 from types import SimpleNamespace
 
 import onnxruntime
@@ -275,6 +276,37 @@ def test_a_corrupt_held_out_photo_is_skipped_and_named_once(tmp_path, capsys):
     assert "none of 2 held-out photos" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+def test_a_few_corrupt_photos_of_a_small_folder_are_skipped(tmp_path, capsys):
+    run = arguments(tmp_path, steps=8, photos=10)
+    _, (first, second) = hold_out(sorted((tmp_path / "photos").iterdir()), 2, tmp_path / "photos")
+    broken = [path for path in sorted((tmp_path / "photos").iterdir()) if path not in {first, second}][:3]
+    for path in broken:
+        path.write_text("no picture")
+    assert main(run) == 0
+    assert "skipped: 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(2, 1), (10, 2), (60, 15), (80, 16)])
+def test_a_quarter_of_a_small_folder_is_held_out_unless_told(tmp_path, count, held_out):
+    write_photos(tmp_path, count)
+    data = PhotoData(str(tmp_path), image_size=64)
+    data.setup("fit")
+    assert (len(data.training_paths), len(data.held_out_paths)) == (count - held_out, held_out)
+
+
+def test_a_folder_that_leaves_no_photo_for_training_is_refused(tmp_path, one_error):
+    assert main(arguments(tmp_path, photos=3, data__held_out=3)) == 2
+    assert "holds 3 photos, and 3 are held out" in one_error()
+
+
+def test_commands_to_copy_are_quoted(tmp_path, capsys):
+    assert main(arguments(tmp_path, steps=1, photos=3, name="my style")) == 0
+    said = capsys.readouterr().out
+    assert "training 'my style': 1 steps of 2 photos at 64 px (1 photos, 2 others held out), " in said
+    words = shlex.split(next(line for line in said.splitlines() if line.startswith("use it:")))
+    assert str(tmp_path / "runs" / "my style" / "style.onnx") in words
+
+
 def test_every_process_keeps_a_held_out_photo(tmp_path):
     data = PhotoData(str(tmp_path), image_size=64)
     data.held_out_paths = write_photos(tmp_path, 4)
@@ -285,9 +317,10 @@ def test_every_process_keeps_a_held_out_photo(tmp_path):
     assert [path for path, _ in data.held_out_failures] == [str(data.held_out_paths[n]) for n in (1, 3)]
 
 
-def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys):
-    run = arguments(tmp_path, steps=30, photos=40)
-    for index in range(1, 8):
+@pytest.mark.parametrize(("photos", "corrupt"), [(40, 7), (8, 5)])
+def test_too_many_corrupt_photos_stop_the_run(tmp_path, capsys, photos, corrupt):
+    run = arguments(tmp_path, steps=30, photos=photos)
+    for index in range(1, corrupt + 1):
         (tmp_path / "photos" / f"{index:03}.png").write_text("no picture")
     assert main(run) == 2
     assert "more than 5%" in capsys.readouterr().err
@@ -331,6 +364,7 @@ def test_real_weights_photos_and_painting_train_a_style(real_vgg19, real_photos,
         "--model.network.width=8",
         "--model.style_size=128",
         "--data.image_size=64",
+        "--data.batch_size=2",
         "--data.held_out=4",
         "--trainer.max_steps=40",
         "--guard.every_n_steps=5",

@@ -66,6 +66,17 @@ def test_resuming_another_plan_is_refused_and_nothing_is_changed(finished, capsy
     assert snapshot(finished) == before
 
 
+def test_resuming_with_another_painting_is_refused_and_with_a_copy_of_its_own_goes_on(finished, tmp_path, capsys):
+    before = snapshot(finished)
+    other = write(tmp_path / "other.png", noise(80, 64))
+    assert main(arguments(finished, steps=2, ckpt_path="last", model__style=other)) == 2
+    assert f"was trained on other pictures than {other}; give --model.style those" in capsys.readouterr().err
+    assert snapshot(finished) == before
+    other.write_bytes((finished / "painting.png").read_bytes())
+    assert main(arguments(finished, steps=2, ckpt_path="last", model__style=other)) == 0
+    assert f"going on from {finished / 'runs' / 'small' / 'last.ckpt'}; " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("word", "name"), [("last", "new"), ("best", "small"), ("hpc", "small")])
 def test_other_words_for_a_checkpoint_are_refused_and_nothing_is_removed(finished, one_error, word, name):
     before = snapshot(finished)

@@ -69,6 +69,12 @@ def test_the_same_run_learns_the_same(style, learned, tmp_path):
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
+def test_a_training_that_loses_a_strength_says_so(learned, tmp_path, capsys):
+    style = learned / "style.safetensors"
+    assert main(arguments(tmp_path, steps=1, model__start_from=style)) == 0
+    assert f"{style}, with its noise of 6 and without its strength; " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("start_from", [None, "none"])
 def test_strength_without_a_finished_style_is_refused(tmp_path, start_from, one_error):
     assert main(arguments(tmp_path, **LEARN, **{"model.start_from": start_from})) == 2

@@ -162,7 +162,8 @@ SIZES = {"data.image_size": 96, "data.early_size": 64}
 
 
 def timed(folder, **options):
-    return arguments(folder, steps=None, trainer__val_check_interval=500, minutes=0.5, **options)
+    rare = dict.fromkeys(("trainer.val_check_interval", "preview.every_n_steps", "checkpoint.every_n_steps"), 500)
+    return arguments(folder, steps=None, minutes=0.5, **rare, **options)
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.0, 1.6])
@@ -240,6 +241,18 @@ def test_a_time_that_cannot_be_kept_is_refused_and_nothing_is_written(tmp_path, 
     assert main(arguments(tmp_path, **options)) == 2
     assert named in one_error()
     assert not (tmp_path / "runs" / "small").exists()
+
+
+def test_a_typed_time_replaces_the_length_of_a_stage(tmp_path, capsys, clock):
+    stage = tmp_path / "stage.yaml"
+    stage.write_text("trainer:\n  max_steps: 7\n")
+    run = timed(tmp_path, **SIZES)
+    assert main([run[0], f"--config={stage}", *run[1:]]) == 0
+    assert "27 steps" in capsys.readouterr().out
+    stage.write_text("minutes: 0.1\ntrainer:\n  max_steps: 7\n")
+    run = [word for word in run if not word.startswith("--minutes")]
+    assert main([run[0], f"--config={stage}", *run[1:], "--overwrite=true"]) == 2
+    assert "give one of them" in capsys.readouterr().err
 
 
 def test_a_run_without_a_time_is_not_resumed_with_one(tmp_path, capsys):

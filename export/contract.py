@@ -83,6 +83,20 @@ SEAL_LENGTH = 64
 _SEAL_OPENING = SEAL_KEY.encode() + bytes([0x12, SEAL_LENGTH])
 
 
+def name_network(path: Path, style: str) -> str:
+    """Return the name by which a network is told from others.
+
+    Args:
+        path: Its file.
+        style: The style's name as the file's metadata has it; empty for none.
+
+    Returns:
+        The file's name without its ending; where that is one of ``FILES``, which every training run and every folder
+        of variants gives to its own, the style's.
+    """
+    return style if style and path.name in FILES.values() else path.stem
+
+
 def whole_cells(side: int) -> int:
     """Round a side in pixels up to whole cells."""
     return -(-side // CELL) * CELL

@@ -45,6 +45,8 @@ def find_style(name: str, folder: Path = FOLDER) -> Path:
     names = list_styles(folder)
     if name not in names:
         remedy = f"choose one of {', '.join(names)}" if names else "run make styles in a checkout to write them"
+        if Path(name).suffix or Path(name).name != name:
+            remedy += f"; a file is opened without --style, and in Python with Stylizer({name!r})"
         raise ExportError(f"there is no ready style {name!r}; {remedy}")
     return folder / f"{name}.onnx"
 

@@ -27,6 +27,7 @@ from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 from export.runtime.probe import open_probe, probe
 from export.runtime.session import count_cores, read_model
+from export.styles import choose_styles
 
 DEFAULT_SIZES = (256, 512, 1024)
 """Sides, in pixels, of the square pictures that are measured unless told otherwise."""
@@ -131,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_models(options: argparse.Namespace) -> int:
     threads = options.threads or count_cores()
-    models = find_models(options.models)
+    models = find_models(choose_styles([str(path) for path in options.models], takes_folders=True))
     if options.json:
         _check_report(options.json, options.overwrite, [*models, options.compare])
     earlier = read_figures(options.compare) if options.compare else None
@@ -222,7 +223,7 @@ def _parser() -> CommandParser:
         "process.",
         epilog="example: python -m export.benchmark wave/ --sizes 256 512 --json wave.json --compare earlier.json",
     )
-    parser.add_argument("models", nargs="+", type=Path, help=".onnx files, or folders of them")
+    parser.add_argument("models", nargs="+", type=Path, help="ready styles' names, .onnx files, or folders of them")
     parser.add_argument(
         "--sizes",
         nargs="+",

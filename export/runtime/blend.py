@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from export.contract import FILES, PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, STRENGTH_SIDES, has_seal, seal
+from export.contract import PREFIX, SEAL_KEY, SEAL_LENGTH, STRENGTH, STRENGTH_SIDES, has_seal, name_network, seal
 from export.errors import ModelError
 from export.runtime.onnx_messages import FLOAT, INT8, ModelProto, TensorProto
 from export.runtime.session import read_model, refuse_ort_format
@@ -60,8 +60,14 @@ def blend_styles(shares: Mapping[str, float]) -> Blend:
     Raises:
         ExportError: If there is no style of a name.
         ModelError: If a file cannot be read, or the files differ in more than their weights.
+        TypeError: If the shares are no mapping.
         ValueError: If there are fewer than two styles, or a share is not a number above 0.
     """
+    if not isinstance(shares, Mapping):
+        raise TypeError(
+            f"the shares are {type(shares).__name__}; pass a dict of styles and shares, such as "
+            "{'wave': 0.6, 'starry_night': 0.4}"
+        )
     if len(shares) < 2:
         raise ValueError(f"{len(shares)} styles are named; name two or more, each with its share")
     for name, share in shares.items():
@@ -102,8 +108,8 @@ class _Network:
 
     @property
     def name(self) -> str:
-        """The style's name; files of a folder of variants are all named alike."""
-        return self.entries.get(PREFIX + "style", "") if self.path.name in FILES.values() else self.path.stem
+        """The style's name, as ``name_network`` has it."""
+        return name_network(self.path, self.entries.get(PREFIX + "style", ""))
 
     @property
     def takes_strength(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import numbers
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from export.contract import (
     SMALLEST_SIDE,
     STRENGTH,
     has_seal,
+    name_network,
     whole_cells,
 )
 from export.errors import ModelError
@@ -35,6 +38,7 @@ from export.runtime.session import CPU, SessionRunner, find_provider, first_line
 from export.runtime.stroke import check_stroke, enlarge, memory_around, scale_photo, scale_size, shrink
 from export.runtime.tile_graph import TileGraphError
 from export.runtime.tiles import SMALLEST_TILE, TILE_SIDES, Feeds, TilePainter, TilePlan, Watch
+from export.styles import list_styles
 
 __all__ = ["MemoryBudgetError", "ModelCard", "ModelError", "Stylizer", "find_provider"]
 
@@ -94,7 +98,8 @@ class Stylizer:
     Raises:
         ModelError: If the file is absent, broken, changed since its export, or of another contract, takes too much
             memory or time for a small picture, or the provider is not available.
-        ValueError: If there is less than one thread, or the tile is not such a side.
+        TypeError: If threads or tile is not an integer, or memory_limit not a number.
+        ValueError: If there is less than one thread, or less than no memory, or the tile is not such a side.
 
     Attributes:
         card: The file's metadata; None for a file that this project did not write.
@@ -109,15 +114,19 @@ class Stylizer:
         memory_limit: int | None = None,
         tile: int | None = None,
     ) -> None:
+        tile, threads = _read_integer("tile", tile), _read_integer("threads", threads)
         if tile is not None and (tile < SMALLEST_TILE or tile % CELL):
             raise ValueError(f"tile is {tile}; it must be a multiple of {CELL} from {SMALLEST_TILE} up, or None")
         if threads is not None and threads < 1:
             raise ValueError(f"threads is {threads}; it must be at least 1, or None for one per core")
+        _check_memory_limit(memory_limit)
         self.path = path.path if isinstance(path, Blend) else Path(path)
+        # What opens it again, elsewhere perhaps.
+        self._source = path if isinstance(path, Blend) else self.path.absolute()
         self.provider = find_provider(provider)
         self.memory_limit = memory_limit
         self.tile = tile
-        self._content = path.content if isinstance(path, Blend) else read_model(self.path)
+        self._content = path.content if isinstance(path, Blend) else _read_content(self.path)
         self._runner = SessionRunner(self.path, self.provider, threads)
         trial = open_probe(self.path, self._content, self.provider, threads)
         try:
@@ -129,6 +138,15 @@ class Stylizer:
         except UnicodeDecodeError as error:
             raise ModelError(f"model '{self.path}' holds text that is not UTF-8 ({error}); export it again") from error
         self._bytes_per_pixel = self.card.bytes_per_pixel if self.card else bytes_per_pixel(width=32, lean=False)
+
+    @property
+    def name(self) -> str:
+        """The style's name, as ``name_network`` has it."""
+        return name_network(self.path, self.card.style if self.card else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled and copied as what was opened and how: the session of ONNX Runtime cannot be."""
+        return type(self), (self._source, self._runner.threads, self.provider, self.memory_limit, self.tile)
 
     def __call__(
         self,
@@ -263,7 +281,8 @@ class Stylizer:
         if strength != 1:
             raise ModelError(
                 f"model '{self.path}' has no strength other than 1, and {strength:g} was asked for; leave it out, or "
-                "use a file that python -m export --strength wrote"
+                "use a style that has learned it, such as wave or udnie, or a file that python -m export --strength "
+                "wrote"
             )
         return {}
 
@@ -319,6 +338,30 @@ class Stylizer:
             raise TileGraphError("it takes bytes, or pictures of one size only")
         network = self.card.network if self.card else {}
         return TilePainter(self._runner, self._content, network)
+
+
+def _read_integer(name: str, value: Any) -> int | None:
+    """Return an argument as Python's own integer, which NumPy's become; TypeError if it is none."""
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; pass an integer, or None") from None
+
+
+def _check_memory_limit(limit: Any) -> None:
+    if limit is not None and not isinstance(limit, numbers.Real):
+        raise TypeError(f"memory_limit is {limit!r}; pass a number of bytes, such as 1_000_000_000, or None")
+    # Where no memory is free, a command's share of it is 0, and each picture says what it needs.
+    if limit is not None and not float(limit) >= 0:
+        raise ValueError(f"memory_limit is {limit}; it must be 0 bytes or more, or None for nine tenths of the free")
+
+
+def _read_content(path: Path) -> bytes:
+    if not path.is_file() and str(path) in list_styles():
+        raise ModelError(
+            f"model '{path}' is not a file; name an .onnx file, or open the ready style of that name by load('{path}')"
+        )
+    return read_model(path)
 
 
 def _read_card(path: Path, content: bytes, meta: onnxruntime.ModelMetadata) -> ModelCard | None:

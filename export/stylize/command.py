@@ -49,17 +49,24 @@ from export.runtime.session import count_cores
 from export.runtime.stylizer import Stylizer
 from export.runtime.tiles import SMALLEST_TILE, TilePlan, Watch
 from export.styles import choose_style, find_style, read_shares
+from export.stylize.animation import describe_frames
 from export.stylize.jobs import Job, is_whole, plan
 from export.stylize.standard import NAME, STANDARD, read_content, require_output
 from export.stylize.workers import Outcome, Paint, paint_in_processes, paint_on_ray
 from export.terminal import make_printable, print_content, print_error
+
+DEFAULT_QUALITY = 95
+"""Of formats that have one, 1 to 100."""
+
+LOSSLESS = ("PNG", "TIFF")
+"""Formats that have no quality."""
 
 
 def stylize_photo(
     stylizer: Stylizer,
     job: Job,
     max_size: int | None = None,
-    quality: int = 95,
+    quality: int = DEFAULT_QUALITY,
     watch: Watch | None = None,
     *,
     kind: str | None = None,
@@ -73,7 +80,7 @@ def stylize_photo(
         stylizer: The style.
         job: The photo and the picture to write.
         max_size: The long side, in pixels, to which larger photos are scaled down; None keeps the size.
-        quality: Of JPEG and WebP, 1 to 100.
+        quality: Of JPEG, WebP, AVIF and HEIC, 1 to 100.
         watch: Called with the plan and the number of finished tiles, if the photo is cut into tiles.
         kind: Format of the picture, one of ``data.images.WRITABLE``, if it goes to standard output; None for the
             photo's own, or PNG where that is only read.
@@ -159,14 +166,11 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
         may_exist = options.overwrite or options.resume
         model = options.model
         path, models = (model.path, model.sources) if isinstance(model, Blend) else (model, None)
-        jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models)
+        jobs, several = plan(path, options.photos, options.output, may_exist, bar.update, models, options.format)
+    job = next(iter(jobs))
+    _refuse_idle_flags(options, job, several)
     stylizer = open_stylizer(options)
     stylizer.check_controls(options.strength, options.stroke)
-    job = next(iter(jobs))
-    if options.format and job.output is not STANDARD:
-        raise ExportError(
-            "--format is for standard output; leave it out, and let the name of --output end in the format"
-        )
     if job.output is STANDARD:
         if options.json:
             raise ExportError("--json and the picture would both go to standard output; name a file with --output")
@@ -177,6 +181,19 @@ def _stylize(options: argparse.Namespace, tally: Tally) -> int:
     if several:
         return _stylize_several(stylizer, jobs, len(jobs), options, tally)
     return _stylize_one(stylizer, job, options)
+
+
+def _refuse_idle_flags(options: argparse.Namespace, job: Job, several: bool) -> None:
+    """Raise ExportError for a flag that was typed and would change nothing."""
+    idle = "--ray" if options.ray else "--workers" if options.workers is not None else None
+    if idle and not several:
+        raise ExportError(f"{idle} is for several photos or a folder of them, and there is one; leave it out")
+    # The photos of a folder may have several formats, and one from standard input is not read yet.
+    kind = options.format
+    if kind is None and not several and job.output is not STANDARD:
+        kind = check_writable_format(job.output)
+    if options.quality is not None and kind in LOSSLESS:
+        raise ExportError(f"--quality is for JPEG, WebP, AVIF and HEIC, and {kind} keeps every pixel; leave it out")
 
 
 def _stylize_one(stylizer: Stylizer, job: Job, options: argparse.Namespace) -> int:
@@ -192,6 +209,8 @@ def _stylize_one(stylizer: Stylizer, job: Job, options: argparse.Namespace) -> i
             if options.json:
                 print(_report(job, options, started, error=str(error)))
             raise
+        if job.photo is not STANDARD:
+            _print_note(describe_frames(job.photo))
         said = f"wrote '{job.output}' ({width} x {height} pixels)"
         report = _report(job, options, started, width=width, height=height)
     if job.output is not STANDARD:
@@ -246,7 +265,8 @@ def open_paint(options: argparse.Namespace, share: int | None = None) -> Paint:
         plans: list[TilePlan] = []
         outcome = _paint(stylizer, job, options, lambda plan, _: plans.append(plan))
         if plans and options.tile is None:
-            return replace(outcome, note=_describe_tiles(job.photo, plans[0]))
+            tiles = _describe_tiles(job.photo, plans[0])
+            return replace(outcome, note=f"{tiles}; {outcome.note}" if outcome.note else tiles)
         return outcome
 
     return paint
@@ -258,7 +278,7 @@ def _repaint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: W
         stylizer,
         job,
         options.max_size,
-        options.quality,
+        options.quality or DEFAULT_QUALITY,
         watch,
         kind=options.format,
         strength=options.strength,
@@ -277,7 +297,8 @@ def _paint(stylizer: Stylizer, job: Job, options: argparse.Namespace, watch: Wat
     except (ImageError, ModelError) as error:
         said = f"photo '{job.photo}': {error}" if isinstance(error, ModelError) else str(error)
         return Outcome(said, report=_report(job, options, started, error=said))
-    return Outcome(report=_report(job, options, started, width=width, height=height))
+    report = _report(job, options, started, width=width, height=height)
+    return Outcome(note=describe_frames(job.photo), report=report)
 
 
 def _report(job: Job, options: argparse.Namespace, started: float, **found: Any) -> str:
@@ -305,8 +326,7 @@ def _stylize_several(
             tally.add(outcome)
             if outcome.report:
                 print(outcome.report, flush=True)
-            if outcome.note:
-                tqdm.write(make_printable(outcome.note), file=sys.stderr)
+            _print_note(outcome.note)
             bar.update()
 
         if options.ray:
@@ -328,6 +348,11 @@ def _stylize_several(
     return 1 if tally.failures else 0
 
 
+def _print_note(note: str) -> None:
+    if note:
+        tqdm.write(make_printable(note), file=sys.stderr)
+
+
 def _describe_tiles(photo: Path, plan: TilePlan) -> str:
     return (
         f"photo '{photo}' does not fit into memory in one piece, so it is painted at {plan.width} x {plan.height} "
@@ -346,7 +371,7 @@ class _TileBar:
     def show(self, plan: TilePlan, done: int) -> None:
         if self._bar is None:
             if self._announce:
-                tqdm.write(make_printable(_describe_tiles(self._photo, plan)), file=sys.stderr)
+                _print_note(_describe_tiles(self._photo, plan))
             self._bar = tqdm(total=plan.count, unit="tile", disable=None, leave=False)
         else:
             self._bar.update()
@@ -401,7 +426,8 @@ def _parser() -> CommandParser:
         "--format",
         type=str.upper,
         choices=WRITABLE,
-        help="format of a picture that goes to standard output (default: the photo's, or PNG)",
+        help="format of the pictures in a folder, whose names then end in it (a.jpg.png), of one beside its photo, or "
+        "of one that goes to standard output (default: the photo's, or PNG)",
     )
     add_controls(parser, "photo")
     parser.add_argument(
@@ -446,9 +472,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--quality",
         type=integer(1, 100),
-        default=95,
         metavar="1-100",
-        help="quality of JPEG and WebP (default: %(default)s)",
+        help=f"quality of JPEG, WebP, AVIF and HEIC (default: {DEFAULT_QUALITY})",
     )
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON about each photo in place of words, for programs"

@@ -13,6 +13,8 @@ from data.images import EXTENSIONS, ImageError, check_writable_format, decode, w
 from export.errors import ExportError
 from export.stylize.standard import NAME, STANDARD
 
+_SHORT_ENDINGS = {"JPEG": ".jpg", "HEIF": ".heic"}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -28,11 +30,13 @@ class FolderJobs:
     Args:
         photos: Photo files, and folders of them.
         folder: The output folder.
+        kind: Format of all pictures, one of ``data.images.WRITABLE``; None for each photo's own.
     """
 
-    def __init__(self, photos: Sequence[Path], folder: Path) -> None:
+    def __init__(self, photos: Sequence[Path], folder: Path, kind: str | None = None) -> None:
         self.photos = tuple(photos)
         self.folder = folder
+        self._kind = kind
         self._count = 0
 
     def __iter__(self) -> Iterator[Job]:
@@ -83,23 +87,26 @@ class FolderJobs:
         """Yield every job with the index of what it came from."""
         for index, photo in enumerate(self.photos):
             if not photo.is_dir():
-                yield index, Job(photo, self.folder / writable_name(photo))
+                yield index, Job(photo, self.folder / self._name(photo))
                 continue
             holds_output = photo.resolve() in self._real_folder.parents
             for found in walk_images(photo):
                 if not (holds_output and self._is_earlier_output(found)):
-                    yield index, Job(found, self.folder / found.relative_to(photo).parent / writable_name(found))
+                    yield index, Job(found, self.folder / found.relative_to(photo).parent / self._name(found))
+
+    def _name(self, photo: Path) -> Path:
+        return writable_name(photo, self._kind)
 
     def _find_rivals(self, index: int, job: Job) -> Iterator[Path]:
         """Yield other photos that would become a job's picture; this looks for files and lists no folder."""
         inside = job.output.relative_to(self.folder)
         names = [inside]
-        # A format that is only read becomes PNG: a.gif.png may come from a.gif.
-        if inside.suffix == ".png" and Path(inside.stem).suffix.lower() in EXTENSIONS:
+        # Where another format is written, its ending is added: a.gif.png may come from a.gif.
+        if inside.suffix == _ending(self._kind) and Path(inside.stem).suffix.lower() in EXTENSIONS:
             names.append(inside.with_suffix(""))
         for other, folder in self._folders:
             for found in (folder / name for name in names):
-                read = writable_name(found).name == inside.name and found.is_file()
+                read = self._name(found).name == inside.name and found.is_file()
                 if read and (other != index or found != job.photo) and not self._is_earlier_output(found):
                     yield found
         yield from (self.photos[other] for other in self._files.get(inside, ()) if other != index)
@@ -128,7 +135,7 @@ class FolderJobs:
         found: dict[Path, list[int]] = {}
         for index, photo in enumerate(self.photos):
             if not photo.is_dir():
-                found.setdefault(writable_name(photo), []).append(index)
+                found.setdefault(self._name(photo), []).append(index)
         return found
 
     @functools.cached_property
@@ -143,11 +150,13 @@ def plan(
     may_exist: bool = False,
     watch: Callable[[], object] | None = None,
     models: Sequence[Path] | None = None,
+    kind: str | None = None,
 ) -> tuple[list[Job] | FolderJobs, bool]:
     """Decide what is written where.
 
     A folder's photos keep their sub-folders and names below the output folder; a format that is only read (``a.bmp``)
-    becomes PNG (``a.bmp.png``). What an output folder inside a photo folder holds is not stylized again.
+    becomes PNG (``a.bmp.png``), and so does one that is not asked for (``a.jpg.png``), so that ``a.jpg`` and ``a.png``
+    stay two pictures. What an output folder inside a photo folder holds is not stylized again.
 
     Args:
         model: The ONNX file; its name is part of the default output's.
@@ -158,6 +167,8 @@ def plan(
         may_exist: Whether pictures may exist; photos themselves are never replaced.
         watch: Called for every photo that is found, where there may be many.
         models: The ONNX files that are read; None for the model alone.
+        kind: Format of the pictures, one of ``data.images.WRITABLE``, where no output's ending names it; None for that
+            of each photo.
 
     Returns:
         The jobs, and whether they go to a folder.
@@ -179,26 +190,43 @@ def plan(
         return [Job(photos[0], STANDARD)], False
     if output is None and several:
         raise ExportError("several photos need an output folder; name one with --output pictures/")
-    if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+    slash = output is not None and output.endswith(("/", os.sep))
+    if output is not None and (several or slash or Path(output).is_dir()):
         if standard:
             raise ExportError(f"a photo from standard input has no name in '{output}'; name a file with --output")
-        jobs = FolderJobs(photos, Path(output))
+        jobs = FolderJobs(photos, Path(output), kind)
         if jobs.folder.exists() and not jobs.folder.is_dir():
             raise ExportError(f"output '{output}' is a file, and several photos need a folder; name one with --output")
+        if jobs.folder.suffix.lower() in EXTENSIONS and not slash and not jobs.folder.exists():
+            raise ExportError(
+                f"output '{output}' is named like a picture, and several photos need a folder; name one, as in "
+                "--output painted/, and choose a format with --format"
+            )
+        if kind is not None:
+            check_writable_format(jobs.folder / f"*{_ending(kind)}")
         jobs.check(models, may_exist, watch)
         return jobs, True
-    job = Job(photos[0], _name_beside(photos[0], model) if output is None else Path(output))
+    if output is not None and kind is not None:
+        raise ExportError(
+            "--format is for folders and standard output; leave it out, and let the name of --output end in the format"
+        )
+    job = Job(photos[0], _name_beside(photos[0], model, kind) if output is None else Path(output))
     _check_file(job, models, may_exist)
     return [job], False
 
 
-def writable_name(photo: Path) -> Path:
-    """Return a photo's name, with ``.png`` added where its own format is only read."""
+def writable_name(photo: Path, kind: str | None = None) -> Path:
+    """Return a photo's name, with an ending added where its own is not of the format that is written.
+
+    Args:
+        photo: The photo.
+        kind: The format, one of ``data.images.WRITABLE``; None for the photo's own, or PNG where that is only read.
+    """
     try:
-        check_writable_format(photo)
+        own = check_writable_format(photo)
     except ImageError:
-        return Path(f"{photo.name}.png")
-    return Path(photo.name)
+        own = None
+    return Path(photo.name if own and kind in (None, own) else f"{photo.name}{_ending(kind)}")
 
 
 def is_whole(picture: Path) -> bool:
@@ -210,8 +238,12 @@ def is_whole(picture: Path) -> bool:
     return True
 
 
-def _name_beside(photo: Path, model: Path) -> Path:
-    return photo.with_name(f"{photo.stem}-{model.stem}{writable_name(photo).suffix}")
+def _name_beside(photo: Path, model: Path, kind: str | None) -> Path:
+    return photo.with_name(f"{photo.stem}-{model.stem}{writable_name(photo, kind).suffix}")
+
+
+def _ending(kind: str | None) -> str:
+    return _SHORT_ENDINGS.get(kind or "PNG", f".{(kind or 'PNG').lower()}")
 
 
 def _check_file(job: Job, models: Sequence[Path], may_exist: bool) -> None:

@@ -96,6 +96,8 @@ def _repaint(options: argparse.Namespace, progress: Progress) -> None:
             preserve_color=options.preserve_color,
             stroke=options.stroke,
         )
+        if clip.note:
+            tqdm.write(clip.note, file=sys.stderr)
         if options.steady:
             paint = keep_steady(paint)
         with _open_sink(options, clip) as sink:
@@ -163,6 +165,8 @@ def _choose_paths(options: argparse.Namespace) -> None:
             f"--fps is {options.fps:g}, and browsers show at most {MOST_GIF_FPS} frames of a GIF per second; pass "
             f"--fps {MOST_GIF_FPS}, or let --output end in .mp4"
         )
+    if options.quality is not None and (_is_folder(output) or output.suffix.lower() == ".gif"):
+        raise ExportError(f"--quality is for MP4, MOV, MKV and WebM, and '{output}' becomes none of them; leave it out")
     if _is_folder(output):
         if output.is_dir() and any(output.iterdir()) and not options.overwrite:
             raise ExportError(f"folder '{output}' is not empty; choose another --output, or pass --overwrite")
@@ -244,7 +248,7 @@ def _open_sink(options: argparse.Namespace, clip: FrameFolder | VideoClip) -> It
         if output.suffix.lower() == ".gif":
             writer = GifWriter(staged, clip)
         else:
-            writer = VideoWriter(staged, CONTAINERS[output.suffix.lower()], clip, options.quality)
+            writer = VideoWriter(staged, CONTAINERS[output.suffix.lower()], clip, options.quality or DEFAULT_QUALITY)
         try:
             yield writer
         finally:
@@ -321,9 +325,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--quality",
         type=integer(1, 100),
-        default=DEFAULT_QUALITY,
         metavar="1-100",
-        help="quality of MP4, MOV, MKV and WebM (default: %(default)s)",
+        help=f"quality of MP4, MOV, MKV and WebM (default: {DEFAULT_QUALITY})",
     )
     parser.add_argument(
         "--threads", type=threads, metavar="N", help="CPU threads of the network (default: one per core)"

@@ -13,11 +13,14 @@ from typing import Any, Protocol
 import PIL.Image
 from PIL.Image import Resampling
 
-from data.images import Picture, decode, encode, from_array, list_images, to_array
+from data.images import Picture, as_rgb, decode, encode, from_array, list_images, to_array
 from export.errors import ExportError
 
 FRAME_NAME = "{:06d}.png"
 """Names of the frames that a video becomes, by their number, counted from 1."""
+
+LAID_ON_WHITE = "frames are transparent in places, and are laid on white"
+"""What is told about a clip with transparency."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Clip(Protocol):
         paths: The files that are read.
         names: What the painted frames are called as files of their own; None for numbers.
         damaged: Parts of the files that could not be read so far.
+        note: What becomes of the first frame's transparency, as a sentence; empty if it has none.
     """
 
     width: int
@@ -72,6 +76,7 @@ class Clip(Protocol):
     paths: Sequence[Path]
     names: Sequence[str] | None
     damaged: int
+    note: str
 
     def __iter__(self) -> Iterator[Frame | Sound]: ...
 
@@ -127,7 +132,9 @@ class FrameFolder:
         self.rate = rate
         self.time_base = 1 / rate
         self.count: int | None = len(self.paths)
-        self._first = decode(self.paths[0])
+        photo = decode(self.paths[0], keep_alpha=True)
+        self.note = LAID_ON_WHITE if photo.mode == "RGBA" else ""
+        self._first = as_rgb(photo)
         self.width, self.height = fit_size(*self._first.size, max_size)
 
     def __iter__(self) -> Iterator[Frame | Sound]:

@@ -83,7 +83,7 @@ def to_picture(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, 
     matrix = read_turn(frame)
     if _is_quarter_turn(matrix):
         width, height = height, width
-    has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
+    has_alpha = _has_alpha(frame)
     is_high = frame.color_trc in _HIGH_DYNAMIC_RANGE
     scaled = reformatter.reformat(
         frame,
@@ -99,6 +99,11 @@ def to_picture(reformatter: VideoReformatter, frame: av.VideoFrame, width: int, 
     )
     pixels = np.asarray(scaled.to_ndarray(), np.uint8)
     return _turn(to_array(PIL.Image.fromarray(pixels)) if has_alpha else pixels, matrix)
+
+
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Return whether a pixel of a decoded frame is not opaque."""
+    return _has_alpha(frame) and bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
 
 
 def from_picture(reformatter: VideoReformatter, picture: Picture, color: Color) -> av.VideoFrame:
@@ -147,6 +152,10 @@ def read_turn(frame: av.VideoFrame) -> tuple[int, int, int, int]:
 def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
     """Return width and height, in pixels, of a frame as a player shows it."""
     return (frame.height, frame.width) if _is_quarter_turn(read_turn(frame)) else (frame.width, frame.height)
+
+
+def _has_alpha(frame: av.VideoFrame) -> bool:
+    return any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
 
 
 def _is_quarter_turn(matrix: tuple[int, int, int, int]) -> bool:

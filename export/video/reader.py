@@ -13,8 +13,8 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from export.errors import ExportError
-from export.video.frames import Frame, Sound, fit_size
-from export.video.pictures import read_color, to_picture, upright_size
+from export.video.frames import LAID_ON_WHITE, Frame, Sound, fit_size
+from export.video.pictures import is_transparent, read_color, to_picture, upright_size
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,ogg,asf"
 """FFmpeg's readers that may open a clip. Others, such as playlists, open further files or addresses."""
@@ -57,6 +57,7 @@ class VideoClip:
         color: How the numbers of the first frame are colors.
         aspect: Width of a pixel by its height, 1 in nearly every file.
         damaged: Packets that could not be decoded so far.
+        note: What becomes of the first frame's transparency, as a sentence; empty if it has none.
     """
 
     names: Sequence[str] | None = None
@@ -175,6 +176,13 @@ class VideoClip:
         if self._size is None:
             self._size = self.width, self.height = fit_size(*upright_size(frame), self._max_size)
             self.color = read_color(frame)
+            self.note = LAID_ON_WHITE if is_transparent(frame) else ""
+            # VP8 and VP9 have it in a second stream, which FFmpeg's own decoders leave out; the tag has either case.
+            if any(key.lower() == "alpha_mode" and value == "1" for key, value in self._video.metadata.items()):
+                self.note = (
+                    "the clip's transparency cannot be decoded, so colors below it show; save it anew as a folder of "
+                    "PNG frames to have them laid on white"
+                )
             aspect = self._video.sample_aspect_ratio or Fraction(1)
             turned = upright_size(frame) != (frame.width, frame.height)
             self.aspect = 1 / aspect if turned and aspect else aspect
@@ -246,7 +254,16 @@ def _open(path: Path) -> av.container.InputContainer:
         # Not a reader on the list, or not one at all.
         foreign = isinstance(error, (av.InvalidDataError, av.ArgumentError))
         reason = "it is not a video, or is broken" if foreign else error.strerror
+        if foreign and _is_webp(path):
+            reason, remedy = "it is a WebP, of which no frames are read here", "save it anew as a GIF or an MP4"
         raise ExportError(f"clip '{path}' cannot be read ({reason}); {remedy}") from error
+
+
+def _is_webp(path: Path) -> bool:
+    """Return whether a file is a WebP, which may be animated but is none of ``FORMATS``."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
 def _find_video(path: Path, container: av.container.InputContainer) -> av.VideoStream:

@@ -31,6 +31,15 @@ def test_an_unknown_name_is_refused_with_those_that_exist(tmp_path, name):
         find_style(name, folder)
 
 
+def test_a_path_where_a_name_is_asked_for_is_told_what_opens_it():
+    for path in ("wave.onnx", "mine/wave"):
+        with pytest.raises(ExportError, match=rf"without --style, and in Python with Stylizer\('{path}'\)"):
+            find_style(path)
+    with pytest.raises(ExportError) as caught:
+        find_style("waves")
+    assert "Stylizer" not in str(caught.value)
+
+
 def test_a_folder_without_styles_names_the_command_that_writes_them(tmp_path):
     with pytest.raises(ExportError, match="run make styles"):
         find_style("wave", tmp_path)

@@ -17,6 +17,7 @@ from export.benchmark import measure as benchmark
 from export.benchmark import trial
 from export.benchmark.measure import Measurement, find_models, main, measure_model
 from export.errors import ModelError
+from export.styles import find_style
 from tests import ROOT
 from tests.export.small_export import export_style, make_network
 
@@ -124,6 +125,16 @@ def test_folders_are_searched_and_files_listed_once(tmp_path):
     b, a = write(tmp_path / "wave" / "b.onnx"), write(tmp_path / "wave" / "a.onnx")
     (tmp_path / "wave" / "manifest.json").write_text("{}")
     assert find_models([b, tmp_path / "wave"]) == [b, a]
+
+
+def test_ready_styles_are_measured_by_their_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    measured = []
+    monkeypatch.setattr(
+        benchmark, "measure_model", lambda path, *_: measured.append(path) or [Measurement(16, 1.0, 1.0, 1.0, 1.0)]
+    )
+    assert main(["wave_nano", str(write(tmp_path / "own.onnx"))]) == 0
+    assert measured == [find_style("wave_nano"), tmp_path / "own.onnx"]
 
 
 def test_command_prints_a_table_and_writes_the_same_figures_as_json(tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """A blend is the network whose weights are the mean of several networks' weights."""
 
+import pickle
+
 import numpy as np
 import onnx
 import pytest
@@ -202,6 +204,18 @@ def test_foreign_files_are_blended_without_a_card(tmp_path):
 def test_shares_that_give_no_mean_are_refused(shares, reason):
     with pytest.raises(ValueError, match=reason):
         blend_styles(shares)
+
+
+def test_shares_that_are_no_mapping_are_refused():
+    with pytest.raises(TypeError, match=r"the shares are str; pass a dict of styles and shares, such as \{'wave': 0.6"):
+        blend_styles("wave:1,udnie:1")
+
+
+def test_a_copy_of_a_blend_paints_the_same_picture(folder):
+    paint = Stylizer(blend(folder), threads=1, tile=64)
+    copied = pickle.loads(pickle.dumps(paint))
+    np.testing.assert_array_equal(copied(draw(90, 131)), paint(draw(90, 131)))
+    assert (copied.path, copied.card, copied.tile) == (paint.path, paint.card, 64)
 
 
 def test_an_unknown_style_is_refused_with_those_that_exist():

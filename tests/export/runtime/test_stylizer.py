@@ -1,5 +1,8 @@
 """The runtime repaints any picture without torch, and refuses what it cannot trust or afford in one sentence."""
 
+import copy
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +49,14 @@ def one_sentence(caught):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def test_a_network_goes_by_its_file_but_by_its_style_where_all_runs_name_their_file_alike(model, tmp_path):
+    assert Stylizer(model, threads=1).name == "wave"
+    for name, told in (("mine.onnx", "mine"), ("style.onnx", "wave"), ("style.u8.onnx", "wave")):
+        shutil.copy(model, tmp_path / name)
+        assert Stylizer(tmp_path / name, threads=1).name == told
+    assert Stylizer(write_foreign(tmp_path / "style.onnx"), threads=1).name == "style"
 
 
 def test_runtime_and_command_leave_torch_out():
@@ -229,6 +240,46 @@ def test_threads_do_not_change_the_picture(model, stylizer):
     np.testing.assert_allclose(Stylizer(model, threads=2)(picture), stylizer(picture), atol=1)
     with pytest.raises(ValueError, match="at least 1"):
         Stylizer(model, threads=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        ({"threads": 1.5}, TypeError, r"threads is 1\.5; pass an integer"),
+        ({"tile": 128.0}, TypeError, r"tile is 128\.0; pass an integer"),
+        ({"memory_limit": "1GB"}, TypeError, "memory_limit is '1GB'; pass a number of bytes"),
+        ({"memory_limit": -5}, ValueError, "memory_limit is -5; it must be 0 bytes or more"),
+        ({"memory_limit": float("nan")}, ValueError, "memory_limit is nan; it must be 0 bytes or more"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused_when_a_file_is_opened(model, arguments, error, reason):
+    with pytest.raises(error, match=reason):
+        Stylizer(model, **arguments)
+
+
+def test_numbers_of_numpy_are_taken(model):
+    stylizer = Stylizer(model, threads=np.int64(1), tile=np.int32(64), memory_limit=np.float32(1e9))
+    assert stylizer(draw(20, 30)).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda stylizer: pickle.loads(pickle.dumps(stylizer))])
+def test_a_copy_paints_the_same_picture_with_the_same_settings_in_any_folder(model, tmp_path, monkeypatch, copied):
+    monkeypatch.chdir(model.parent)
+    stylizer = Stylizer(model.name, threads=1, provider="cpu", memory_limit=10**9, tile=64)
+    monkeypatch.chdir(tmp_path)
+    found = copied(stylizer)
+    np.testing.assert_array_equal(found(draw(90, 131)), stylizer(draw(90, 131)))
+    for name in ("provider", "memory_limit", "tile", "card"):
+        assert getattr(found, name) == getattr(stylizer, name)
+    assert found._runner.threads == 1
+
+
+def test_a_name_of_a_ready_style_in_place_of_a_file_names_what_loads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"'wave' is not a file; name .* by load\('wave'\)"):
+        Stylizer("wave")
+    with pytest.raises(ModelError, match="cannot be read"):
+        Stylizer("waves")
 
 
 def test_picture_that_does_not_fit_is_refused_with_a_size_that_does(model, monkeypatch):

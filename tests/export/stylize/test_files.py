@@ -103,6 +103,7 @@ def test_output_folder_inside_the_photo_folder_is_not_stylized_again(model, fold
         (["a.jpg", "b/a.jpg", "--output", "out"], "would both become"),
         (["a.jpg", "b/a.jpg", "--output", "text.jpg"], "is a file, and several photos need a folder"),
         (["b", "--output", "text.jpg"], "is a file, and several photos need a folder"),
+        (["b", "--output", "new.png"], "is named like a picture, and several photos need a folder; name one, as in"),
         (["empty", "--output", "out"], "holds no picture"),
         (["a.jpg", "--output", "absent/out.jpg"], "does not exist"),
         (["a.jpg", "--output", "out.xyz"], "cannot be written"),

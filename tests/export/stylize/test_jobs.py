@@ -122,6 +122,31 @@ def test_number_of_existing_pictures_is_told(touch):
     assert len(settle("photos", may_exist=True)) == 3
 
 
+def test_a_format_that_is_asked_for_ends_the_names_of_the_others(touch):
+    touch("photos/a.jpg", "photos/a.png", "photos/b.PNG", "photos/deep/c.gif")
+    jobs = settle("photos", kind="PNG")
+    assert [job.output.as_posix() for job in jobs] == [
+        "out/a.jpg.png",
+        "out/a.png",
+        "out/b.PNG",
+        "out/deep/c.gif.png",
+    ]
+    assert next(iter(settle("photos/a.png", "photos/b.PNG", kind="JPEG"))).output.as_posix() == "out/a.png.jpg"
+    touch("out/a.jpg.png")
+    with pytest.raises(ExportError, match=r"'out/a.jpg.png' would be overwritten; pass --resume"):
+        settle("photos", kind="PNG")
+    assert len(settle("photos", kind="PNG", may_exist=True)) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "photos"), [(["a/x.png", "a/x.png.jpg"], ["a"]), (["a/x.png", "x.png.jpg"], ["x.png.jpg", "a"])]
+)
+def test_two_photos_of_one_picture_are_refused_in_a_format_that_is_asked_for_too(touch, names, photos):
+    touch(*names)
+    with pytest.raises(ExportError, match="would both become"):
+        settle(*photos, kind="JPEG")
+
+
 def test_every_photo_that_is_found_is_told(touch):
     touch("photos/a.jpg", "photos/b.jpg")
     ticks = []

@@ -10,6 +10,7 @@ import pytest
 from data.images import round_to_bytes
 from export.graph.targets import choose_form
 from export.runtime.stylizer import Stylizer
+from export.styles import find_style
 from export.stylize.command import main, stylize_photo
 from export.stylize.jobs import Job
 from models.network import NetworkConfig
@@ -177,6 +178,9 @@ def test_strength_of_a_style_without_any_is_refused_in_one_sentence(model, folde
     assert run(model, "photo.png", "--output", "out.png", "--strength", "0.7") == 2
     error = one_error()
     assert "export --strength" in error
+    for name in ("wave", "udnie"):
+        assert name in error
+        assert Stylizer(find_style(name), threads=1).layout.strength
     assert "0.7" in error
     assert not (folder / "out.png").exists()
 
@@ -201,8 +205,57 @@ def test_photos_may_stand_behind_the_flags(model, folder):
 def test_the_format_of_a_file_is_not_asked_for_twice(model, folder, one_error):
     save_photo(folder / "photo.png")
     assert run(model, "photo.png", "--output", "out.jpg", "--format", "png") == 2
-    assert "--format is for standard output" in one_error()
+    assert "--format is for folders and standard output" in one_error()
     assert not (folder / "out.jpg").exists()
+
+
+def test_a_folder_is_painted_in_the_format_that_is_asked_for_and_resumed_in_it(model, folder, capsys):
+    for name in ("a.jpg", "b.png"):
+        save_photo(folder / "photos" / name)
+    assert run(model, "photos", "--output", "out", "--format", "webp", "--quality", 60) == 0
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.jpg.webp", "b.png.webp"]
+    assert {read(path).format for path in (folder / "out").iterdir()} == {"WEBP"}
+    assert run(model, "photos", "--output", "out", "--format", "webp", "--resume") == 0
+    assert "wrote 0 of 2 pictures to 'out'; 2 were there and whole" in capsys.readouterr().out
+
+
+def test_a_picture_beside_its_photo_has_the_format_that_is_asked_for(model, folder):
+    save_photo(folder / "photo.jpg")
+    assert run(model, "photo.jpg", "--format", "png") == 0
+    assert read(folder / "photo-wave.png").format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["a.png", "--output", "out.jpg", "--workers", "1"], "--workers is for several photos"),
+        (["a.png", "--output", "out.jpg", "--ray"], "--ray is for several photos"),
+        (["a.png", "--output", "out.png", "--quality", "95"], "and PNG keeps every pixel; leave it out"),
+        (["a.png", "--output", "out.tif", "--quality", "9"], "and TIFF keeps every pixel"),
+        (["a.png", "--output", "-", "--format", "png", "--quality", "9"], "and PNG keeps every pixel"),
+        (["photos", "--output", "out", "--format", "png", "--quality", "9"], "and PNG keeps every pixel"),
+    ],
+)
+def test_a_flag_that_would_change_nothing_is_refused(model, folder, flags, sentence, one_error):
+    save_photo(folder / "a.png")
+    save_photo(folder / "photos/a.png")
+    assert run(model, *flags) == 2
+    assert sentence in one_error()
+    assert not list(folder.glob("out*"))
+
+
+@pytest.mark.parametrize("name", ["anim.gif", "anim.webp", "anim.png"])
+def test_a_photo_that_moves_is_painted_by_its_first_frame_and_the_command_says_so(model, folder, name, capsys):
+    more = [PIL.Image.fromarray(draw()[::-1])]
+    save_photo(folder / "photos" / name, save_all=True, append_images=more, duration=100)
+    save_photo(folder / "photos" / "still.png")
+    assert run(model, f"photos/{name}", "--output", "out.png") == 0
+    said = capsys.readouterr().err
+    assert run(model, "photos", "--output", "out") == 0
+    assert capsys.readouterr().err == said
+    assert said.startswith(f"photo 'photos/{name}' has more than one frame, and the first one was painted; ")
+    assert ("export.video paints a GIF whole" in said) == (name == "anim.gif")
+    assert said.count("\n") == 1
 
 
 def test_colors_are_kept_when_asked(model, folder):

@@ -90,6 +90,13 @@ def test_a_photo_is_no_clip(clip, same, one_error):
     assert "it is not a video, or is broken" in one_error()
 
 
+def test_an_animated_webp_is_not_read_and_told_what_to_save_it_as(folder, same, one_error):
+    one, two = map(from_array, draw_frames(2))
+    one.save(folder / "anim.webp", save_all=True, append_images=[two], duration=100)
+    assert run(same, "anim.webp", "--output", "out.mp4") == 2
+    assert "it is a WebP, of which no frames are read here); save it anew as a GIF or an MP4" in one_error()
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_a_broken_file_is_one_sentence(clip, same, one_error, share):
     content = clip.read_bytes()
@@ -144,6 +151,8 @@ def test_frames_beyond_the_bound_are_not_decoded(clip, same, one_error, monkeypa
         (["--output", "out.mp4", "--start", "-1"], "must be a number from 0"),
         (["--output", "out.mp4", "--fps", "0.0001"], "must be a number from 0.002"),
         (["--output", "out.mp4", "--fps", "30"], "--fps is for folders of frames"),
+        (["--output", "out.gif", "--quality", "65"], "--quality is for MP4, MOV, MKV and WebM, and 'out.gif' becomes"),
+        (["--output", "out/", "--quality", "65"], "--quality is for MP4, MOV, MKV and WebM, and 'out' becomes none"),
         (["--output", "out.webm"], "cannot hold the clip's sound (aac); let --output end in .mkv, or pass --mute"),
         (["second.mp4", "--output", "out.mp4"], "2 clips follow the style"),
     ],

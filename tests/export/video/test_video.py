@@ -3,6 +3,7 @@
 import sys
 from fractions import Fraction
 
+import av
 import numpy as np
 import PIL.Image
 import pytest
@@ -176,6 +177,35 @@ def test_transparency_of_a_gif_is_laid_on_white(folder, same):
     frame = np.asarray(PIL.Image.open(folder / "frames" / "000001.png"))
     assert frame[10, 5].tolist() == [255, 0, 0]
     assert frame[10, 15].tolist() == [255, 255, 255]
+
+
+ON_WHITE = "frames are transparent in places, and are laid on white\n"
+
+
+@pytest.mark.parametrize(("alpha", "said"), [(0, ON_WHITE), (255, "")])
+def test_transparency_that_is_laid_on_white_is_told(folder, same, capsys, alpha, said):
+    frame = np.dstack([draw_frames(1)[0], np.full((32, 48), alpha, np.uint8)])
+    (folder / "frames").mkdir()
+    PIL.Image.fromarray(frame).save(folder / "frames" / "1.png")
+    with av.open(str(folder / "clip.mov"), "w") as container:
+        video = container.add_stream("qtrle", 25, width=48, height=32, pix_fmt="argb")
+        container.mux(video.encode(av.VideoFrame.from_ndarray(frame, "rgba").reformat(format="argb")))
+        container.mux(video.encode())
+    for number, clip in enumerate(("frames", "clip.mov")):
+        assert run(same, clip, "--output", f"out{number}.mp4") == 0
+        assert capsys.readouterr().err == said
+        picture = read_clip(folder / f"out{number}.mp4").frames[0]
+        assert difference(picture, np.full_like(picture, 255) if alpha == 0 else frame[..., :3]) < 4
+
+
+def test_transparency_that_is_not_decoded_is_told(folder, same, capsys):
+    with av.open(str(folder / "clip.webm"), "w") as container:
+        video = container.add_stream("libvpx-vp9", 25, width=48, height=32, pix_fmt="yuv420p")
+        video.metadata["alpha_mode"] = "1"
+        container.mux(video.encode(av.VideoFrame.from_ndarray(draw_frames(1)[0], "rgb24")))
+        container.mux(video.encode())
+    assert run(same, "clip.webm", "--output", "out.mp4") == 0
+    assert "transparency cannot be decoded, so colors below it show" in capsys.readouterr().err
 
 
 def test_a_gif_of_a_fast_clip_has_the_frames_that_browsers_show(folder, same):

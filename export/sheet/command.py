@@ -15,7 +15,6 @@ from tqdm import tqdm
 from data.files import make_folder, require_absent
 from data.images import MAX_SIDE, check_writable_format, decode, encode, fit_within, from_array, list_images, to_array
 from export.cli import CommandParser, integer, number_from, positive, read_strength, run_command, threads
-from export.contract import FILES
 from export.errors import ExportError
 from export.runtime.stroke import LEAST, MOST
 from export.runtime.stylizer import Stylizer
@@ -81,11 +80,10 @@ def show_styles(
     with _watch(len(styles) * len(controls)) as bar:
         for index, style in enumerate(styles):
             stylizer = Stylizer(style, threads)
-            name = _name_style(stylizer)
             if len(controls) > 1 and index:
                 cells.append(cells[0])
             for chosen in controls:
-                cells.append(Cell([fit_within(chosen.paint(stylizer, photo), size)], name + chosen.label))
+                cells.append(Cell([fit_within(chosen.paint(stylizer, photo), size)], stylizer.name + chosen.label))
                 bar.update()
     return cells
 
@@ -171,19 +169,11 @@ def _write_sheet(options: argparse.Namespace) -> None:
         said = f"{len(styles)} {'style' if len(styles) == 1 else 'styles'} on '{photos[0]}'"
     else:
         stylizer = Stylizer(styles[0], options.threads)
-        name = _name_style(stylizer)
         cells = show_photos(decoded, stylizer, controls[0], size)
-        sheet = draw_sheet(cells, size, options.columns, heading=name)
-        said = f"'{name}' on {len(photos)} photos"
+        sheet = draw_sheet(cells, size, options.columns, heading=stylizer.name)
+        said = f"'{stylizer.name}' on {len(photos)} photos"
     encode(sheet, output, options.quality)
     print(f"wrote '{output}' ({sheet.width} x {sheet.height} pixels): {said}")
-
-
-def _name_style(stylizer: Stylizer) -> str:
-    # Files of a folder of variants are all named alike.
-    if stylizer.path.name in FILES.values() and stylizer.card is not None:
-        return stylizer.card.style
-    return stylizer.path.stem
 
 
 def _list_photos(paths: Sequence[Path]) -> list[Path]:

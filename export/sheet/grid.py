@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,14 @@ ASPECT = 1.6
 INK = (51, 51, 51)
 """Color of the text, RGB."""
 
+UNKNOWN = "\uffff"
+"""A character that no font has, in whose place it draws what it draws for any that it lacks."""
+
+SPELLINGS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "\u2013": "-"}
+)
+"""How letters are written that are no letter with a mark, where a font lacks them."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -25,7 +34,7 @@ class Cell:
 
     Args:
         pictures: RGB, from top to bottom; every cell of a sheet has as many.
-        label: A line under them; empty for none.
+        label: What stands under them, on a line or several; empty for none.
     """
 
     pictures: Sequence[PIL.Image.Image]
@@ -53,7 +62,8 @@ def draw_sheet(cells: Sequence[Cell], size: int, columns: int | None = None, hea
     gap = max(4, round(size / 40))
     between = max(2, gap // 2)
     label_font, heading_font = _load_font(max(12, round(size / 18))), _load_font(max(16, round(size / 13)))
-    label_height = sum(label_font.getmetrics()) + between if any(cell.label for cell in cells) else 0
+    line_height, lines = sum(label_font.getmetrics()), max(len(cell.label.splitlines()) for cell in cells)
+    label_height = lines * line_height + between if lines else 0
     heading_height = sum(heading_font.getmetrics()) + 2 * gap if heading else 0
     width = max(picture.width for cell in cells for picture in cell.pictures)
     if columns is None:
@@ -78,9 +88,9 @@ def draw_sheet(cells: Sequence[Cell], size: int, columns: int | None = None, hea
         for column, cell in enumerate(row):
             center = left + column * (width + gap) + width // 2
             _paste_stack(sheet, cell, row, center, top, between)
-            if cell.label:
-                baseline = top + row_height - label_font.getmetrics()[1]
-                pen.text((center, baseline), shorten(cell.label, label_font, width), INK, label_font, anchor="ms")
+            for number, line in enumerate(cell.label.splitlines()):
+                baseline = top + row_height - label_font.getmetrics()[1] - (lines - 1 - number) * line_height
+                pen.text((center, baseline), shorten(line, label_font, width), INK, label_font, anchor="ms")
         top += row_height + 2 * gap
     return sheet
 
@@ -106,11 +116,40 @@ def choose_columns(count: int, width: int, height: int) -> int:
 
 
 def shorten(text: str, font: FreeTypeFont, width: int) -> str:
-    """Cut a text that is wider than ``width`` pixels and end it in three dots."""
+    """Write a text as ``spell`` does; cut one that is wider than ``width`` pixels, and end it in three dots."""
+    text = spell(text, font)
     if font.getlength(text) <= width:
         return text
     length = next((length for length in range(len(text), 0, -1) if font.getlength(f"{text[:length]}…") <= width), 0)
     return f"{text[:length].rstrip(' _')}…"
+
+
+def spell(text: str, font: FreeTypeFont) -> str:
+    """Write a text in the characters that a font has: Pillow's own has no letters with marks, and draws boxes for them.
+
+    Args:
+        text: A line.
+        font: What it will be drawn with.
+
+    Returns:
+        The text, in which a letter that the font lacks has lost its mark (``u`` for ``ü``), or is ``?``.
+    """
+    unknown = _draw(UNKNOWN, font)
+
+    def choose(character: str) -> str:
+        if _draw(character, font) != unknown:
+            return character
+        plain = unicodedata.normalize("NFKD", character.translate(SPELLINGS))
+        letters = [letter for letter in plain if not unicodedata.combining(letter)]
+        return "".join("?" if _draw(letter, font) == unknown else letter for letter in letters)
+
+    # Composed first: where the font has a letter with its mark, that is one character.
+    return "".join(map(choose, unicodedata.normalize("NFC", text)))
+
+
+def _draw(character: str, font: FreeTypeFont) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(character)
+    return mask.size, bytes(mask)
 
 
 def _stack_height(row: Sequence[Cell], between: int) -> int:

@@ -138,8 +138,7 @@ def read_shared_objective(stylizers: Iterable[Stylizer]) -> tuple[Objective, str
     for other in others:
         if read_objective(other)[0].effective != objective.effective:
             raise TrainError(
-                f"'{other.path.name}' was trained with another loss than '{first.path.name}'; compare them one at a "
-                "time"
+                f"'{other.path}' was trained with another loss than '{first.path}'; compare them one at a time"
             )
     return objective, origin
 

@@ -11,6 +11,7 @@ from typing import Any
 from train.compare.artifacts import THRESHOLDS
 from train.compare.covariance import LAYERS, PAINTING_SIZES
 from train.compare.measure import (
+    CHECKPOINTS,
     MEASURES,
     STARTS,
     FastSummary,
@@ -105,6 +106,7 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
         sheet=[[embed_jpeg(picture) for picture in pictures] for pictures in sheet],
         columns=[(start, term) for start, terms in _any_network(summary).equivalent.items() for term in terms],
         shortfall=describe_shortfall(summary),
+        first_kept=CHECKPOINTS[0],
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
         judge=judge_artifact,

@@ -128,7 +128,8 @@ def run(options: argparse.Namespace, on_finish: Callable[[], object] | None = No
         raise TrainError(f"'{output}' already holds a report; choose another --output, or pass --overwrite")
     # As many threads as torch has, so that the speed-up does not come from more cores.
     threads = torch.get_num_threads()
-    stylizers = {path.stem: Stylizer(path, threads=threads) for path in options.model}
+    opened = [Stylizer(path, threads=threads) for path in options.model]
+    stylizers = {stylizer.name: stylizer for stylizer in opened}
     if len(stylizers) < len(options.model):
         raise TrainError("two of --model have the same name; rename one of the files")
     objective, origin = read_shared_objective(stylizers.values())

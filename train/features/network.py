@@ -16,6 +16,7 @@ from train.errors import TrainError
 from train.features.deconvnet import Network, rectified_activations
 from train.features.field import Window
 from train.fit.checkpoint import AtomicCheckpointIO
+from train.fit.run_folder import RunFolder
 
 VGG_LAYERS = ("relu1_2", "relu3_1", "relu4_1")
 """Layers of a VGG that are looked at unless told."""
@@ -105,9 +106,15 @@ def open_style(path: Path, device: torch.device) -> SeenNetwork:
     Raises:
         ModelFileError, TrainError: If the file is absent, damaged, or something else.
     """
-    network = _load_checkpoint(path) if path.suffix == ".ckpt" else load_style(path)[0]
+    name = path.stem
+    if path.suffix == ".ckpt":
+        network = _load_checkpoint(path)
+    else:
+        network, card = load_style(path)
+        # What every training run calls its file tells nothing.
+        name = card.name if path.name == RunFolder(path.parent).weights.name and card.name else name
     return SeenNetwork(
-        path.stem, network.to(device).requires_grad_(False), _trace_style(network.config), SMALLEST_SIDE, device
+        name, network.to(device).requires_grad_(False), _trace_style(network.config), SMALLEST_SIDE, device
     )
 
 

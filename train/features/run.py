@@ -253,9 +253,18 @@ def open_networks(options: argparse.Namespace, layers: Sequence[str]) -> list[Se
         return [open_perceptual(options.perceptual, layers, options.perceptual_weights, device)]
     networks = [open_style(path, device) for path in options.model]
     if len({network.name for network in networks}) < len(networks):
-        # Two runs' files are often called style.safetensors.
-        networks = [replace(network, name=str(path)) for network, path in zip(networks, options.model, strict=True)]
+        # Two runs of one style, or two runs' checkpoints: what tells their files apart is mostly the runs' folders.
+        names = tell_apart(*options.model)
+        networks = [replace(network, name=name) for network, name in zip(networks, names, strict=True)]
     for network in networks:
         for layer in layers:
             network.number(layer)
     return networks
+
+
+def tell_apart(one: Path, other: Path) -> tuple[str, str]:
+    """Return the last parts by which two files' paths differ; the paths themselves if the files are one."""
+    for parts in zip(reversed(one.resolve().parts), reversed(other.resolve().parts), strict=False):
+        if parts[0] != parts[1]:
+            return parts
+    return str(one), str(other)

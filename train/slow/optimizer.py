@@ -28,8 +28,13 @@ LEAST_SIDE = 16
 SCALE_GROWTH = 2**0.5
 """Factor from one size to the next, about."""
 
-AVERAGING = 0.99
-"""Decay of the average over Adam's iterates, which is smoother than any of them."""
+RECENCY = 16
+"""Adam's iterates are averaged over about the last sixteenth of those so far (polynomial decay, Shamir and Zhang 2013):
+in long runs the average is smoother than any iterate and its loss lower, and in short ones it has forgotten the first
+iterates, which are far from the minimum."""
+
+LEAST_SHARE = 0.01
+"""Least weight of the newest iterate in the average, so that long runs, too, forget what lies a hundred back."""
 
 LINE_SEARCH_LIMIT = 12
 """Evaluations of the loss in one L-BFGS iteration above which the line search counts as misled by rounding; usual are
@@ -141,8 +146,8 @@ class PixelOptimizer:
         if not 0 < rate < math.inf:
             raise ValueError(f"learning_rate is {rate}; it must be above 0 and finite")
         self.values = self.start.clone().contiguous().requires_grad_()
-        self._average = torch.zeros_like(self.start)
-        self._weight = 0.0
+        self._average = self.start.clone()
+        self._averaged = 0
         self._newest = self._best = self.start
         self._lowest = math.inf
         self.exact_from: int | None = None
@@ -189,8 +194,9 @@ class PixelOptimizer:
             if self.optimizer == "adam":
                 with torch.no_grad():
                     self.values.clamp_(0, 1)
-                    self._average.lerp_(self.values, 1 - AVERAGING)
-                    self._weight = 1 - (1 - self._weight) * AVERAGING
+                    self._averaged += 1
+                    share = (RECENCY + 1) / (self._averaged + RECENCY)  # the first iterate replaces the start
+                    self._average.lerp_(self.values, max(share, LEAST_SHARE))
             # A copy, because a step that Ctrl-C interrupts leaves the values in the middle of a line search.
             self._newest = self.values.detach().clone()
             if float(first[0].total) < self._lowest:
@@ -206,19 +212,23 @@ class PixelOptimizer:
 
     @property
     def picture(self) -> Tensor:
-        """The picture so far, RGB clamped to [0, 1], shape (1, 3, H, W): with Adam the average of its iterates."""
-        values = self._average / self._weight if self._weight > 0 else self.values.detach()
+        """The picture so far, RGB clamped to [0, 1], shape (1, 3, H, W): with Adam an average of its last iterates."""
+        values = self._average if self._averaged else self.values.detach()
         return values.clamp(0, 1).expand(-1, 3, -1, -1)
 
     @torch.no_grad()
-    def choose_best(self) -> Tensor:
-        """Return the best picture so far, RGB clamped to [0, 1], shape (1, 3, H, W).
+    def choose_best(self) -> tuple[Tensor, float]:
+        """Return the best picture so far, RGB clamped to [0, 1], shape (1, 3, H, W), and its loss.
 
         A step may raise the loss, with Adam or in bfloat16. The candidates are the iterate of the lowest known loss,
-        the newest iterate, whose loss is not known yet, and ``picture``, which with Adam is an average.
+        the newest iterate, whose loss is not known yet, and with Adam the average; each costs one more evaluation.
         """
-        iterates = [values.clamp(0, 1).expand(-1, 3, -1, -1) for values in (self._best, self._newest)]
-        return min([*iterates, self.picture], key=lambda picture: float(self.loss(picture).total))
+        candidates = [values.clamp(0, 1).expand(-1, 3, -1, -1) for values in (self._best, self._newest)]
+        if self._averaged:
+            candidates.append(self.picture)
+        losses = [float(self.loss(candidate).total) for candidate in candidates]
+        lowest = min(losses)
+        return candidates[losses.index(lowest)], lowest
 
     @property
     def state(self) -> dict[str, Tensor] | None:

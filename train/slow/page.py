@@ -35,6 +35,7 @@ class Run:
         record: Its losses.
         first: The picture that it started from.
         picture: The picture that came out.
+        loss: Its loss; none of ``losses``, which are those of the iterates before.
         stopped: Whether Ctrl-C ended it.
     """
 
@@ -42,6 +43,7 @@ class Run:
     record: Record
     first: Image
     picture: Image
+    loss: float
     stopped: bool
 
     @property
@@ -51,7 +53,7 @@ class Run:
 
     @property
     def losses(self) -> list[float]:
-        """The loss of every iteration."""
+        """The loss at the beginning of every iteration."""
         column = FIELDS.index("loss")
         return [row[column] for row in self.record.rows]
 
@@ -161,8 +163,7 @@ def draw_starts(runs: Sequence[Run]) -> Image:
     """Draw what each start began with and, below it, what came out."""
     side = max(max(run.picture.size) for run in runs)
     cells = [
-        Cell([run.first.resize(run.picture.size), run.picture], f"from {run.name}: loss {run.losses[-1]:.3f}")
-        for run in runs
+        Cell([run.first.resize(run.picture.size), run.picture], f"from {run.name}\nloss {run.loss:.3f}") for run in runs
     ]
     return draw_sheet(cells, side, columns=len(cells), heading="What the start changes")
 

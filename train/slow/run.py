@@ -66,8 +66,8 @@ def optimize(task: Task) -> Iterator[Iterate]:
 def run(config: SlowConfig, on_iterate: Callable[[Iterate], object] | None = None) -> list[Path]:
     """Optimize a picture, from one start or from several, and write it.
 
-    After Ctrl-C the best picture so far of the present size is written, that of the lowest loss, and further starts are
-    left out. A run that ends by itself writes its last picture, which with Adam is the average of its iterates.
+    What is written is the best picture of the last size, that of the lowest loss, which with Adam may be an average of
+    the last iterates. After Ctrl-C it is the best so far of the present size, and further starts are left out.
 
     Args:
         config: What is asked for.
@@ -146,8 +146,8 @@ def run_once(task: Task, on_iterate: Callable[[Iterate], object] | None = None) 
         raise KeyboardInterrupt
     if stopped:
         print("\nstopped; the best picture so far is kept", file=sys.stderr)
-    picture = task.finish(now.optimizer.choose_best() if stopped else now.picture)
-    return Run(config, record, from_array(first), from_array(to_uint8(picture[0])), stopped)
+    picture, loss = now.optimizer.choose_best()
+    return Run(config, record, from_array(first), from_array(to_uint8(task.finish(picture)[0])), loss, stopped)
 
 
 def write_starts(config: SlowConfig, runs: Sequence[Run]) -> list[Path]:

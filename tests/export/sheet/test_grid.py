@@ -7,7 +7,7 @@ from PIL import ImageFont
 
 from export.errors import ExportError
 from export.sheet import grid as module
-from export.sheet.grid import Cell, choose_columns, draw_sheet, shorten
+from export.sheet.grid import Cell, choose_columns, draw_sheet, shorten, spell
 
 SIZE = 120
 
@@ -105,6 +105,36 @@ def test_a_name_that_is_too_long_ends_in_dots():
     assert short.startswith("a name")
     assert short.endswith("…")
     assert font.getlength(short) <= 100
+
+
+def test_lines_of_a_label_stand_below_each_other():
+    one, two = (draw_sheet([Cell([fill()], label)], SIZE) for label in ("mmm", "mmm\nmmm"))
+    box = find(two, (200, 0, 0))
+    ink = find_ink(two, box[0], box[3], box[2], two.height)
+    line = two.height - one.height
+    assert line > 10
+    first, second = (np.asarray(two)[ink[1] + down : ink[1] + down + line // 2] for down in (0, line))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Grün", "Grun"),
+        ("Gru\u0308n", "Grun"),
+        ("naïve Straße", "naive Strasse"),
+        ("œuvre", "oeuvre"),
+        ("wave_2", "wave_2"),
+    ],
+)
+def test_letters_that_pillows_font_lacks_lose_their_marks(text, written):
+    font = ImageFont.load_default(14)
+    assert spell(text, font) == written
+    assert shorten(text, font, 200) == written
+
+
+def test_what_has_no_letter_is_a_question_mark():
+    assert spell("北斎 wave", ImageFont.load_default(14)) == "?? wave"
 
 
 def test_a_pillow_without_freetype_is_named(monkeypatch):

@@ -3,6 +3,7 @@
 import html
 import io
 import json
+import shutil
 import sys
 
 import pytest
@@ -245,6 +246,30 @@ def test_names_are_escaped_on_the_page(given, tmp_path):
     assert "a<b" not in page
 
 
+def test_networks_of_two_runs_go_by_their_cards(given, tmp_path, capsys):
+    for run in ("early", "late"):
+        card = StyleCard(run, training_config=yaml.safe_dump({"model": MODEL}))
+        export_style(tmp_path / run / "style.onnx", make_network(), card)
+    shutil.copytree(tmp_path / "late", tmp_path / "copy")
+    files = [str(tmp_path / run / "style.onnx") for run in ("early", "late", "copy")]
+    flags = ["--style", given / "painting.png", "--photos", given / "photos", "--output", tmp_path / "report"]
+    flags += ["--size", 64, "--iterations", 2, "--count", 1, "--reference", "vgg16"]
+    flags = [*map(str, flags), "--reference-weights", str(given / "vgg16.safetensors")]
+    assert main(["--model", *files[:2], *flags]) == 0
+    assert "<h1>Fast against slow: early, late</h1>" in (tmp_path / "report" / "report.html").read_text()
+    assert main(["--model", *files[1:], *flags, "--overwrite"]) == 2
+    assert "two of --model have the same name; rename one of the files" in capsys.readouterr().err
+
+
+def test_a_page_of_few_iterations_says_why_no_slow_picture_stands_on_it(given, tmp_path):
+    for iterations, told in ((9, False), (10, True)):
+        folder = tmp_path / str(iterations)
+        assert compare(given, folder, count=1, iterations=iterations) == 0
+        page = (folder / "report.html").read_text()
+        assert ("<h2>Where fast falls short</h2>" in page) == told
+        assert ("kept after 10 iterations, and there were\n9." in page) != told
+
+
 def test_fast_and_slow_have_the_same_threads(given, tmp_path, monkeypatch):
     original, found = module.Stylizer, []
 
@@ -395,7 +420,9 @@ def test_networks_of_two_losses_are_refused_by_name_before_the_work(given, tmp_p
     files = [str(export_named(tmp_path, name, content_weight=weight)) for name, weight in (("one", 1), ("other", 4))]
     flags = ["--style", str(given / "painting.png"), "--photos", str(given / "photos"), "--output", str(tmp_path / "r")]
     assert main(["--model", *files, *flags]) == 2
-    assert "'other.onnx' was trained with another loss than 'one.onnx'; compare them one at a time" in one_error()
+    said = one_error()
+    assert "other.onnx' was trained with another loss than '" in said
+    assert "one.onnx'; compare them one at a time" in said
     assert not (tmp_path / "r").exists()
 
 

@@ -134,8 +134,8 @@ def test_report_holds_everything(trained, capsys):
     assert main(flags) == 0
     assert "from the photo" in capsys.readouterr().out
     report = json.loads((trained / "report" / "report.json").read_text())
-    assert set(report["summary"]["fast"]) == {"style", "copy"}
-    one, other = (report["summary"]["fast"][name] for name in ("style", "copy"))
+    assert set(report["summary"]["fast"]) == {"demo", "copy"}
+    one, other = (report["summary"]["fast"][name] for name in ("demo", "copy"))
     assert one["measures"] == other["measures"]
     assert len(report["photos"]) == 2
     assert len(report["photos"][0]["curves"]["noise"]["losses"]["loss"]) == 13
@@ -146,6 +146,6 @@ def test_report_holds_everything(trained, capsys):
     assert "http" not in page
     # The same pictures, four pixels apart; the painting stands in the first row.
     assert decode(trained / "report" / "contact-sheet.jpg").size == (5 * 64 + 4 * 4, 2 * 64 + 4)
-    assert f"style against 10 iterations from the photo: loss {one['measures']['loss']['median']:.3f} against" in page
+    assert f"demo against 10 iterations from the photo: loss {one['measures']['loss']['median']:.3f} against" in page
     assert main(flags) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """On a network with known filters the command finds what is known, and it refuses what cannot work in one sentence."""
 
+import argparse
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.pictures import flat, noise, write
 from tests.train import small_run
 from train.features.command import main
 from train.features.network import open_perceptual
-from train.features.run import PhotoReader, cut_out, illustrate, watch
+from train.features.run import PhotoReader, cut_out, illustrate, open_networks, watch
 from train.fit.command import main as fit
 
 EDGE, BAR, RED = 0, 1, 2
@@ -196,7 +197,7 @@ def test_ctrl_c_before_the_first_photo_writes_nothing(known, capsys, monkeypatch
     assert list((known / "seen").iterdir()) == []
 
 
-def save_known_style(path, dead, width=4):
+def save_known_style(path, dead, width=4, card="known"):
     """Write a style network whose relu1 has one channel, of red pixels, and three of which some never exceed 0."""
     torch.manual_seed(2)
     network = StyleNetwork(NetworkConfig(width=width, residual_blocks=1, noise=0))
@@ -205,7 +206,8 @@ def save_known_style(path, dead, width=4):
         network.conv1.weight[0, :, 4, 4] = torch.tensor([2.0, -1.0, -1.0])
         network.norm1.weight[1:dead] = 0
         network.norm1.bias[1:dead] = -1
-    save_style(path, network, StyleCard("known"))
+    path.parent.mkdir(exist_ok=True)
+    save_style(path, network, StyleCard(card))
     return path
 
 
@@ -224,6 +226,17 @@ def test_two_style_networks_stand_side_by_side(known):
     assert {path.name for path in (known / "seen").iterdir()} == {"relu1.png", "residual1.png", "report.html"}
 
 
+@pytest.mark.parametrize(
+    ("cards", "names"), [(("wave", "wave_nano"), ("wave", "wave_nano")), (("wave", "wave"), ("first", "second"))]
+)
+def test_files_of_two_runs_go_by_their_styles_or_by_their_folders(tmp_path, cards, names):
+    files = [tmp_path / run / "style.safetensors" for run in ("first", "second")]
+    for file, card in zip(files, cards, strict=True):
+        save_known_style(file, 4, card=card)
+    found = open_networks(argparse.Namespace(model=files), ["relu1"])
+    assert tuple(network.name for network in found) == names
+
+
 def test_two_style_networks_of_different_width_are_refused_before_the_work(known, one_error):
     widths = {"one": 4, "two": 8}
     files = [str(save_known_style(known / f"{name}.safetensors", 4, width)) for name, width in widths.items()]
@@ -237,8 +250,9 @@ def test_a_checkpoint_of_a_training_is_opened(tmp_path):
     assert fit(small_run.arguments(tmp_path, steps=1)) == 0
     run = tmp_path / "runs" / "small"
     files = [str(run / "last.ckpt"), str(run / "style.safetensors")]
-    assert main(["--photos", str(tmp_path / "photos"), "--model", *files, "--output", str(tmp_path / "seen")]) == 0
-    assert "What the layers of last and style see" in (tmp_path / "seen" / "report.html").read_text()
+    shown = ["--photos", str(tmp_path / "photos"), "--size", "64", "--count", "2", "--strongest", "1"]
+    assert main([*shown, "--model", *files, "--output", str(tmp_path / "seen")]) == 0
+    assert "What the layers of last and small see" in (tmp_path / "seen" / "report.html").read_text()
 
 
 def test_a_field_at_the_border_is_filled_with_gray():

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from data.images import decode, encode, from_array, to_array
+from export.sheet.grid import shorten
 from tests.pictures import noise
 from tests.train.slow.slow_command import DRAWING, slow
 from train.slow.benchmark import SizeTime, fit_exponent
 from train.slow.benchmark import main as slow_bench
 from train.slow.command import main
+from train.slow.config import SlowConfig
 from train.slow.outputs import SlowFiles
-from train.slow.page import measure_sizes
+from train.slow.page import Run, draw_starts, measure_sizes
 from train.slow.record import Record
 
 
@@ -67,6 +69,15 @@ def test_the_page_of_one_run_shows_its_curve_and_its_animation(photo):
     assert "photo in the style of stained_glass" in page
     assert slow(photo, "still.png", save_every=0) == 0
     assert ".gif" not in (photo.parent / "still.html").read_text()
+
+
+def test_the_label_of_a_narrow_portrait_tells_its_whole_loss(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("export.sheet.grid.shorten", lambda *given: shown.append(shorten(*given)) or shown[-1])
+    record = Record(SlowFiles(tmp_path / "out.png", keeps_steps=False), 0)
+    portrait = from_array(noise(360, 120))
+    draw_starts([Run(SlowConfig("out.png", start="noise"), record, portrait, portrait, 0.8534, stopped=False)] * 2)
+    assert shown[-2:] == ["from noise", "loss 0.853"]
 
 
 def test_content_and_photo_are_the_same_start(photo):

@@ -60,7 +60,7 @@ def choose_origin(given: str | None, network: Mapping[str, Any], start: Path = S
     if given == RANDOM:
         return Origin(RANDOM, "from random weights")
     if given is not None:
-        return Origin(given, f"from {find_origin_file(given)}")
+        return Origin(given, f"from the shared start {start.name}" if given == SHARED else f"from {given}")
     if not start.is_file():
         return Origin(RANDOM, f"from random weights (the shared start {start.name} is not there)")
     own = read_start_config(start).to_dict()

@@ -75,6 +75,7 @@ WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
 """Formats that pictures are written in."""
 
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
+_SRGB = ("sRGB", "sRGB IEC61966-2.1", "sRGB built-in")  # Names of its profile; others of it change next to nothing.
 _SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}
 # Bytes per pixel that Pillow keeps, and at most while a picture is turned into RGB; 4 and 8 for the modes not listed.
 _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
@@ -483,7 +484,7 @@ def _convert_to_srgb(picture: PIL.Image.Image, profile: bytes) -> None:
         return
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     # The profiles of grays and inks are left aside: their pictures have become RGB without them.
-    if source.profile.xcolor_space.strip() == "RGB" and "sRGB" not in (source.profile.profile_description or ""):
+    if source.profile.xcolor_space.strip() == "RGB" and source.profile.profile_description not in _SRGB:
         ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), inPlace=True)
 
 

@@ -104,7 +104,7 @@ def read_shares(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, colon, number = part.rpartition(":")
         # The colon of a drive of Windows, C:\a.onnx, is no share's.
-        if not colon or "\\" in number or "/" in number:
+        if not colon or (len(name) == 1 and number[:1] in {"\\", "/"}):
             name, number = part, "1"
         try:
             share = float(number)

@@ -23,7 +23,22 @@ UNKNOWN = "\uffff"
 """A character that no font has, in whose place it draws what it draws for any that it lacks."""
 
 SPELLINGS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "\u2013": "-"}
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "Æ": "Ae",
+        "œ": "oe",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "Đ": "D",
+        "ð": "d",
+        "þ": "th",
+        "\u0131": "i",
+        "\u2013": "-",
+    }
 )
 """How letters are written that are no letter with a mark, where a font lacks them."""
 

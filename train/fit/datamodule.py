@@ -175,8 +175,8 @@ class PhotoData(pl.LightningDataModule):
             count = self.held_out or max(1, min(HELD_OUT, len(paths) // 4))
             if count >= len(paths):
                 raise TrainError(
-                    f"'{self.photos}' holds {len(paths)} photos, and {count} are held out, so that none is left for "
-                    "training; add photos, or set --data.held_out to fewer"
+                    f"'{self.photos}' holds {len(paths)} photos, and --data.held_out {count} leaves none for training; "
+                    "add photos, or hold out fewer if that is more than 1"
                 )
             self.training_paths, self.held_out_paths = hold_out(paths, count, self.photos)
         else:

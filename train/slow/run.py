@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from torch import Tensor
 from tqdm import tqdm
 
 from data.files import make_folder, write_whole
@@ -131,6 +132,7 @@ def run_once(task: Task, on_iterate: Callable[[Iterate], object] | None = None) 
     first = to_uint8(task.finish(task.first_picture(task.size).expand(-1, 3, -1, -1))[0])
     total = config.iterations * len(task.sizes)
     now: Iterate | None = None
+    best: tuple[Tensor, float] | None = None
     stopped = False
     with tqdm(total=total, desc="slow", unit="it", disable=None) as bar:
         try:
@@ -140,13 +142,15 @@ def run_once(task: Task, on_iterate: Callable[[Iterate], object] | None = None) 
                 record.add(now._replace(picture=task.finish(now.picture)))
                 bar.update()
                 bar.set_postfix(describe(now, config), refresh=False)
+            if now is not None:
+                best = now.optimizer.choose_best()
         except KeyboardInterrupt:
             stopped = True
     if now is None:
         raise KeyboardInterrupt
     if stopped:
         print("\nstopped; the best picture so far is kept", file=sys.stderr)
-    picture, loss = now.optimizer.choose_best()
+    picture, loss = best or now.optimizer.choose_best()
     return Run(config, record, from_array(first), from_array(to_uint8(task.finish(picture)[0])), loss, stopped)
 
 

@@ -296,7 +296,7 @@ def test_a_quarter_of_a_small_folder_is_held_out_unless_told(tmp_path, count, he
 
 def test_a_folder_that_leaves_no_photo_for_training_is_refused(tmp_path, one_error):
     assert main(arguments(tmp_path, photos=3, data__held_out=3)) == 2
-    assert "holds 3 photos, and 3 are held out" in one_error()
+    assert "holds 3 photos, and --data.held_out 3 leaves none for training" in one_error()
 
 
 def test_commands_to_copy_are_quoted(tmp_path, capsys):

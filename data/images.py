@@ -459,7 +459,7 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
             # libtiff prints what is wrong with a file, beside what Pillow raises.
             with without_native_lines() if image.format == "TIFF" else contextlib.nullcontext():
                 image.load()
-    # Broken metadata is not a reason to refuse intact pixels.
+    # Broken metadata, or below a broken profile, is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     picture = as_rgb(image, keep_alpha)
@@ -469,7 +469,6 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
     elif picture is image:
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
-    # Likewise.
     with contextlib.suppress(Exception):
         _convert_to_srgb(picture, image.info.get("icc_profile", b""))
     picture.info = {}

@@ -49,13 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(options: argparse.Namespace, output: Path) -> None:
     form = choose_form(options.target, options.size, options.plain, options.strength)
-    # Imported here, so that --help does not wait for torch.
+    # Imported where they are needed: --help does not wait for torch, nor one file for SciPy, which compares variants.
     if options.variants is None:
         from export.graph.convert import convert
 
         print(convert(options.style, output, options.overwrite, form))
         return
-    # The comparison of variants imports SciPy, which takes seconds.
     from export.variants.export import Request, export_variants
 
     request = Request(options.variants, options.photos, form, options.target, options.ort, options.overwrite)

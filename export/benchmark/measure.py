@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure_models(options: argparse.Namespace) -> int:
     threads = options.threads or count_cores()
-    models = find_models(choose_styles([str(path) for path in options.models], takes_folders=True))
+    models = find_models(choose_styles(options.models, takes_folders=True))
     if options.json:
         _check_report(options.json, options.overwrite, [*models, options.compare])
     earlier = read_figures(options.compare) if options.compare else None
@@ -223,7 +223,7 @@ def _parser() -> CommandParser:
         "process.",
         epilog="example: python -m export.benchmark wave/ --sizes 256 512 --json wave.json --compare earlier.json",
     )
-    parser.add_argument("models", nargs="+", type=Path, help="ready styles' names, .onnx files, or folders of them")
+    parser.add_argument("models", nargs="+", help="ready styles' names, .onnx files, or folders of them")
     parser.add_argument(
         "--sizes",
         nargs="+",

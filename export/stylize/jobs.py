@@ -155,8 +155,8 @@ def plan(
     """Decide what is written where.
 
     A folder's photos keep their sub-folders and names below the output folder; a format that is only read (``a.bmp``)
-    becomes PNG (``a.bmp.png``), and so does one that is not asked for (``a.jpg.png``), so that ``a.jpg`` and ``a.png``
-    stay two pictures. What an output folder inside a photo folder holds is not stylized again.
+    becomes PNG (``a.bmp.png``), and one that is not ``kind`` gets its ending (``a.jpg.png``), so that ``a.jpg`` and
+    ``a.png`` stay two pictures. What an output folder inside a photo folder holds is not stylized again.
 
     Args:
         model: The ONNX file; its name is part of the default output's.
@@ -243,7 +243,8 @@ def _name_beside(photo: Path, model: Path, kind: str | None) -> Path:
 
 
 def _ending(kind: str | None) -> str:
-    return _SHORT_ENDINGS.get(kind or "PNG", f".{(kind or 'PNG').lower()}")
+    kind = kind or "PNG"
+    return _SHORT_ENDINGS.get(kind, f".{kind.lower()}")
 
 
 def _check_file(job: Job, models: Sequence[Path], may_exist: bool) -> None:

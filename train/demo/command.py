@@ -16,6 +16,7 @@ from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import contact_sheet, decode, encode, from_array, to_array
 from data.samples import SAMPLES, SHOWN, sample_photo
 from export.cli import INTERRUPTED, CommandParser, positive
+from export.terminal import quote
 from train.cli import run_command
 from train.fit.run_folder import RunFolder
 
@@ -88,7 +89,8 @@ def demonstrate(options: argparse.Namespace) -> int:
     if options.photo is None:
         print(f"the photo is '{SHOWN}' of scikit-image's samples ({SAMPLES[SHOWN]})")
     print("next, your own pictures:  make demo STYLE=my.jpg PHOTOS=~/Pictures PHOTO=me.jpg")
-    print(f"repaint more with this:   .venv/bin/python -m export.stylize {run.onnx} photo.jpg --output painted.jpg")
+    network = quote(run.onnx)
+    print(f"repaint more with this:   .venv/bin/python -m export.stylize {network} photo.jpg --output painted.jpg")
     print("train for hours with VGG: .venv/bin/python -m train fit --model.style my.jpg --data.photos FOLDER")
     return 0
 

@@ -112,7 +112,7 @@ def open_style(path: Path, device: torch.device) -> SeenNetwork:
     else:
         network, card = load_style(path)
         # What every training run calls its file tells nothing.
-        name = card.name if path.name == RunFolder(path.parent).weights.name and card.name else name
+        name = card.name if path == RunFolder(path.parent).weights and card.name else name
     return SeenNetwork(
         name, network.to(device).requires_grad_(False), _trace_style(network.config), SMALLEST_SIDE, device
     )

@@ -173,12 +173,13 @@ class PhotoData(pl.LightningDataModule):
         paths = list_images(self.photos)
         if self.val_photos is None:
             count = self.held_out or max(1, min(HELD_OUT, len(paths) // 4))
-            if count >= len(paths):
+            try:
+                self.training_paths, self.held_out_paths = hold_out(paths, count, self.photos)
+            except ImageError as error:
                 raise TrainError(
                     f"'{self.photos}' holds {len(paths)} photos, and --data.held_out {count} leaves none for training; "
                     "add photos, or hold out fewer if that is more than 1"
-                )
-            self.training_paths, self.held_out_paths = hold_out(paths, count, self.photos)
+                ) from error
         else:
             self.held_out_paths = list_images(self.val_photos)[: self.held_out or HELD_OUT]
             outside = {path.resolve() for path in self.held_out_paths}

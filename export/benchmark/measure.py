@@ -22,7 +22,7 @@ from data.files import OutputError, make_folder, require_absent, write_whole
 from data.images import MAX_SIDE
 from export.benchmark.changes import TOLERANCE, Changes, find_changes, read_figures
 from export.benchmark.conditions import Conditions, describe_conditions
-from export.cli import CommandParser, integer, number, positive, run_command, threads
+from export.cli import CommandParser, integer, number, positive, read_path_text, run_command, threads
 from export.contract import SMALLEST_SIDE
 from export.errors import ModelError
 from export.runtime.probe import open_probe, probe
@@ -223,7 +223,9 @@ def _parser() -> CommandParser:
         "process.",
         epilog="example: python -m export.benchmark wave/ --sizes 256 512 --json wave.json --compare earlier.json",
     )
-    parser.add_argument("models", nargs="+", help="ready styles' names, .onnx files, or folders of them")
+    parser.add_argument(
+        "models", nargs="+", type=read_path_text, help="ready styles' names, .onnx files, or folders of them"
+    )
     parser.add_argument(
         "--sizes",
         nargs="+",

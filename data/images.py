@@ -31,11 +31,6 @@ from data.files import OutputError, write_whole
 Picture = NDArray[np.uint8]
 """A decoded picture as an array: RGB, values of 0 to 255, shape (H, W, 3)."""
 
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"}
-)
-"""Endings of the files that ``list_images`` finds, in lower case."""
-
 SORTED_ENTRIES = 10_000
 """Entries of one folder that are read and sorted at a time."""
 
@@ -69,8 +64,12 @@ _WRITABLE = {
     ".avif": "AVIF",
     ".heic": "HEIF",
     ".heif": "HEIF",
+    ".jfif": "JPEG",  # As browsers on Windows save it.
 }
 _BOXED = ("AVIF", "HEIF")
+EXTENSIONS = frozenset({*_WRITABLE, ".bmp", ".gif", ".ppm", ".hif"})
+"""Endings of the files that ``list_images`` finds, in lower case."""
+
 WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
 """Formats that pictures are written in."""
 

@@ -36,11 +36,18 @@ USER_ERRORS: tuple[type[Exception], ...] = (ImageError, OutputError, ExportError
 """Errors whose message is one sentence for the user; any other is a bug and keeps its traceback."""
 
 
+class ExampleFormatter(argparse.HelpFormatter):
+    """argparse's help, with an example left in one line, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return indent + text if text.startswith("example") else super()._fill_text(text, width, indent)
+
+
 class CommandParser(argparse.ArgumentParser):
     """argparse's parser, whose complaint is one sentence in place of a page of usage; no path may be empty."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **{"formatter_class": ExampleFormatter, **options})
         self.register("type", Path, read_path)
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -84,6 +84,10 @@ class SentenceParser(ArgumentParser):
         print_error(re.sub(r'Parser key "([^"]+)"', lambda key: self.spell(key[1]), sentence))
         sys.exit(FAILED)
 
+    def format_help(self, *args: Any, **options: Any) -> str:
+        """Return the help; jsonargparse takes a space back with a character that is not sent to terminals here."""
+        return super().format_help(*args, **options).replace(" \b", "")
+
     def spell(self, name: str) -> str:
         """Return the flag of a setting, such as ``trainer.max_steps``."""
         return f"--{name}"

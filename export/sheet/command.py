@@ -219,7 +219,7 @@ def _parser() -> CommandParser:
         nargs="+",
         default=[],
         metavar="STYLE",
-        help="ready styles, as python -m export.styles lists them, or .onnx files (default: all ready styles)",
+        help="ready styles, as python -m export.styles lists them, or .onnx files (default: all, each in one version)",
     )
     parser.add_argument(
         "--strokes",

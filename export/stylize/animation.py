@@ -1,4 +1,4 @@
-"""Photos that move: of an animated picture the first frame is painted, and the command says so."""
+"""Photos of several frames or pages: of an animation or a TIFF the first is painted, and the command says so."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 import PIL.Image
 
-_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
-_ADVICE = {"GIF": "python -m export.video paints a GIF whole"}
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
+_ADVICE = {
+    "GIF": "python -m export.video paints a GIF whole",
+    "TIFF": "save every page as a file of its own to have it painted",
+}
 _OTHER_ADVICE = "save it as a GIF or an MP4 for python -m export.video to paint it whole"
 
 

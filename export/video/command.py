@@ -217,7 +217,9 @@ def _open_clip(options: argparse.Namespace) -> Iterator[FrameFolder | VideoClip]
     ending = options.output.suffix.lower()
     sound = not options.mute and ending in ENDINGS and ending != ".gif"
     gap = GIF_GAP if ending == ".gif" else Fraction(0)
-    clip = VideoClip(options.clip, options.max_size, start, duration, sound, gap)
+    # A folder and a GIF do not say how wide pixels are, and of a WebM PyAV does not let us.
+    square = ending not in (".mp4", ".mov", ".mkv")
+    clip = VideoClip(options.clip, options.max_size, start, duration, sound, gap, square)
     try:
         yield clip
     finally:

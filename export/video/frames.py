@@ -64,7 +64,7 @@ class Clip(Protocol):
         paths: The files that are read.
         names: What the painted frames are called as files of their own; None for numbers.
         damaged: Parts of the files that could not be read so far.
-        note: What becomes of the first frame's transparency, as a sentence; empty if it has none.
+        note: What of the clip is lost or laid on white, a sentence a line; empty if nothing is.
     """
 
     width: int

@@ -26,6 +26,8 @@ DEFAULT_RATE = Fraction(25)
 """Frames per second of a file that does not say."""
 
 _DEFAULT_TIME_BASE = Fraction(1, 1000)
+_JUMPING = ("mpegts", "mpeg")  # Files that may be put one behind the other, each with times of its own.
+_JUMP_BACK, _JUMP_AHEAD = Fraction(-1, 10), 10  # Seconds between packets beyond which it is that, as ffmpeg has them.
 _LEAD = 10  # Seconds before a place, in which files that are searched only roughly have a frame to begin with.
 
 
@@ -41,6 +43,7 @@ class VideoClip:
         duration: Seconds to read; None for all that follow.
         sound: Whether sound is read, too.
         least_gap: Seconds that frames are apart at least; those that come sooner are left out.
+        square: Whether pixels that are not square become so, by scaling the longer side of each down.
 
     Raises:
         ExportError: If the file is absent, empty, broken or not a video, its frames are too large, or none is left.
@@ -51,13 +54,13 @@ class VideoClip:
         rate: Frames per second, on the average.
         time_base: Seconds of which all times are multiples.
         count: About how many frames there are; None if the file does not say.
-        sounds: The tracks of sound.
+        sounds: The tracks of sound, without those of a kind that FFmpeg does not know, as of phones' spatial sound.
         paths: The file.
         names: None, as the frames have none.
         color: How the numbers of the first frame are colors.
         aspect: Width of a pixel by its height, 1 in nearly every file.
         damaged: Packets that could not be decoded so far.
-        note: What becomes of the first frame's transparency, as a sentence; empty if it has none.
+        note: What of the clip is lost or laid on white, a sentence a line; empty if nothing is.
     """
 
     names: Sequence[str] | None = None
@@ -70,14 +73,18 @@ class VideoClip:
         duration: Fraction | None = None,
         sound: bool = True,
         least_gap: Fraction = Fraction(0),
+        square: bool = False,
     ) -> None:
         self.paths: Sequence[Path] = [path]
         self.damaged = 0
         self._least_gap = least_gap
+        self._square = square
         self._duration = duration
         self._max_size = max_size
         self._size: tuple[int, int] | None = None
         self._latest: dict[int, int] = {}
+        self._shift = Fraction(0)
+        self._expected: dict[int, Fraction] = {}
         self._reformatter = VideoReformatter()
         self._open(sound)
         try:
@@ -115,7 +122,10 @@ class VideoClip:
         except BaseException:
             self._container.close()
             raise
-        self.sounds: Sequence[Any] = list(self._container.streams.audio) if sound else []
+        tracks = self._container.streams.audio if sound else ()
+        # Of a kind that FFmpeg does not know, nothing is known that a file would have to tell about it.
+        self.sounds: Sequence[Any] = [track for track in tracks if track.codec_context is not None]
+        self._unknown = len(tracks) - len(self.sounds)
 
     def _seek(self) -> bool:
         """Go to a place from which all frames that are wanted can be decoded; tell whether that worked."""
@@ -146,14 +156,17 @@ class VideoClip:
                 # What a file that was cut short holds up to there is good.
                 self.damaged += 1
                 return
-            if packet.stream_index not in unfinished:
+            # Of the empty packets at the end, which make a decoder give what it holds back, only this is theirs.
+            index = packet.stream.index
+            if index not in unfinished:
                 continue
-            if packet.stream_index in tracks:
+            self._join_times(packet, index)
+            if index in tracks:
                 when = self._cut_sound(packet)
                 if when == _INSIDE:
-                    yield Sound(tracks[packet.stream_index], packet)
+                    yield Sound(tracks[index], packet)
                 elif when == _AFTER:
-                    unfinished.discard(packet.stream_index)
+                    unfinished.discard(index)
                 continue
             for frame in self._decode(packet):
                 time = self._time(frame, earlier)
@@ -165,6 +178,21 @@ class VideoClip:
                 earlier = time
                 yield self._take(frame, time)
 
+    def _join_times(self, packet: av.Packet[Any], index: int) -> None:
+        """Give a packet a time after the one before it where the file's own jump, as in two recordings made one."""
+        if packet.dts is None or self._container.format.name not in _JUMPING:
+            return
+        time = packet.dts * packet.time_base + self._shift
+        expected = self._expected.get(index, time)
+        if not _JUMP_BACK <= time - expected <= _JUMP_AHEAD:
+            self._shift += expected - time
+            time = expected
+        self._expected[index] = time + (packet.duration or 0) * packet.time_base
+        ticks = round(self._shift / packet.time_base)
+        packet.dts += ticks
+        if packet.pts is not None:
+            packet.pts += ticks
+
     def _decode(self, packet: av.Packet[Any]) -> list[Any]:
         try:
             return list(packet.decode())
@@ -174,20 +202,37 @@ class VideoClip:
 
     def _take(self, frame: av.VideoFrame, time: Fraction) -> Frame:
         if self._size is None:
-            self._size = self.width, self.height = fit_size(*upright_size(frame), self._max_size)
             self.color = read_color(frame)
-            self.note = LAID_ON_WHITE if is_transparent(frame) else ""
-            # VP8 and VP9 have it in a second stream, which FFmpeg's own decoders leave out; the tag has either case.
-            if any(key.lower() == "alpha_mode" and value == "1" for key, value in self._video.metadata.items()):
-                self.note = (
-                    "the clip's transparency cannot be decoded, so colors below it show; save it anew as a folder of "
-                    "PNG frames to have them laid on white"
-                )
+            self.note = self._describe_losses(frame)
+            width, height = upright_size(frame)
             aspect = self._video.sample_aspect_ratio or Fraction(1)
-            turned = upright_size(frame) != (frame.width, frame.height)
-            self.aspect = 1 / aspect if turned and aspect else aspect
-        duration = (frame.duration or 0) * (frame.time_base or self.time_base)
-        return Frame(to_picture(self._reformatter, frame, *self._size), time, Fraction(duration))
+            self.aspect = 1 / aspect if (width, height) != (frame.width, frame.height) else aspect
+            if self._square:
+                # Neither side grows: what a file says of its pixels has no bound.
+                wide, self.aspect = self.aspect, Fraction(1)
+                if wide > 1:
+                    height = max(1, round(height / wide))
+                else:
+                    width = max(1, round(width * wide))
+            self._size = self.width, self.height = fit_size(width, height, self._max_size)
+        duration = Fraction((frame.duration or 0) * (frame.time_base or self.time_base))
+        if self._duration is not None:
+            duration = min(duration, self._duration - time)
+        return Frame(to_picture(self._reformatter, frame, *self._size), time, duration)
+
+    def _describe_losses(self, frame: av.VideoFrame) -> str:
+        notes = [LAID_ON_WHITE] if is_transparent(frame) else []
+        # VP8 and VP9 have it in a second stream, which FFmpeg's own decoders leave out; the tag has either case.
+        if any(key.lower() == "alpha_mode" and value == "1" for key, value in self._video.metadata.items()):
+            notes.append(
+                "the clip's transparency cannot be decoded, so colors below it show; save it anew as a folder of "
+                "PNG frames to have them laid on white"
+            )
+        if frame.interlaced_frame:
+            notes.append("the clip is interlaced, so what moves is painted as a comb; deinterlace it first")
+        if self._unknown:
+            notes.append(f"tracks of sound of an unknown kind, which are left out: {self._unknown}")
+        return "\n".join(notes)
 
     def _time(self, frame: av.VideoFrame, earlier: Fraction | None) -> Fraction:
         """Return a frame's time from the beginning of what is read, in seconds, later than that of the one before."""

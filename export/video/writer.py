@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
@@ -116,6 +118,8 @@ class VideoWriter(_FileWriter):
         video.time_base = clip.time_base
         context = video.codec_context
         context.time_base = clip.time_base
+        # Else the last frame is shown as long as the encoder's rate says.
+        context.flags |= Flags.frame_duration
         context.sample_aspect_ratio = clip.aspect if isinstance(clip, VideoClip) else Fraction(1)
         context.color_range, context.colorspace = color.range, color.matrix
         context.color_trc, context.color_primaries = color.transfer, color.primaries
@@ -152,6 +156,11 @@ class VideoWriter(_FileWriter):
                 f"this kind of file cannot hold the clip's sound ({sound.codec_context.name}); let --output end in "
                 ".mkv, or pass --mute"
             ) from error
+        count = sound.codec_context.channels
+        # AVI does not tell which channels there are, and MP4 has to: those that so many usually are, where it is known.
+        with contextlib.suppress(ValueError):
+            if sound.codec_context.layout.name == f"{count} channels":
+                added.codec_context.layout = f"{count}c"
         added.metadata.update(sound.metadata)
         return added
 

@@ -304,7 +304,7 @@ def _parser() -> CommandParser:
         nargs="*",
         metavar="STYLE",
         help="folder that python -m export --variants wrote (style.onnx, and style.fp16.onnx for WebGPU if it is "
-        "there), an .onnx file that python -m export wrote, or the name of a ready style (default: all ready styles)",
+        "there), an .onnx file that python -m export wrote, or a ready style (default: all, each in one version)",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("site"), metavar="FOLDER", help="the site (default: %(default)s)"

@@ -141,7 +141,7 @@ def test_broken_metadata_does_not_cost_the_picture(tmp_path: Path):
 # Encoding
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".png", ".webp", ".tif", ".tiff"])
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".jfif", ".png", ".webp", ".tif", ".tiff"])
 def test_a_written_picture_reads_back(tmp_path: Path, ending: str):
     encode(from_array(ramp()), tmp_path / f"x{ending}")
     np.testing.assert_allclose(to_array(decode(tmp_path / f"x{ending}")).astype(int), ramp(), atol=8)

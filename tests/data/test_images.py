@@ -43,6 +43,12 @@ def test_photos_are_found_at_any_depth_in_posix_order(tmp_path: Path):
     assert found == ["Z.tif", "a.JPEG", "a/deep/er/x.webp", "a/z.PNG", "b.jpg"]
 
 
+@pytest.mark.parametrize("ending", [".jfif", ".ppm"])
+def test_photos_are_found_whatever_their_format_is_called(tmp_path: Path, ending: str):
+    (tmp_path / f"photo{ending}").touch()
+    assert list_images(tmp_path) == [tmp_path / f"photo{ending}"]
+
+
 def test_linked_folders_are_read_once_and_loops_end(tmp_path: Path):
     outside = tmp_path / "outside"
     photos = tmp_path / "photos"

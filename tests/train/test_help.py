@@ -64,3 +64,5 @@ def test_help_imports_no_torch(name):
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "[]"
     assert f"python -m train.{name}" in done.stdout
+    # Examples are whole lines, to be copied.
+    assert not re.search(r"\\x08|^example: .*\n.", done.stdout, re.MULTILINE)

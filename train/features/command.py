@@ -34,7 +34,6 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         description="Show what the layers of a network see: for channels of a layer the nine photos that excite it "
         "most, cut out to what a unit sees, beside what in them does (a deconvnet's projection).",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="folder of photos; the more there are, the clearer the answer")

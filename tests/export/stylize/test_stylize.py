@@ -244,10 +244,11 @@ def test_a_flag_that_would_change_nothing_is_refused(model, folder, flags, sente
     assert not list(folder.glob("out*"))
 
 
-@pytest.mark.parametrize("name", ["anim.gif", "anim.webp", "anim.png"])
+@pytest.mark.parametrize("name", ["anim.gif", "anim.webp", "anim.png", "pages.tif"])
 def test_a_photo_that_moves_is_painted_by_its_first_frame_and_the_command_says_so(model, folder, name, capsys):
     more = [PIL.Image.fromarray(draw()[::-1])]
-    save_photo(folder / "photos" / name, save_all=True, append_images=more, duration=100)
+    times = {} if name == "pages.tif" else {"duration": 100}
+    save_photo(folder / "photos" / name, save_all=True, append_images=more, **times)
     save_photo(folder / "photos" / "still.png")
     assert run(model, f"photos/{name}", "--output", "out.png") == 0
     said = capsys.readouterr().err
@@ -255,6 +256,7 @@ def test_a_photo_that_moves_is_painted_by_its_first_frame_and_the_command_says_s
     assert capsys.readouterr().err == said
     assert said.startswith(f"photo 'photos/{name}' has more than one frame, and the first one was painted; ")
     assert ("export.video paints a GIF whole" in said) == (name == "anim.gif")
+    assert ("save every page" in said) == (name == "pages.tif")
     assert said.count("\n") == 1
 
 

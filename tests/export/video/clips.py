@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ from export.video.command import main
 from tests.pictures import ramp
 
 TICK = Fraction(1, 1000)
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts"}
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts", ".avi": "avi"}
 
 
 def draw_frames(count: int = 6, width: int = 48, height: int = 32) -> list[NDArray[np.uint8]]:
@@ -40,6 +40,9 @@ def write_clip(
     codec: str | None = None,
     pixel_format: str = "yuv420p",
     tagged: bool = True,
+    sound_first: bool = False,
+    aspect: Fraction = Fraction(1),
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a clip.
 
@@ -56,6 +59,9 @@ def write_clip(
         codec: The encoder of the pictures; what the container usually has if None.
         pixel_format: What is encoded.
         tagged: Whether the file says how its numbers are colors.
+        sound_first: Whether the sound is the first track.
+        aspect: Width of a pixel by its height.
+        options: Further ones of the encoder of the pictures.
     """
     pictures = draw_frames() if frames is None else frames
     stamps = [40 * index for index in range(len(pictures))] if times is None else times
@@ -63,16 +69,19 @@ def write_clip(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=FORMATS[path.suffix]) as container:
         made: Any = container
-        video = made.add_stream(codec or ("libvpx-vp9" if path.suffix == ".webm" else "libx264"), 25, {"crf": "4"})
+        track = made.add_stream(sound, 48000) if sound and sound_first else None
+        encoder = codec or ("libvpx-vp9" if path.suffix == ".webm" else "libx264")
+        video = made.add_stream(encoder, 25, {"crf": "4", **(options or {})})
         video.width, video.height, video.pix_fmt = width, height, pixel_format
         video.codec_context.time_base = TICK
+        video.codec_context.sample_aspect_ratio = aspect
         if tagged:
             context = video.codec_context
             context.colorspace, context.color_range = matrix, 2 if full else 1
             context.color_trc, context.color_primaries = transfer, 1
         if rotation or flip:
             video.set_display_rotation(rotation, hflip=flip)
-        track = made.add_stream(sound, 48000) if sound else None
+        track = track or (made.add_stream(sound, 48000) if sound else None)
         if track is not None:
             track.layout = "stereo"
         for picture, stamp in zip(pictures, stamps, strict=True):

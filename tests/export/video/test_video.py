@@ -2,6 +2,7 @@
 
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -29,6 +30,28 @@ def test_sound_is_copied_byte_for_byte(folder, same, ending, sound):
     before, after = read_clip(clip), read_clip(folder / f"out{ending}")
     assert len(before.packets[0]) > 2
     assert after.packets == before.packets
+
+
+def test_sound_of_an_avi_goes_into_an_mp4(folder, same):
+    clip = write_clip(folder / "clip.avi", sound="pcm_s16le", codec="mjpeg", pixel_format="yuvj422p", full=True)
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert sound_of(folder / "out.mp4") == sound_of(clip)
+
+
+def test_sound_of_an_unknown_kind_is_left_out_and_told(folder, same, capsys):
+    clip = write_clip(folder / "clip.mp4")
+    content = clip.read_bytes()
+    assert content.count(b"mp4a") == content.count(b"esds") == 1
+    clip.write_bytes(content.replace(b"mp4a", b"apac").replace(b"esds", b"dapa"))
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert capsys.readouterr().err == "tracks of sound of an unknown kind, which are left out: 1\n"
+    assert sound_of(folder / "out.mp4") == []
+
+
+def test_a_clip_whose_sound_is_its_first_track_keeps_its_last_frames(folder, same):
+    clip = write_clip(folder / "clip.mp4", sound_first=True)
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert len(read_clip(folder / "out.mp4").frames) == 6
 
 
 def test_frames_keep_their_uneven_times_and_their_pictures(folder, same, capsys):
@@ -97,6 +120,22 @@ def test_odd_sides_grow_by_repeating_the_last_pixels(folder, same):
     assert difference(picture[:25, 36:], np.broadcast_to(frame[:, -1:], (25, 2, 3))) < 12
 
 
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(4, 3), (48, 24)), (Fraction(3, 4), (36, 32))])
+def test_pixels_become_square_where_the_file_cannot_tell_that_they_are_not(folder, same, aspect, size):
+    clip = write_clip(folder / "clip.mp4", aspect=aspect, sound=None)
+    for ending, (width, height), kept in ((".mp4", (48, 32), aspect), (".webm", size, 1), (".gif", size, None)):
+        assert run(same, clip, "--output", f"out{ending}") == 0
+        with av.open(str(folder / f"out{ending}")) as found:
+            video = found.streams.video[0]
+            assert (video.width, video.height, video.sample_aspect_ratio) == (width, height, kept)
+
+
+def test_a_clip_that_is_interlaced_is_told(folder, same, capsys):
+    clip = write_clip(folder / "clip.mp4", sound=None, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert "the clip is interlaced" in capsys.readouterr().err
+
+
 def test_max_size_scales_down_to_even_sides(folder, same):
     clip = write_clip(folder / "clip.mp4", draw_frames(2, 100, 60))
     assert run(same, clip, "--output", "out.mp4", "--max-size", 51) == 0
@@ -121,6 +160,16 @@ def test_a_part_begins_at_zero_with_its_own_sound(folder, same, ending):
     # A transport stream puts seven bytes of its own before each piece.
     assert all(data.endswith(piece) for data, piece in zip(expected, kept, strict=True))
     assert all(-0.001 <= time < 0.16 for time, _ in content.packets[0])
+
+
+def test_recordings_put_one_behind_the_other_are_one_clip(folder, same, capsys):
+    clip = write_clip(folder / "clip.ts", sound_first=True)
+    clip.write_bytes(clip.read_bytes() * 2)
+    assert run(same, clip, "--output", "out.mp4") == 0
+    assert "left out" not in capsys.readouterr().out
+    content = read_clip(folder / "out.mp4")
+    assert len(content.times) == 12
+    assert all(0.03 < after - before < 0.12 for before, after in pairwise(content.times))
 
 
 def test_titles_of_another_encoding_do_no_harm(folder, same):
@@ -167,6 +216,16 @@ def test_a_gif_keeps_its_times_and_begins_again(folder, same):
             found.seek(index)
             assert found.info["duration"] == durations[index]
             assert difference(np.asarray(found.convert("RGB")), flat(color, 31, 21)) < 4
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".webm", ".gif"])
+def test_the_last_frame_is_shown_as_long_as_it_was(folder, same, ending):
+    first, last = (from_array(frame) for frame in draw_frames(2))
+    first.save(folder / "clip.gif", save_all=True, append_images=[last], duration=[100, 2000])
+    for flags, seconds in (([], 2.1), (["--duration", 1.1], 1.1)):
+        assert run(same, "clip.gif", "--output", f"out{ending}", "--overwrite", *flags) == 0
+        with av.open(str(folder / f"out{ending}")) as found:
+            assert found.duration / av.time_base == pytest.approx(seconds, abs=0.011)
 
 
 def test_transparency_of_a_gif_is_laid_on_white(folder, same):

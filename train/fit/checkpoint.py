@@ -17,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from data.files import write_whole
 from models.archive import load_archive
@@ -39,7 +40,8 @@ def raise_interrupts() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except Interrupted:
+    # With SIGTERM Lightning leaves with code 0, as if the training were finished.
+    except (Interrupted, SIGTERMException):
         raise KeyboardInterrupt from None
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
@@ -239,16 +241,17 @@ class LatestCheckpoint(Checkpoint):
         self.saved_step: int | None = None
         self.begun = False
         self._asked_to_stop = False
-        self._previous: Callable[[int, FrameType | None], Any] | int | None = None
+        self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Handle Ctrl-C: the step under way is finished first, so that a complete state is saved."""
+        """Handle Ctrl-C and SIGTERM: the step under way is finished first, so that a complete state is saved."""
         self.begun = True
         resumed = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve() == self.path.resolve()
         self.saved_step = trainer.global_step if resumed else None
         # Of several processes each would hear the signal at another step, and wait for the others forever.
         if trainer.world_size == 1:
-            self._previous = signal.signal(signal.SIGINT, self._ask_to_stop)
+            stops = (signal.SIGINT, signal.SIGTERM)
+            self._previous = {number: signal.signal(number, self._ask_to_stop) for number in stops}
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that a validation without training has begun."""
@@ -285,7 +288,8 @@ class LatestCheckpoint(Checkpoint):
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give Ctrl-C and SIGTERM back."""
+        for number, handler in self._previous.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        self._previous = {}

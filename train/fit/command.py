@@ -18,6 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from data.files import make_folder, write_whole
+from data.images import ImageError
 from export.graph.convert import convert
 from export.graph.targets import choose_form
 from export.terminal import quote
@@ -134,9 +135,11 @@ class RunConfigCallback(SaveConfigCallback):
         """Write ``config.yaml``, after removing the run that this one replaces."""
         folder = RunFolder(Path(trainer.default_root_dir))
         folder.path.mkdir(parents=True, exist_ok=True)
-        if not folder.is_resumed(trainer.ckpt_path):
-            self.clear(folder)
-        write_whole(folder.config, dump_config(self.parser, self.config))
+        resumed = folder.is_resumed(trainer.ckpt_path)
+        with contextlib.nullcontext() if resumed or self.config.overwrite else folder.claim():
+            if not resumed:
+                self.clear(folder)
+            write_whole(folder.config, dump_config(self.parser, self.config))
 
     def clear(self, folder: RunFolder) -> None:
         """Remove the run that this one replaces."""
@@ -246,7 +249,7 @@ class TrainingCLI(LightningCLI):
 
     def fit(self, *, ckpt_path: str | None = None, **options: Any) -> None:
         """Train as Lightning does; a flag or a checkpoint that does not fit is the user's mistake."""
-        with _explain_flags(), self._explain_misfit(ckpt_path):
+        with _explain_flags(), self._explain_misfit(ckpt_path), _explain_workers():
             self.trainer.fit(ckpt_path=ckpt_path, **options)
 
     def validate(self, *, ckpt_path: str | None = None, **options: Any) -> None:
@@ -280,6 +283,8 @@ class TrainingCLI(LightningCLI):
                 f"the --trainer flags do not fit this machine ({reason}); leave out --trainer.accelerator and "
                 "--trainer.devices to use what it has"
             ) from error
+        # Before another callback writes: the folder may have been taken by a run that was started at the same time.
+        trainer.callbacks.sort(key=lambda found: not isinstance(found, RunConfigCallback))  # type: ignore[attr-defined]
         asked = flags.precision
         if asked in {"16-mixed", "16", 16} and trainer.precision != "16-mixed":
             raise TrainError(
@@ -295,6 +300,23 @@ def _explain_flags() -> Iterator[None]:
         yield
     except MisconfigurationException as error:
         raise TrainError(f"the --trainer flags do not fit this training: {' '.join(str(error).split())}") from error
+
+
+@contextlib.contextmanager
+def _explain_workers() -> Iterator[None]:
+    """Turn what ends a process that decodes photos into one sentence."""
+    try:
+        yield
+    except ImageError as error:
+        # Before its sentence torch puts the traceback of the process.
+        raise ImageError(str(error).rpartition(f"{ImageError.__name__}: ")[2].rstrip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise TrainError(
+            "a process that decodes photos was killed, most often because there is too little memory; give the machine "
+            "more, or say --data.workers 0"
+        ) from error
 
 
 def _is_interval(value: Any) -> bool:

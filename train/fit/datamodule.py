@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ HELD_OUT = 16
 
 PREFETCHED = 4
 """Batches that each process decodes ahead."""
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps the photos that these processes hand over; containers often have 64 MB of it."""
 
 
 class PhotoLoader(DataLoader[Sample]):
@@ -188,7 +193,12 @@ class PhotoData(pl.LightningDataModule):
                 raise TrainError(f"every photo of '{self.photos}' is held out; set --data.val_photos to another folder")
 
     def train_dataloader(self) -> PhotoLoader:
-        """Return batches from the step at which the run stands, up to the last."""
+        """Return batches from the step at which the run stands, up to the last.
+
+        Raises:
+            TrainError: If shared memory has no room for those that are decoded ahead.
+        """
+        self._require_shared_memory()
         trainer = self._trainer()
         sampler = StepSampler(
             self.batch_size,
@@ -209,9 +219,23 @@ class PhotoData(pl.LightningDataModule):
             collate_fn=collate,
             pin_memory=trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_ignore_stops,
             prefetch_factor=PREFETCHED if self.workers else None,
         )
+
+    def _require_shared_memory(self) -> None:
+        # A batch that finds no room is lost with a traceback, and torch waits for it forever.
+        if not self.workers or not SHARED_MEMORY.is_dir():
+            return
+        batch = 3 * self.batch_size * self.image_size**2
+        needed, (total, _, free) = self.steps_ahead * batch, shutil.disk_usage(SHARED_MEMORY)
+        # Without a limit, 0 is told for both.
+        if total and needed > free:
+            raise TrainError(
+                f"the photos that {self.workers} processes decode ahead take {needed / 1e6:.0f} MB of shared memory, "
+                f"and {free / 1e6:.0f} MB are free; give a container more (docker run --shm-size 1g), or say "
+                f"--data.workers {max(0, (free // batch - 2) // PREFETCHED)}"
+            )
 
     @property
     def steps_ahead(self) -> int:
@@ -252,11 +276,17 @@ class PhotoData(pl.LightningDataModule):
         shown = HeldOutPhotos(self.held_out_paths, self.image_size, at_most=count)
         return collate([shown[index] for index in range(len(shown))])
 
+    @cached_property
+    def _fingerprint(self) -> str:
+        # Once: of COCO's 118,000 photos it takes a second, and each checkpoint holds it.
+        return fingerprint(self.training_paths, self.photos)
+
     def plan(self) -> dict[str, Any]:
         """Return what the order of the photos depends on; a resumed run must have the same."""
         trainer = self._trainer()
         return {
-            "photos": fingerprint(self.training_paths, self.photos),
+            "photo_count": len(self.training_paths) + (len(self.held_out_paths) if self.val_photos is None else 0),
+            "photos": self._fingerprint,
             "steps": trainer.max_steps,
             "batch": self.batch_size * trainer.world_size,
             "image_size": self.image_size,
@@ -280,7 +310,8 @@ class PhotoData(pl.LightningDataModule):
             return
         plan = self.plan()
         names = {key: f"--data.{key}" for key in state_dict}
-        names |= {"photos": "photo list", "steps": "--trainer.max_steps", "batch": "batch size times processes"}
+        names |= {"photo_count": "number of photos", "photos": "photo list"}
+        names |= {"steps": "--trainer.max_steps", "batch": "batch size times processes"}
         require_same(state_dict, plan, names, "config.yaml and photos")
 
     def _trainer(self) -> pl.Trainer:
@@ -289,9 +320,11 @@ class PhotoData(pl.LightningDataModule):
         return self.trainer
 
 
-def _ignore_interrupt(worker: int) -> None:
-    # A terminal sends Ctrl-C to the workers, too; the step under way may still need their photos.
+def _ignore_stops(worker: int) -> None:
+    # A terminal sends Ctrl-C to the workers, too, a cluster SIGTERM; the step under way may still need their photos.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # By SIGTERM torch and Python end workers that hang, one after the other, so that the second one must count.
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
 
 
 def _split_samples() -> tuple[Path, list[Path], list[Path]]:

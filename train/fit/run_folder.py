@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +145,25 @@ class RunFolder:
                 f"'{self.metrics}' is not a table of losses that this program wrote; move it away, or choose another "
                 f"{flag}"
             )
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Take the folder for a new run, whose configuration the block writes.
+
+        Raises:
+            TrainError: If another command that was started at the same time has taken it.
+        """
+        try:
+            self.config.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise TrainError(
+                f"another run has begun in '{self.path}' in the meantime; choose another --name or --output"
+            ) from error
+        try:
+            yield
+        except BaseException:
+            self.config.unlink(missing_ok=True)
+            raise
 
     def clear(self) -> None:
         """Remove the files of an earlier run that this one will write again."""

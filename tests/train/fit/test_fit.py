@@ -17,8 +17,11 @@ from tests import ROOT
 from tests.perceptual_weights import random_state
 from tests.pictures import noise, write, write_photos
 from tests.train.small_run import arguments
-from train.fit.command import main
+from train.errors import TrainError
+from train.fit import datamodule
+from train.fit.command import _explain_workers, main
 from train.fit.datamodule import PhotoData
+from train.fit.module import StyleTraining
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,22 @@ def test_a_run_that_cannot_start_removes_nothing_even_when_it_may_overwrite(fini
         assert main(arguments(finished.parent.parent, steps=4, overwrite="true", **wrong)) == 2
         assert "missing" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_of_two_runs_that_are_started_at_once_one_takes_the_folder(tmp_path, monkeypatch, capsys):
+    run = tmp_path / "runs" / "small"
+    prepare = StyleTraining.prepare
+
+    def begin_another(model):
+        run.mkdir(exist_ok=True)
+        for name in ("config.yaml", "metrics.csv"):
+            (run / name).write_text("step")
+        prepare(model)
+
+    monkeypatch.setattr(StyleTraining, "prepare", begin_another)
+    assert main(arguments(tmp_path)) == 2
+    assert "another run has begun" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in run.iterdir()} == {"config.yaml": "step", "metrics.csv": "step"}
 
 
 def test_an_earlier_run_is_replaced_when_told(tmp_path):
@@ -284,6 +303,30 @@ def test_a_few_corrupt_photos_of_a_small_folder_are_skipped(tmp_path, capsys):
         path.write_text("no picture")
     assert main(run) == 0
     assert "skipped: 3" in capsys.readouterr().err
+
+
+def test_a_process_that_decodes_photos_fails_with_a_sentence(tmp_path, capsys):
+    run = arguments(tmp_path, data__workers=1)
+    for path in hold_out(sorted((tmp_path / "photos").iterdir()), 2, tmp_path / "photos")[0]:
+        path.write_text("no picture")
+    assert main(run) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: 10 photos in a row cannot be used, the first because ")
+    assert said.count("\n") == 1
+    assert "\\n" not in said
+
+
+def test_a_process_that_decodes_photos_and_is_killed_is_told_of():
+    with pytest.raises(TrainError, match="was killed, most often because"), _explain_workers():
+        raise RuntimeError("DataLoader worker (pid 123) is killed by signal: Killed. ")
+
+
+def test_photos_decoded_ahead_need_room_in_shared_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(datamodule, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (64 * 2**20, 0, 64 * 2**20))
+    data = PhotoData(str(tmp_path), batch_size=16, workers=8)
+    with pytest.raises(TrainError, match=r"107 MB of shared memory, and 67 MB .* --data.workers 4$"):
+        data.train_dataloader()
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(2, 1), (10, 2), (60, 15), (80, 16)])

@@ -9,6 +9,7 @@ from tests.train.small_run import arguments
 from train.fit import command
 from train.fit.callbacks import LossGuard
 from train.fit.command import main
+from train.fit.datamodule import _ignore_stops
 
 
 def interrupt(*_, **__):
@@ -42,6 +43,29 @@ def test_second_ctrl_c_names_the_checkpoint_that_is_there(tmp_path, monkeypatch,
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert (tmp_path / "runs" / "small" / "last.ckpt").exists() == (every == 1)
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_sigterm_saves_the_step_and_is_not_taken_for_the_end(tmp_path, monkeypatch, capsys):
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def end(guard, trainer, *_):
+        if trainer.global_step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(LossGuard, "on_train_batch_end", end)
+    assert main(arguments(tmp_path, steps=4, checkpoint__every_n_steps=4)) == 130
+    assert "holds step 3 of 4; go on with" in capsys.readouterr().err.splitlines()[-1]
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_process_that_decodes_photos_goes_on_after_one_sigterm():
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _ignore_stops(0)
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 def test_ctrl_c_while_a_finished_run_is_measured_again_loses_nothing(tmp_path, monkeypatch, capsys):

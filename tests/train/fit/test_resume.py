@@ -12,15 +12,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 
 from data.files import OutputError
+from data.photos import hold_out
 from models.style_file import load_style
 from tests import ROOT
+from tests.pictures import write_photos
 from tests.train.small_run import arguments
 from train.errors import TrainError
 from train.fit.callbacks import LossGuard
 from train.fit.checkpoint import AtomicCheckpointIO, LatestCheckpoint, compute_checksum
 from train.fit.command import main, name_full_disk
+from train.fit.datamodule import PhotoData
 
 STEPS = 8
 
@@ -239,6 +243,24 @@ def test_a_checkpoint_without_checksum_that_cannot_be_restored_is_refused(refere
     assert said.count("\n") == 1
     assert "mutant.ckpt' does not fit: what it holds cannot be restored" in said
     assert not (reference / "runs" / "mutant").exists()
+
+
+def test_photos_that_are_missing_are_counted_and_no_checkpoint_reads_the_list_anew(tmp_path, monkeypatch):
+    def list_photos():
+        data = PhotoData(str(tmp_path), image_size=64)
+        data.setup("fit")
+        data.trainer = SimpleNamespace(max_steps=1, world_size=1, state=SimpleNamespace(fn=TrainerFn.FITTING))
+        return data
+
+    photos = write_photos(tmp_path, 8)
+    before = list_photos()
+    plan = before.state_dict()
+    _, held_out = hold_out(photos, 2, tmp_path)
+    next(path for path in photos if path not in held_out).unlink()
+    with pytest.raises(TrainError, match=r"another number of photos \(8, now 7\)"):
+        list_photos().load_state_dict(plan)
+    monkeypatch.setattr("train.fit.datamodule.fingerprint", None)
+    assert before.state_dict() == plan
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_leaves_nothing(tmp_path, monkeypatch):

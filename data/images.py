@@ -163,7 +163,9 @@ def _walk(folder: Path, remedy: str) -> Iterator[str]:
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         while some := list(islice(entries, SORTED_ENTRIES)):
-            yield from sorted((entry for entry in some if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            # Synology's disks keep a thumbnail of each photo in folders of the second name.
+            shown = (entry for entry in some if not entry.name.startswith((".", "@eaDir")))
+            yield from sorted(shown, key=lambda entry: entry.name)
 
 
 def decode(

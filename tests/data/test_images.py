@@ -36,7 +36,8 @@ def pixel(image: PIL.Image.Image) -> tuple[int, ...]:
 
 
 def test_photos_are_found_at_any_depth_in_posix_order(tmp_path: Path):
-    for name in ("b.jpg", "a/z.PNG", "a/deep/er/x.webp", "a.JPEG", "notes.txt", ".hidden.jpg", ".git/y.jpg", "Z.tif"):
+    hidden = (".hidden.jpg", ".git/y.jpg", "@eaDir/y.jpg")
+    for name in ("b.jpg", "a/z.PNG", "a/deep/er/x.webp", "a.JPEG", "notes.txt", "Z.tif", *hidden):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]

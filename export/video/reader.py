@@ -29,6 +29,7 @@ _DEFAULT_TIME_BASE = Fraction(1, 1000)
 _JUMPING = ("mpegts", "mpeg")  # Files that may be put one behind the other, each with times of its own.
 _JUMP_BACK, _JUMP_AHEAD = Fraction(-1, 10), 10  # Seconds between packets beyond which it is that, as ffmpeg has them.
 _LEAD = 10  # Seconds before a place, in which files that are searched only roughly have a frame to begin with.
+_LONG_LEAD = 60  # Likewise where it is not checked that there is one.
 
 
 class VideoClip:
@@ -85,6 +86,7 @@ class VideoClip:
         self._latest: dict[int, int] = {}
         self._shift = Fraction(0)
         self._expected: dict[int, Fraction] = {}
+        self._reached = Fraction(0)
         self._reformatter = VideoReformatter()
         self._open(sound)
         try:
@@ -129,6 +131,9 @@ class VideoClip:
 
     def _seek(self) -> bool:
         """Go to a place from which all frames that are wanted can be decoded; tell whether that worked."""
+        if self._container.format.name in _JUMPING:
+            # A time may come in each of several recordings made one, so all are read, and what is early is skipped.
+            return True
         place = max(0, int((self._offset - _LEAD) * av.time_base))
         try:
             self._container.seek(place)
@@ -161,6 +166,8 @@ class VideoClip:
             if index not in unfinished:
                 continue
             self._join_times(packet, index)
+            if self._is_skipped(packet):
+                continue
             if index in tracks:
                 when = self._cut_sound(packet)
                 if when == _INSIDE:
@@ -184,7 +191,8 @@ class VideoClip:
             return
         time = packet.dts * packet.time_base + self._shift
         expected = self._expected.get(index, time)
-        if not _JUMP_BACK <= time - expected <= _JUMP_AHEAD:
+        # A track alone may pause; before a pause of all, frames may be decoded that are shown after it.
+        if time - expected < _JUMP_BACK or time - max(expected, self._reached) > _JUMP_AHEAD:
             self._shift += expected - time
             time = expected
         self._expected[index] = time + (packet.duration or 0) * packet.time_base
@@ -192,6 +200,11 @@ class VideoClip:
         packet.dts += ticks
         if packet.pts is not None:
             packet.pts += ticks
+            self._reached = max(self._reached, packet.pts * packet.time_base)
+
+    def _is_skipped(self, packet: av.Packet[Any]) -> bool:
+        early = packet.dts is not None and packet.dts * packet.time_base < self._offset - _LONG_LEAD
+        return early and self._container.format.name in _JUMPING
 
     def _decode(self, packet: av.Packet[Any]) -> list[Any]:
         try:

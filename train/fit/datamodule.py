@@ -232,8 +232,8 @@ class PhotoData(pl.LightningDataModule):
         # Without a limit, 0 is told for both.
         if total and needed > free:
             raise TrainError(
-                f"the photos that {self.workers} processes decode ahead take {needed / 1e6:.0f} MB of shared memory, "
-                f"and {free / 1e6:.0f} MB are free; give a container more (docker run --shm-size 1g), or say "
+                f"the photos that are decoded ahead take {needed / 1e6:.0f} MB of shared memory, and "
+                f"{free / 1e6:.0f} MB are free; give a container more (docker run --shm-size 1g), or say "
                 f"--data.workers {max(0, (free // batch - 2) // PREFETCHED)}"
             )
 

@@ -172,6 +172,20 @@ def test_recordings_put_one_behind_the_other_are_one_clip(folder, same, capsys):
     assert all(0.03 < after - before < 0.12 for before, after in pairwise(content.times))
 
 
+def test_a_pause_of_one_track_is_no_jump(folder, same):
+    clip = write_clip(folder / "clip.ts", times=[0, 40, 80, 15_000, 15_040, 15_080])
+    assert run(same, clip, "--output", "out.mp4") == 0
+    times = read_clip(folder / "out.mp4").times
+    assert [round(1000 * (time - times[0])) for time in times] == [0, 40, 80, 15_000, 15_040, 15_080]
+
+
+def test_a_part_of_recordings_put_one_behind_the_other_may_begin_in_any(folder, same):
+    clip = write_clip(folder / "clip.ts", draw_frames(30), range(0, 30_000, 1000), sound=None)
+    clip.write_bytes(clip.read_bytes() * 2)
+    assert run(same, clip, "--output", "out.mp4", "--start", 20) == 0
+    assert len(read_clip(folder / "out.mp4").times) == 40
+
+
 def test_titles_of_another_encoding_do_no_harm(folder, same):
     clip = write_clip(folder / "clip.mp4")
     content = clip.read_bytes()

@@ -30,14 +30,14 @@ CHECKSUM = "checksum"
 
 @contextlib.contextmanager
 def raise_interrupts() -> Iterator[None]:
-    """Make Ctrl-C a ``KeyboardInterrupt`` for the code that runs a trainer, and restore the signal's handler.
+    """Make Ctrl-C a ``KeyboardInterrupt`` for the code that runs a trainer, and restore its and SIGTERM's handlers.
 
     Lightning exits with code 1 in its place, and ignores the signal from then on.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, whether the step was finished first or not.
     """
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     # With SIGTERM Lightning leaves with code 0, as if the training were finished.
@@ -48,8 +48,9 @@ def raise_interrupts() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        if signal.getsignal(signal.SIGINT) is not handler:
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -241,7 +242,7 @@ class LatestCheckpoint(Checkpoint):
         self.saved_step: int | None = None
         self.begun = False
         self._asked_to_stop = False
-        self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+        self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Handle Ctrl-C and SIGTERM: the step under way is finished first, so that a complete state is saved."""
@@ -250,8 +251,9 @@ class LatestCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step if resumed else None
         # Of several processes each would hear the signal at another step, and wait for the others forever.
         if trainer.world_size == 1:
-            stops = (signal.SIGINT, signal.SIGTERM)
-            self._previous = {number: signal.signal(number, self._ask_to_stop) for number in stops}
+            self._previous = signal.signal(signal.SIGINT, self._ask_to_stop)
+            # Given back by ``raise_interrupts``: that of before this one is Lightning's.
+            signal.signal(signal.SIGTERM, self._ask_to_stop)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that a validation without training has begun."""
@@ -288,8 +290,7 @@ class LatestCheckpoint(Checkpoint):
             )
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C and SIGTERM back."""
-        for number, handler in self._previous.items():
-            if handler is not None:
-                signal.signal(number, handler)
-        self._previous = {}
+        """Give Ctrl-C back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

@@ -56,6 +56,8 @@ def test_sigterm_saves_the_step_and_is_not_taken_for_the_end(tmp_path, monkeypat
     assert main(arguments(tmp_path, steps=4, checkpoint__every_n_steps=4)) == 130
     assert "holds step 3 of 4; go on with" in capsys.readouterr().err.splitlines()[-1]
     assert signal.getsignal(signal.SIGTERM) is handler
+    assert main(arguments(tmp_path, steps=4, ckpt_path="last")) == 0
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_a_process_that_decodes_photos_goes_on_after_one_sigterm():

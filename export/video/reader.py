@@ -124,6 +124,7 @@ class VideoClip:
         except BaseException:
             self._container.close()
             raise
+        self._jumps = self._container.format.name in _JUMPING
         tracks = self._container.streams.audio if sound else ()
         # Of a kind that FFmpeg does not know, nothing is known that a file would have to tell about it.
         self.sounds: Sequence[Any] = [track for track in tracks if track.codec_context is not None]
@@ -131,7 +132,7 @@ class VideoClip:
 
     def _seek(self) -> bool:
         """Go to a place from which all frames that are wanted can be decoded; tell whether that worked."""
-        if self._container.format.name in _JUMPING:
+        if self._jumps:
             # A time may come in each of several recordings made one, so all are read, and what is early is skipped.
             return True
         place = max(0, int((self._offset - _LEAD) * av.time_base))
@@ -165,9 +166,10 @@ class VideoClip:
             index = packet.stream.index
             if index not in unfinished:
                 continue
-            self._join_times(packet, index)
-            if self._is_skipped(packet):
-                continue
+            if self._jumps and packet.dts is not None:
+                self._join_times(packet, index, packet.dts)
+                if packet.dts * packet.time_base < self._offset - _LONG_LEAD:
+                    continue
             if index in tracks:
                 when = self._cut_sound(packet)
                 if when == _INSIDE:
@@ -185,11 +187,9 @@ class VideoClip:
                 earlier = time
                 yield self._take(frame, time)
 
-    def _join_times(self, packet: av.Packet[Any], index: int) -> None:
+    def _join_times(self, packet: av.Packet[Any], index: int, dts: int) -> None:
         """Give a packet a time after the one before it where the file's own jump, as in two recordings made one."""
-        if packet.dts is None or self._container.format.name not in _JUMPING:
-            return
-        time = packet.dts * packet.time_base + self._shift
+        time = dts * packet.time_base + self._shift
         expected = self._expected.get(index, time)
         # A track alone may pause; before a pause of all, frames may be decoded that are shown after it.
         if time - expected < _JUMP_BACK or time - max(expected, self._reached) > _JUMP_AHEAD:
@@ -197,14 +197,10 @@ class VideoClip:
             time = expected
         self._expected[index] = time + (packet.duration or 0) * packet.time_base
         ticks = round(self._shift / packet.time_base)
-        packet.dts += ticks
+        packet.dts = dts + ticks
         if packet.pts is not None:
             packet.pts += ticks
             self._reached = max(self._reached, packet.pts * packet.time_base)
-
-    def _is_skipped(self, packet: av.Packet[Any]) -> bool:
-        early = packet.dts is not None and packet.dts * packet.time_base < self._offset - _LONG_LEAD
-        return early and self._container.format.name in _JUMPING
 
     def _decode(self, packet: av.Packet[Any]) -> list[Any]:
         try:

@@ -242,7 +242,6 @@ class LatestCheckpoint(Checkpoint):
         self.saved_step: int | None = None
         self.begun = False
         self._asked_to_stop = False
-        self._previous: Callable[[int, FrameType | None], Any] | int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Handle Ctrl-C and SIGTERM: the step under way is finished first, so that a complete state is saved."""
@@ -251,8 +250,8 @@ class LatestCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step if resumed else None
         # Of several processes each would hear the signal at another step, and wait for the others forever.
         if trainer.world_size == 1:
-            self._previous = signal.signal(signal.SIGINT, self._ask_to_stop)
-            # Given back by ``raise_interrupts``: that of before this one is Lightning's.
+            # Lightning gives back the handlers of before the training, or where it fails ``raise_interrupts``.
+            signal.signal(signal.SIGINT, self._ask_to_stop)
             signal.signal(signal.SIGTERM, self._ask_to_stop)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -288,9 +287,3 @@ class LatestCheckpoint(Checkpoint):
                 f"--ckpt_path last, and a longer --trainer.max_time or null",
                 flush=True,
             )
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None

@@ -39,10 +39,10 @@ def main(args: list[str] | None = None) -> int:
     parser = CommandParser(
         prog="python -m train.keep",
         description="Store a trained style with 8-bit weights, in a quarter of the bytes, after comparing its pictures "
-        "with\nthe run's. Of several stages of one style, each with its share, the mean of their weights is stored.",
+        "with the run's. Of several stages of one style, each with its share, the mean of their weights is stored.",
         epilog="examples:\n  python -m train.keep runs/wave models/pretrained/wave.safetensors\n"
-        "  python -m train.keep runs/strokes:0.4,runs/faces:0.6 kept/starry_night.safetensors",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "  python -m train.keep runs/strokes:0.4,runs/faces:0.6 kept/starry_night.safetensors\n"
+        "  python -m train.keep --noise 24 runs/calavera kept/calavera.safetensors",
     )
     parser.add_argument(
         "run",
@@ -58,6 +58,13 @@ def main(args: list[str] | None = None) -> int:
         choices=(8, 16),
         default=8,
         help="of each weight: 8, or 16 for float16 in half the bytes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        metavar="N",
+        help="other smooth noise that the network adds to photos, in levels of 255, without training: more fills flat "
+        "skies and scatters patterns, less keeps small things (default: the run's)",
     )
     parser.add_argument(
         "--photos",
@@ -77,7 +84,8 @@ def keep(options: argparse.Namespace) -> None:
         OutputError: If it may not be written.
         ImageError: If there are no photos to compare on.
         ModelFileError: If the run folder holds no style.
-        TrainError: If a picture of the file's is too far from the run's, or several stages have no mean.
+        TrainError: If a picture of the file's is too far from the run's, or several stages have no mean, or
+            no network has that noise.
     """
     output: Path = options.output
     if output.is_dir():
@@ -90,6 +98,7 @@ def keep(options: argparse.Namespace) -> None:
     from models.style_file import load_style, save_style
     from train.fit.run_folder import RunFolder
     from train.keep.mean import average_stages
+    from train.keep.noise import change_noise
 
     shares = {path if path.is_file() else RunFolder(path).weights: share for path, share in options.run.items()}
     if len(shares) < len(options.run):
@@ -99,6 +108,8 @@ def keep(options: argparse.Namespace) -> None:
     network, card = average_stages(stages, shares) if len(stages) > 1 else next(iter(stages.values()))
     if len(stages) > 1 and any(stage.config.strength for stage, _ in stages.values()):
         print("a mean has no strength; let it learn one (train/README.md, Strength)", flush=True)
+    if options.noise is not None:
+        network, card = change_noise(network, card, options.noise)
     pictures = _read_pictures(options.photos)
     make_folder(output.parent, "output")
     with stage_file(output) as partial:

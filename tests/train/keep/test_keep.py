@@ -80,6 +80,28 @@ def test_the_mean_of_stages_lies_between_them(tmp_path, capsys):
         torch.testing.assert_close(weights, 0.25 * stages[0][1][name] + 0.75 * stages[1][1][name], atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 24.0])
+def test_other_noise_leaves_the_weights_as_they_are(tmp_path, noise):
+    network = StyleNetwork(NetworkConfig(width=4, noise=6, strength=True))
+    save_style(tmp_path / "style.safetensors", network, StyleCard("wave", steps=3, held_out_loss=1))
+    kept = tmp_path / "kept.safetensors"
+    assert main([str(tmp_path), str(kept), "--bits", "16", "--noise", f"{noise:g}"]) == 0
+    changed, card = load_style(kept)
+    assert changed.config == NetworkConfig(width=4, noise=noise, strength=True)
+    assert (card.steps, card.held_out_loss) == (3, None)
+    assert card.training_config.startswith(f"# Noise of {noise:g} in place of 6, ")
+    for name, weights in network.state_dict().items():
+        torch.testing.assert_close(changed.state_dict()[name], weights, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("noise", ["-1", "nan", "inf"])
+def test_noise_that_cannot_be_is_refused(tmp_path, noise, one_error):
+    save_style(tmp_path / "style.safetensors", StyleNetwork(NetworkConfig(width=4)), StyleCard("wave"))
+    assert main([str(tmp_path), str(tmp_path / "kept.safetensors"), f"--noise={noise}"]) == 2
+    assert f"--noise: noise is {float(noise)}; it must be" in one_error()
+    assert not (tmp_path / "kept.safetensors").exists()
+
+
 def test_networks_of_two_kinds_have_no_mean(tmp_path, one_error):
     for width in (4, 8):
         save_style(tmp_path / f"{width}.safetensors", StyleNetwork(NetworkConfig(width=width)), StyleCard("wave"))

@@ -73,6 +73,7 @@ EXTENSIONS = frozenset({*_WRITABLE, ".bmp", ".gif", ".ppm", ".hif"})
 WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
 """Formats that pictures are written in."""
 
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}  # Sides, in pixels, that the encoders take.
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
 _SRGB = ("sRGB", "sRGB IEC61966-2.1", "sRGB built-in")  # Names of its profile; others of it change next to nothing.
 _SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}
@@ -239,6 +240,7 @@ def encode_bytes(image: PIL.Image.Image, kind: str, quality: int = 95, name: str
     """
     if not 1 <= quality <= 100:
         raise ImageError(f"quality is {quality} for {name}; choose one between 1 and 100")
+    check_writable_size(image.size, kind, name)
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"quality": quality},
@@ -287,6 +289,16 @@ def check_writable_format(path: Path) -> str:
     except heif.CodecError as error:
         raise ImageError(f"picture '{path}' cannot be written: {error}") from error
     return kind
+
+
+def check_writable_size(size: tuple[int, int], kind: str, name: str = "the picture") -> None:
+    """Raise ImageError if a picture of this width and height is too long for a format, one of ``WRITABLE``."""
+    longest = _LONGEST.get(kind)
+    if longest is not None and max(size) > longest:
+        raise ImageError(
+            f"{name} cannot be written ({size[0]} x {size[1]} pixels, and {kind} has sides of at most {longest}); "
+            "choose PNG or TIFF, or scale it down"
+        )
 
 
 def as_rgb(image: PIL.Image.Image, keep_alpha: bool = False) -> PIL.Image.Image:
@@ -463,7 +475,8 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
     # Broken metadata, or below a broken profile, is not a reason to refuse intact pixels.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
-    picture = as_rgb(image, keep_alpha)
+    profile = image.info.get("icc_profile", b"")
+    picture = _inks_to_srgb(image, profile) or as_rgb(image, keep_alpha)
     factor = 1 if at_least is None else min(picture.size) // at_least
     if factor > 1:
         picture = picture.reduce(factor)
@@ -471,7 +484,7 @@ def _load(file: _CountedFile, keep_alpha: bool, at_least: int | None, max_pixels
         # The reader's own object would keep its file and its decoder.
         picture = picture.copy()
     with contextlib.suppress(Exception):
-        _convert_to_srgb(picture, image.info.get("icc_profile", b""))
+        _convert_to_srgb(picture, profile)
     picture.info = {}
     # A JPEG that holds further pictures, such as a preview, is a JPEG to whoever took it.
     picture.format = "JPEG" if image.format == "MPO" else image.format
@@ -483,9 +496,20 @@ def _convert_to_srgb(picture: PIL.Image.Image, profile: bytes) -> None:
     if not profile:
         return
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    # The profiles of grays and inks are left aside: their pictures have become RGB without them.
+    # Inks are sRGB by now, and the profiles of grays are left aside: their pictures have become RGB without them.
     if source.profile.xcolor_space.strip() == "RGB" and source.profile.profile_description not in _SRGB:
         ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), inPlace=True)
+
+
+def _inks_to_srgb(picture: PIL.Image.Image, profile: bytes) -> PIL.Image.Image | None:
+    """Return a picture of mode CMYK as RGB by its ICC profile; None for other modes, and without a usable profile."""
+    if picture.mode != "CMYK" or not profile:
+        return None
+    # Without its profile cyan would be as bright as on a screen, which no print is.
+    with contextlib.suppress(Exception):
+        inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return None
 
 
 def _check_cost(image: PIL.Image.Image, file: _CountedFile, at_least: int | None) -> None:

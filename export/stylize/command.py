@@ -22,6 +22,7 @@ from data.images import (
     WRITABLE,
     ImageError,
     check_writable_format,
+    check_writable_size,
     decode,
     encode,
     encode_bytes,
@@ -102,6 +103,8 @@ def stylize_photo(
         kind = photo.format if photo.format in WRITABLE else "PNG"
     if max_size is not None:
         photo = fit_within(photo, max_size)
+    # A panorama takes minutes to paint.
+    check_writable_size(photo.size, kind, "the picture" if job.output is STANDARD else f"picture '{job.output}'")
     alpha = photo.getchannel("A") if photo.mode == "RGBA" else None
     # Colors that nobody sees would count in the norms' statistics, and scaling has changed them.
     pixels = to_array(photo if alpha is None else whiten_hidden(photo))
@@ -389,12 +392,11 @@ class _TileBar:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.stylize",
-        description="Repaint photos with an exported style. Pictures come out upright and in the photo's size;\n"
+        description="Repaint photos with an exported style. Pictures come out upright and in the photo's size; "
         "transparency is kept where the format has it.",
         usage="%(prog)s (MODEL | --style NAME | --blend NAME:SHARE,NAME:SHARE) PHOTO [PHOTO ...] [options]",
         epilog="examples:\n  python -m export.stylize wave.onnx photo.jpg --output out.jpg\n"
         "  python -m export.stylize wave photo.jpg",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "photos",

@@ -6,7 +6,6 @@ onnxruntime-web, the styles, and ``styles.json``, which lists the styles for the
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -294,10 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.web",
-        description="Build a static web page that repaints photos and the camera's picture in the browser, with\n"
+        description="Build a static web page that repaints photos and the camera's picture in the browser, with "
         "WebGPU or WASM, also offline. Photos stay on the visitor's device.",
         epilog="examples:\n  python -m export.web\n  python -m export.web wave my/ other.onnx --output site/",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "styles",

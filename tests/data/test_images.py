@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,27 @@ def test_colors_of_an_embedded_profile_become_those_of_srgb(
     found = decode(path, keep_alpha=True, at_least=at_least)
     assert found.info == {}
     assert np.abs(np.asarray(found, dtype=int)[0, 0] - [0, 200, 0, *color[3:]]).max() <= 2
+
+
+def ink_profile() -> bytes:
+    """Return a profile of inks that print the same gray, and all four of them black (ICC.1:2001-04, 6.1 and 6.5.8)."""
+    ramp, white, gray, black = bytes(range(256)), b"\xff\x80\x80", b"\x80\x80\x80", b"\0\x80\x80"
+    matrix = struct.pack(">9i", *(65536 * np.eye(3, dtype=int).ravel()))
+    table = b"mft1" + bytes([0, 0, 0, 0, 4, 3, 2, 0]) + matrix + 4 * ramp + white + 14 * gray + black + 3 * ramp
+    tags = struct.pack(">I4sII", 1, b"A2B0", 144, len(table))
+    light = struct.pack(">3i", 63190, 65536, 54061)
+    head = struct.pack(">I4xI12s12x4s28x12s48x", 144 + len(table), 0x02400000, b"prtrCMYKLab ", b"acsp", light)
+    return head + tags + table
+
+
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_inks_become_the_colors_that_their_profile_prints(tmp_path: Path, ending: str):
+    sheet = PIL.Image.new("CMYK", (16, 8))
+    sheet.paste((255, 0, 0, 0), (8, 0, 16, 8))
+    for profile, printed in ((ink_profile(), (119, 119, 119)), (ink_profile()[:200], (0, 255, 255))):
+        sheet.save(tmp_path / f"x.{ending}", icc_profile=profile)
+        found = to_array(decode(tmp_path / f"x.{ending}")).astype(int)
+        assert np.abs(found[4, [1, 14]] - [(255, 255, 255), printed]).max() <= 2
 
 
 def test_a_profile_that_is_broken_or_of_inks_or_grays_changes_nothing(tmp_path: Path):

@@ -33,6 +33,8 @@ let site = null;
 let engine = null;
 let thumbnails = null;
 let photo = null;
+/** Counts the photos that were asked for, because a small one is read before a large one that was chosen earlier. */
+let asked = 0;
 /** What is on the stage: the photo, its pixels, and how the network painted them; null if nothing is painted. */
 let shown = null;
 /** Counts what was asked for, so that only the latest is shown. */
@@ -116,26 +118,31 @@ function connectDrops(stage) {
 
 // Photos
 
-async function readFirst(files) {
+function readFirst(files) {
   if (files.length) {
     const [file] = files;
-    await readPhoto(file, file.name);
+    readPhoto(file, file.name);
   }
 }
 
-async function readSample() {
-  try {
-    await readPhoto(await (await fetch("sample.jpg")).blob(), "cat.jpg");
-  } catch (error) {
-    report(error);
-  }
+function readSample() {
+  readPhoto(fetch("sample.jpg").then((answer) => answer.blob()), "cat.jpg");
 }
 
+/** Show a photo, unless another one is asked for while it is fetched and decoded. */
 async function readPhoto(blob, name) {
+  const mine = ++asked;
   try {
-    usePhoto(await Photo.read(blob, name));
+    const next = await Photo.read(await blob, name);
+    if (mine === asked) {
+      usePhoto(next);
+    } else {
+      next.close();
+    }
   } catch (error) {
-    report(error);
+    if (mine === asked) {
+      report(error);
+    }
   }
 }
 
@@ -197,16 +204,17 @@ async function paintLatest(mine) {
     return;
   }
   view.showState("working", "Painting…", speed.has(style.id) ? speed.get(style.id) * pixels : null);
-  const result = await run(mine, style, photo.scale(size), { strength, stroke });
+  const result = await run(mine, style, photo, size, { strength, stroke });
   if (result) {
     speed.set(style.id, result.milliseconds / pixels);
     view.showTime("done", result.milliseconds, `for ${size.width} × ${size.height} pixels`);
   }
 }
 
-/** Repaint and show; returns null if it failed, which the page then shows, or if the result is no longer wanted. */
-async function run(mine, style, image, settings) {
+/** Scale, repaint and show; returns null if it failed, which the page shows, or if the result is no longer wanted. */
+async function run(mine, style, source, size, settings) {
   try {
+    const image = source.scale(size);
     // A copy, because the pixels move to the worker and the page still has to show them.
     const copy = new ImageData(new Uint8ClampedArray(image.data), image.width, image.height);
     const result = await engine.paint(style, copy, settings);
@@ -274,7 +282,7 @@ async function startCamera() {
     }
     comparison.mirror(camera.mirrored);
     const size = frame.fit(Number(element("live-size").value));
-    const result = await run(mine, chosenStyle(), frame.scale(size), controls.settings);
+    const result = await run(mine, chosenStyle(), frame, size, controls.settings);
     if (result) {
       showFrame(result, size, rate);
     } else if (mine === wish) {

@@ -33,7 +33,7 @@ export class Photo {
     };
   }
 
-  /** Draw the photo at a size and return its pixels. */
+  /** Draw the photo at a size and return its pixels; throws an Error of one sentence if this browser cannot. */
   scale({ width, height }) {
     return draw(width, height, (context) => context.drawImage(this.source, 0, 0, width, height));
   }
@@ -56,12 +56,17 @@ export class Photo {
 
 /** Return what is drawn on white, where it is transparent. */
 function draw(width, height, paint) {
-  const context = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.imageSmoothingQuality = "high";
-  paint(context);
-  return context.getImageData(0, 0, width, height);
+  try {
+    const context = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, width, height);
+    context.imageSmoothingQuality = "high";
+    paint(context);
+    return context.getImageData(0, 0, width, height);
+  } catch {
+    // Phones have no context for a canvas above some 16 or 64 million pixels.
+    throw new Error(`This browser cannot draw ${width} × ${height} pixels; choose a smaller long side.`);
+  }
 }
 
 /** Offer a canvas as a download. */

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data.images import round_to_bytes
+from data.images import ImageError, round_to_bytes
 from export.graph.targets import choose_form
 from export.runtime.stylizer import Stylizer
 from export.styles import find_style
@@ -47,6 +47,12 @@ def test_values_are_rounded_not_truncated(folder):
     stylize_photo(almost, Job(photo, folder / "out.png"))
     expected = np.minimum(draw().astype(int) + 1, 255)
     np.testing.assert_array_equal(np.asarray(read(folder / "out.png")), expected)
+
+
+def test_a_panorama_too_long_for_the_format_is_refused_before_it_is_painted(folder):
+    PIL.Image.new("RGB", (16_384, 1)).save(folder / "photo.png")
+    with pytest.raises(ImageError, match=r"out\.webp' cannot be written .* at most 16383"):
+        stylize_photo(pytest.fail, Job(folder / "photo.png", folder / "out.webp"))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -323,6 +323,37 @@ def test_what_is_no_picture_is_refused_in_one_sentence(page, tmp_path):
     assert find(page, "save").is_enabled()
 
 
+def test_a_size_that_the_browser_cannot_draw_is_told_and_a_smaller_one_is_painted(page, tmp_path):
+    # As phones do with a canvas of many pixels.
+    page.execute_script(
+        "window.draws = OffscreenCanvas.prototype.getContext; OffscreenCanvas.prototype.getContext = "
+        "function (...options) { return this.width > 1024 ? null : window.draws.apply(this, options); }"
+    )
+    try:
+        paint(page, write(tmp_path / "large.png", ramp(1025, 40)))
+        choose(page, "size", "full")
+        wait(lambda: state(page) == "error", "the error", 20)
+        assert text(page, "error") == f"This browser cannot draw 1025 {TIMES} 40 pixels; choose a smaller long side."
+        choose(page, "size", "512")
+        wait(lambda: state(page) == "done", "the smaller picture", 20)
+    finally:
+        page.execute_script("OffscreenCanvas.prototype.getContext = window.draws")
+
+
+def test_the_photo_chosen_last_stays_although_an_earlier_one_takes_longer_to_read(page, tmp_path):
+    page.execute_script(
+        "const read = createImageBitmap; window.createImageBitmap = async (...options) => {"
+        "  window.createImageBitmap = read; const slow = await read(...options);"
+        "  await new Promise((resolve) => (window.finish = resolve)); return slow; }"
+    )
+    find(page, "file").send_keys(str(write(tmp_path / "first.png", ramp(64, 48))))
+    wait(lambda: page.execute_script("return Boolean(window.finish)"), "the first photo to be read")
+    paint(page, write(tmp_path / "second.png", ramp(48, 32)))
+    page.execute_async_script("window.finish(); setTimeout(arguments[0], 500)")
+    wait(lambda: state(page) == "done", "the painting")
+    assert page.execute_script("return document.getElementById('photo').width") == 48
+
+
 def test_everything_is_reached_by_keys_and_the_arrows_move_the_slider(page, tmp_path):
     from selenium.webdriver import ActionChains, Keys
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pytest
 from numpy.typing import NDArray
+
+NAMES_OF_BYTES = pytest.mark.skipif(sys.platform != "linux", reason="file names that are not Unicode are Linux's alone")
 
 
 def ramp(width: int = 48, height: int = 32) -> NDArray[np.uint8]:

@@ -31,19 +31,20 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m train.compare --model wave.onnx --style wave.jpg --photos folder --output report/",
     )
     add = parser.add_argument
-    add("--model", type=Path, nargs="+", required=True, help="ONNX files of one style, trained with one loss")
+    add("--model", type=Path, nargs="+", required=True, metavar="FILE", help="ONNX files of one style and one loss")
     add(
         "--style",
         type=Path,
         nargs="+",
         required=True,
+        metavar="FILE",
         help="the painting, or all that the style was trained on; the covariance distance is taken to the first",
     )
-    add("--photos", type=Path, required=True, help="folder of photos that were not trained on")
-    add("--output", type=Path, required=True, help="folder to write to")
-    add("--count", type=positive, default=4, help="photos to compare (default: 4)")
-    add("--size", type=side(LEAST_SIZE), default=256, help="side of the pictures in pixels (default: 256)")
-    add("--iterations", type=positive, default=500, help="L-BFGS iterations (default: 500)")
+    add("--photos", type=Path, required=True, metavar="FOLDER", help="folder of photos that were not trained on")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="folder to write to")
+    add("--count", type=positive, default=4, metavar="N", help="photos to compare (default: 4)")
+    add("--size", type=side(LEAST_SIZE), default=256, metavar="PIXELS", help="side of the pictures (default: 256)")
+    add("--iterations", type=positive, default=500, metavar="N", help="L-BFGS iterations (default: 500)")
     add(
         "--precision",
         choices=get_args(PrecisionName),
@@ -58,7 +59,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"a second network, on which pictures are evaluated, too (default: {REFERENCES[0]}, which is not a VGG)",
     )
     add_aliases(parser, "reference", "--other", choices=REFERENCES)
-    add("--reference-weights", default="default", help="weights of the reference network, if it is a VGG")
+    add("--reference-weights", default="default", metavar="FILE", help="of the reference network, if it is a VGG")
     add_aliases(parser, "reference_weights", "--other-weights")
     add_overwrite(parser, "an earlier report")
     return parser.parse_args(args)

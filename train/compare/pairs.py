@@ -179,7 +179,8 @@ def write(options: argparse.Namespace) -> None:
     rows = [",".join([name, *[""] * (len(COLUMNS) - 1)]) for name in names]
     write_whole(answers, "\n".join([",".join(COLUMNS), *rows]) + "\n")
     write_whole(instructions, INSTRUCTIONS)
-    write_whole(key_path, json.dumps({"seed": seed, "pairs": key}, indent=1, ensure_ascii=False) + "\n")
+    # In ASCII, because the names of files need not be UTF-8.
+    write_whole(key_path, json.dumps({"seed": seed, "pairs": key}, indent=1) + "\n")
     print(f"wrote {len(pairs)} pairs to '{output}', answers to fill in to '{answers}', the key to '{key_path}'")
 
 
@@ -380,10 +381,15 @@ def _read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     missing = [column for column in columns if column not in (reader.fieldnames or [])]
     if missing:
         raise TrainError(f"'{path}' has no column {', '.join(missing)}; its first line must name {', '.join(columns)}")
-    return [
-        (reader.line_num, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)})
-        for row in reader
-    ]
+    rows = [(reader.line_num, row) for row in reader]
+    for line, row in rows:
+        # A comma within a value, such as that of 7,5, would shift those that follow to columns of other names.
+        if any(value.strip() for value in row.pop(None, [])):
+            raise TrainError(
+                f"'{path}', line {line} has more values than there are columns; put a value that holds a separator in "
+                "quotation marks, or write 7.5 in place of 7,5"
+            )
+    return [(line, {name: (value or "").strip() for name, value in row.items()}) for line, row in rows]
 
 
 def _index(folder: Path) -> dict[str, Path]:

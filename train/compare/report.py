@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.terminal import make_printable
 from train.compare.artifacts import THRESHOLDS
 from train.compare.covariance import LAYERS, PAINTING_SIZES
 from train.compare.measure import (
@@ -110,7 +111,7 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
         judge=judge_artifact,
-        photo=results[0].photo,
+        photo=make_printable(results[0].photo),
         curves=to_uri(draw_curves(results[0]), "image/svg+xml"),
     )
 
@@ -231,14 +232,17 @@ def draw_curves(result: PhotoResult) -> bytes:
     for start, curve in result.curves.items():
         axes.plot(curve.losses["loss"], label=f"slow, from {start}")
     for number, (name, found) in enumerate(result.fast.items(), start=len(result.curves)):
-        axes.axhline(found.measures.loss, color=f"C{number}", linestyle="--", label=name)
+        # Not the name alone: a label that begins with an underscore is left out of the legend.
+        axes.axhline(found.measures.loss, color=f"C{number}", linestyle="--", label=f"fast, {name}")
     axes.set(xlabel="L-BFGS iterations", ylabel="loss", yscale="log")
     # Plain numbers: the losses lie within one or two powers of ten.
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8)))
     axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(alpha=0.3)
-    axes.legend()
+    # Dollar signs in a network's name are no formula.
+    with mpl.rc_context({"text.parse_math": False}):
+        axes.legend()
     file = io.BytesIO()
     # Text stays text, and the same curves give the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "onestroke", "font.family": "sans-serif"}):

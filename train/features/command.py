@@ -36,7 +36,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         epilog=EXAMPLES,
     )
     add = parser.add_argument
-    add("--photos", type=Path, required=True, help="folder of photos; the more there are, the clearer the answer")
+    add("--photos", type=Path, required=True, metavar="FOLDER", help="the more photos, the clearer the answer")
     add(
         "--layers",
         nargs="+",
@@ -54,6 +54,7 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         "--strongest",
         type=positive,
         default=STRONGEST,
+        metavar="N",
         help=f"how many channels, if none are named (default: {STRONGEST})",
     )
     networks = parser.add_mutually_exclusive_group()
@@ -68,9 +69,9 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         help="in its place a style network, as a style file or a checkpoint; or two, to see what changed between them",
     )
     add_perceptual_weights(parser)
-    add("--size", type=side(LEAST_SIZE), default=224, help="longer side of the photos in pixels (default: 224)")
-    add("--count", type=positive, help="photos to look at, spread over the folder (default: all)")
-    add("--output", type=Path, required=True, help="folder to write to")
+    add("--size", type=side(LEAST_SIZE), default=224, metavar="PIXELS", help="longer side of the photos (default: 224)")
+    add("--count", type=positive, metavar="N", help="photos to look at, spread over the folder (default: all)")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="folder to write to")
     add_overwrite(parser, "an earlier report")
     options = parser.parse_args(args)
     if options.model and len(options.model) > 2:

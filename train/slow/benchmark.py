@@ -145,23 +145,23 @@ def main(args: Sequence[str] | None = None) -> int:
         prog="python -m train.slow.benchmark",
         description="Measure coarse to fine against plain L-BFGS at one size: the loss after the same seconds.",
         epilog="example:\n  python -m train.slow.benchmark --content photo.jpg --style painting.jpg --seconds 230",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--content", required=True, help="the photo")
-    parser.add_argument("--style", required=True, help="the painting")
-    parser.add_argument("--size", type=int, default=512, help="longer side in pixels, above 128 (default: 512)")
+    parser.add_argument("--content", required=True, metavar="PHOTO", help="the photo")
+    parser.add_argument("--style", required=True, metavar="FILE", help="the painting")
+    parser.add_argument("--size", type=int, default=512, metavar="PIXELS", help="longer side, above 128 (default: 512)")
     parser.add_argument(
         "--sizes",
         type=side(LEAST_SIZE),
         nargs="+",
+        metavar="PIXELS",
         help="in place of the comparison, the time of an iteration at several sizes; a smaller photo is not enlarged",
     )
-    parser.add_argument("--seconds", type=float, default=240, help="time for each (default: 240)")
+    parser.add_argument("--seconds", type=float, default=240, metavar="N", help="time for each (default: 240)")
     parser.add_argument(
         "--perceptual", choices=get_args(PerceptualName), default="vgg19", help="the frozen network (default: vgg19)"
     )
     add_perceptual_weights(parser)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the figures")
     add_overwrite(parser, "an earlier file of figures")
     options = parser.parse_args(args)
     return run_command(lambda: run(options), "stopped: no figures were written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,7 @@ from PIL.Image import Image
 
 from data.images import decode, fit_within, to_array
 from export.sheet.grid import Cell, draw_sheet
+from export.terminal import make_printable
 from train.page import embed_jpeg, render_page
 from train.slow.config import LEARNING_RATES, SlowConfig
 from train.slow.record import FIELDS, Record
@@ -109,18 +111,18 @@ def build_page(config: SlowConfig, runs: Sequence[Run]) -> str:
     beside = [
         {
             "name": run.name,
-            "link": quote(run.config.files.page.name),
-            "animation": quote(run.config.files.animation.name),
+            "link": _link(run.config.files.page),
+            "animation": _link(run.config.files.animation),
         }
         for run in runs
     ]
     return render_page(
         TEMPLATE,
-        title=describe_task(config),
+        title=make_printable(describe_task(config)),
         setting=describe_setting(config),
         read=[(name, embed_jpeg(to_array(fit_within(decode(path), SHOWN_SIDE)))) for name, path in _list_read(config)],
-        picture=quote(files.picture.name),
-        plot=quote(files.plot.name) if last > 1 else None,
+        picture=_link(files.picture),
+        plot=_link(files.plot) if last > 1 else None,
         animated=config.save_every > 0,
         runs=runs,
         beside=beside,
@@ -170,6 +172,7 @@ def draw_starts(runs: Sequence[Run]) -> Image:
 
 def draw_losses(runs: Sequence[Run]) -> bytes:
     """Plot the losses of several starts over the iterations, logarithmically; returns a PNG file."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -181,10 +184,17 @@ def draw_losses(runs: Sequence[Run]) -> bytes:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3)
-    axes.legend()
+    # Dollar signs in a picture's name are no formula.
+    with mpl.rc_context({"text.parse_math": False}):
+        axes.legend()
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
+
+
+def _link(path: Path) -> str:
+    # Its bytes, because a name need not be UTF-8.
+    return quote(os.fsencode(path.name))
 
 
 def _list_read(config: SlowConfig) -> list[tuple[str, Path]]:

@@ -63,16 +63,21 @@ def main(args: Sequence[str] | None = None) -> int:
         epilog="example: python -m train.slow.reconstruct --content photo.jpg --layers relu1_1 relu4_1 --output kept/",
     )
     add = parser.add_argument
-    add("--content", required=True, help="the photo")
+    add("--content", required=True, metavar="PHOTO", help="the photo")
     add("--layers", nargs="+", metavar="LAYER", default=list(LAYERS), help="default: the first of each block")
-    add("--size", type=side(LEAST_SIZE), default=128, help="longer side in pixels (default: 128)")
-    add("--iterations", type=positive, default=100, help="L-BFGS iterations for each layer (default: 100)")
-    add("--tv-weight", type=float, help="smoothness (default: that of configs/slow/reconstruction.yaml)")
-    add("--alpha-weight", type=float, help="alpha-norm (default: likewise)")
+    add("--size", type=side(LEAST_SIZE), default=128, metavar="PIXELS", help="longer side (default: 128)")
+    add("--iterations", type=positive, default=100, metavar="N", help="L-BFGS iterations for each layer (default: 100)")
+    add(
+        "--tv-weight",
+        type=float,
+        metavar="WEIGHT",
+        help="smoothness (default: that of configs/slow/reconstruction.yaml)",
+    )
+    add("--alpha-weight", type=float, metavar="WEIGHT", help="alpha-norm (default: likewise)")
     add("--perceptual", choices=get_args(PerceptualName), default="vgg19", help="the frozen network (default: vgg19)")
     add_perceptual_weights(parser)
-    add("--seed", type=integer(*SEEDS), default=0, help="fixes the noise (default: 0)")
-    add("--output", type=Path, required=True, help="folder to write to")
+    add("--seed", type=integer(*SEEDS), default=0, metavar="N", help="fixes the noise (default: 0)")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="folder to write to")
     add_overwrite(parser, "an earlier table")
     options = parser.parse_args(args)
     return run_command(lambda: run(options), "stopped before a layer was finished; nothing was written")

@@ -1,8 +1,10 @@
 """The comparison loses no work, is like for like, and tells what it compares; networks untrained, for speed."""
 
+import base64
 import html
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -18,7 +20,7 @@ from models.style_file import StyleCard
 from models.vgg import SMALL_WEIGHTS
 from tests.export.small_export import export_style, make_network
 from tests.perceptual_weights import SHALLOW_CONTENT, SHALLOW_STYLE, write_weights
-from tests.pictures import noise, ramp
+from tests.pictures import NAMES_OF_BYTES, noise, ramp
 from train.compare import run as module
 from train.compare.command import main, parse
 from train.compare.objective import read_objective
@@ -244,6 +246,21 @@ def test_names_are_escaped_on_the_page(given, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     assert "a&lt;b" in page
     assert "a<b" not in page
+
+
+@NAMES_OF_BYTES
+def test_names_that_are_no_formula_or_no_utf8_stand_on_the_page(given, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "caf\udce9.png").write_bytes((given / "photos" / "0.png").read_bytes())
+    for name in ("_1_$a_$.onnx", "_2.onnx"):
+        (tmp_path / name).write_bytes((given / "wave" / "wave.onnx").read_bytes())
+    models = ["--model", *(str(tmp_path / name) for name in ("_1_$a_$.onnx", "_2.onnx"))]
+    assert compare(given, tmp_path / "report", *models, photos=photos) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "caf\\udce9.png" in page
+    curves = base64.b64decode(re.findall('data:image/svg[^,]+,([^"]+)', page)[0]).decode()
+    assert all(f"fast, {name}<" in curves for name in ("_1_$a_$", "_2"))
 
 
 def test_networks_of_two_runs_go_by_their_cards(given, tmp_path, capsys):

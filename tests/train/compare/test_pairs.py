@@ -8,7 +8,7 @@ import pytest
 
 from data.images import decode, encode, from_array, to_array
 from data.scenes import draw_scene
-from tests.pictures import flat
+from tests.pictures import NAMES_OF_BYTES, flat
 from train.compare.pairs import COLUMNS, GAP, main
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
@@ -175,6 +175,25 @@ def test_wrong_answers_get_one_sentence(given, capsys, one_error, changes, messa
     capsys.readouterr()
     assert main([f"--score={answers}", f"--key={given / 'pairs' / 'key.json'}"]) == 2
     assert message in one_error()
+
+
+def test_a_decimal_comma_shifts_no_mark_to_another_column(given, capsys, one_error):
+    assert write(given) == 0
+    capsys.readouterr()
+    answers = given / "a.csv"
+    answers.write_text(f"{','.join(COLUMNS)}\npair-01,left,7,5,6,5,4\n")
+    assert main([f"--score={answers}", f"--key={given / 'pairs' / 'key.json'}"]) == 2
+    assert "line 2 has more values than there are columns" in one_error()
+    answers.write_text(f"{','.join(COLUMNS)}\npair-01,left,7,6,5,4, ,\n")
+    assert main([f"--score={answers}", f"--key={given / 'pairs' / 'key.json'}"]) == 0
+
+
+@NAMES_OF_BYTES
+def test_names_that_are_no_utf8_get_a_key(given):
+    for folder in ("ours", "theirs"):
+        (given / folder / "wave" / "a.png").rename(given / folder / "wave" / "caf\udce9.png")
+    assert write(given) == 0
+    assert str(given / "ours" / "wave" / "caf\udce9.png") in {pair["ours"] for pair in read_key(given).values()}
 
 
 def test_template_without_answers_is_refused(given, capsys, one_error):

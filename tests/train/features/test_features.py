@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from data.images import decode
 from models.network import NetworkConfig, StyleNetwork
 from models.style_file import StyleCard, save_style
-from tests.pictures import flat, noise, write
+from tests.pictures import NAMES_OF_BYTES, flat, noise, write
 from tests.train import small_run
 from train.features.command import main
 from train.features.network import open_perceptual
@@ -118,6 +118,13 @@ def test_a_photo_that_cannot_be_used_is_passed_over_and_told(known, capsys):
     assert main(flags(known, "--layers", "relu1_1")) == 0
     assert "2 photos cannot be used, the first because picture" in capsys.readouterr().err
     assert "36 photos" in (known / "seen" / "report.html").read_text()
+
+
+@NAMES_OF_BYTES
+def test_a_photo_whose_name_is_no_utf8_is_named_on_the_page(known):
+    (known / "photos" / "edge-00.png").rename(known / "photos" / "edge-00\udce9.png")
+    assert main(flags(known, "--layers", "relu1_1", "--count", "3")) == 0
+    assert "edge-00\\udce9.png" in (known / "seen" / "report.html").read_text()
 
 
 def test_count_spreads_over_the_folder(known):

@@ -8,7 +8,7 @@ import pytest
 
 from data.images import decode, encode, from_array, to_array
 from export.sheet.grid import shorten
-from tests.pictures import noise
+from tests.pictures import NAMES_OF_BYTES, noise
 from tests.train.slow.slow_command import DRAWING, slow
 from train.slow.benchmark import SizeTime, fit_exponent
 from train.slow.benchmark import main as slow_bench
@@ -90,6 +90,18 @@ def test_a_picture_file_is_a_start_by_its_name(photo):
     encode(from_array(noise(30, 30)), photo.parent / "other.png")
     assert run_starts(photo, "noise", photo.parent / "other.png", iterations=1) == 0
     assert (photo.parent / "out-other.png").exists()
+
+
+def test_dollar_signs_in_the_name_of_a_start_are_no_formula(photo):
+    encode(from_array(noise(30, 30)), photo.parent / "$5_to_$6.png")
+    assert run_starts(photo, "noise", photo.parent / "$5_to_$6.png", iterations=2) == 0
+    assert (photo.parent / "out.html").exists()
+
+
+@NAMES_OF_BYTES
+def test_the_page_of_a_picture_whose_name_is_no_utf8_leads_to_it(photo):
+    assert slow(photo, "caf\udce9.png", iterations=2) == 0
+    assert 'src="caf%E9.png"' in (photo.parent / "caf\udce9.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,10 @@ def default_output(style: Path, folder: bool = False) -> Path:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export",
-        description="Write a trained style as one ONNX file, compared with torch before it is kept,\n"
+        description="Write a trained style as one ONNX file, compared with torch before it is kept, "
         "or as a folder of variants for phones and browsers.",
         epilog="examples:\n  python -m export runs/wave --output wave.onnx\n"
         f"  python -m export runs/wave --output wave/ --variants all\n\n{describe_commands()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("style", type=Path, help="folder of a training run, or a .safetensors style file")
     parser.add_argument(

@@ -37,7 +37,7 @@ USER_ERRORS: tuple[type[Exception], ...] = (ImageError, OutputError, ExportError
 
 
 class ExampleFormatter(argparse.HelpFormatter):
-    """argparse's help, with an example left in one line, to be copied."""
+    """argparse's help, with the lines of examples left whole, to be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return indent + text if text.startswith("example") else super()._fill_text(text, width, indent)

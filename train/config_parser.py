@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -17,7 +16,7 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from data.files import require_absent
-from export.cli import FAILED
+from export.cli import FAILED, ExampleFormatter
 from export.terminal import print_error
 from train.errors import TrainError
 from train.limits import find_unusable
@@ -31,8 +30,8 @@ _KEPT = "\0"
 _BOOLEANS = ("true", "false", "yes", "no", "on", "off")
 
 
-class ExamplesFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """jsonargparse's help, with the lines of examples left whole, to be copied."""
+class ConfigFormatter(ExampleFormatter, DefaultHelpFormatter):
+    """jsonargparse's help, with examples as in the help of every other command."""
 
 
 class SentenceParser(ArgumentParser):
@@ -130,7 +129,7 @@ def parse_config(
         prog=prog,
         description=description,
         epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
-        formatter_class=ExamplesFormatter,
+        formatter_class=ConfigFormatter,
     )
     parser.example = examples[0]
     parser.add_argument("--config", action="config", help="YAML file of these flags; several stack")

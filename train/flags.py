@@ -29,14 +29,14 @@ def add_perceptual_weights(parser: argparse.ArgumentParser, *aliases: str, netwo
         network: Whose weights they are.
     """
     text = f"weights of {network}: 'default' (downloaded once) or a file in torchvision's layout (default: default)"
-    parser.add_argument("--perceptual-weights", default="default", help=text)
+    parser.add_argument("--perceptual-weights", default="default", metavar="FILE", help=text)
     add_aliases(parser, "perceptual_weights", *aliases)
 
 
 def add_batch_size(parser: argparse.ArgumentParser, default: int, *aliases: str) -> None:
     """Add ``--batch-size``: photos per training step."""
     text = f"photos per step (default: {default})"
-    parser.add_argument("--batch-size", type=positive, default=default, help=text)
+    parser.add_argument("--batch-size", type=positive, default=default, metavar="N", help=text)
     add_aliases(parser, "batch_size", *aliases, type=positive)
 
 

@@ -1,4 +1,4 @@
-"""Lightning's parser with one-sentence errors, and libraries that print less; for fit and distill."""
+"""Lightning's parser with one-sentence errors, and libraries that print less; for fit, start and distill."""
 
 from __future__ import annotations
 

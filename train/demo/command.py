@@ -36,11 +36,11 @@ def main(args: list[str] | None = None) -> int:
         description="Train a style, export it, and repaint a photo with it, without any download.",
         epilog="example: python -m train.demo --style painting.jpg --photos ~/Pictures --photo me.jpg",
     )
-    parser.add_argument("--style", type=Path, help="a painting in place of the drawn one")
-    parser.add_argument("--photos", type=Path, help="folder of photos to train on, in place of samples and scenes")
-    parser.add_argument("--photo", type=Path, help=f"photo to repaint, in place of the sample '{SHOWN}'")
-    parser.add_argument("--steps", type=positive, help="training steps (default: those of configs/demo.yaml)")
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
+    parser.add_argument("--style", type=Path, metavar="FILE", help="a painting in place of the drawn one")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="to train on, in place of samples and scenes")
+    parser.add_argument("--photo", type=Path, metavar="FILE", help=f"to repaint, in place of the sample '{SHOWN}'")
+    parser.add_argument("--steps", type=positive, metavar="N", help="of training (default: those of configs/demo.yaml)")
+    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo")
     parser.add_argument("--again", action="store_true", help="train anew, though the style is trained already")
     parser.add_argument("overrides", nargs="*", help="after --: more flags for python -m train fit")
     options = parser.parse_args(args)

@@ -7,11 +7,9 @@ only when the work begins, so that the help, which names the settings that matte
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from export.cli import show_help
-from train.cli import run_command
+from train.cli import Progress, run_command
 
 HELP = """usage: python -m train.distill --config configs/distill.yaml [--SETTING VALUE ...]
 
@@ -42,32 +40,12 @@ examples:
 """
 
 
-@dataclass
-class Progress:
-    """How far a distillation has come, for what is said after Ctrl-C.
-
-    Args:
-        checkpoint: Where its state is saved; None before the training begins.
-        trained: Whether the last step is done.
-    """
-
-    checkpoint: Path | None = None
-    trained: bool = False
-
-    def describe_stop(self) -> str:
-        """Say what was written and how to go on."""
-        if self.checkpoint is None or not (self.trained or self.checkpoint.exists()):
-            return "stopped before the first step; nothing was written"
-        when = "before the network was written" if self.trained else "in a step"
-        return f"stopped {when}; go on with the same command and --ckpt_path last"
-
-
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 2 for a user's mistake, 130 after Ctrl-C."""
     typed = sys.argv[1:] if args is None else args
     if typed and typed[0] in {"-h", "--help"}:
         return show_help(HELP)
-    progress = Progress()
+    progress = Progress("the network")
 
     def work() -> int:
         from train.distill.training import run

@@ -110,7 +110,7 @@ class PictureMaker(nn.Module):
 
     Args:
         paintings: RGB in [0, 1], each of shape (1, 3, H, W), no side shorter than ``size``.
-        styles: Trained networks of one architecture, without strength; none leaves the stylized quarters distorted.
+        styles: Trained networks of one architecture, without strength; none leaves the stylized eighth distorted.
         size: Side S of the pictures in pixels.
     """
 

@@ -16,15 +16,15 @@ from export.cli import INTERRUPTED
 from export.terminal import quote
 from export.version import project_version
 from models.vgg import quantize
+from train.cli import Progress
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
-from train.distill.command import Progress
 from train.distill.module import Distillation, export_state
 from train.distill.pictures import MOST_PHOTOS, PARTS
 from train.errors import TrainError, require_named
 from train.fit.callbacks import LossGuard, PhotoHealth, StyleProgressBar
 from train.fit.checkpoint import AtomicCheckpointIO, Interrupted, LatestCheckpoint, find_checkpoint, raise_interrupts
-from train.fit.command import TRAINER_DEFAULTS, TrainingCLI, describe_weights, dump_config
+from train.fit.command import TRAINER_DEFAULTS, RunConfigCallback, TrainingCLI, describe_weights, dump_config
 from train.fit.datamodule import PhotoData
 from train.fit.run_folder import RunFolder
 from train.parser import StyleArgumentParser, quiet_libraries
@@ -39,8 +39,22 @@ CREDIT = (
 """The credit that the license of the teacher's weights asks for; it is written into the file's header."""
 
 
+class DistillConfigCallback(RunConfigCallback):
+    """Keep the whole configuration beside the network that it makes."""
+
+    def clear(self, folder: RunFolder) -> None:
+        """Remove the run that this one replaces, and its network."""
+        super().clear(folder)
+        (folder.path / NETWORK).unlink(missing_ok=True)
+
+
 class DistillCLI(TrainingCLI):
     """The command line of the distillation, which has no subcommands."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the training writes to."""
+        return RunFolder(Path(self.config.output))
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add where to write."""
@@ -54,8 +68,7 @@ class DistillCLI(TrainingCLI):
 
     def before_instantiate_classes(self) -> None:
         """Make sure that the run may write to its folder, and complete the configuration."""
-        config = self.config
-        folder = RunFolder(Path(config.output))
+        config, folder = self.config, self.folder
         require_named(
             output=config.output,
             ckpt_path=config.ckpt_path,
@@ -90,7 +103,7 @@ class DistillCLI(TrainingCLI):
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LatestCheckpoint):
-                callback.path = RunFolder(Path(self.config.output)).checkpoint
+                callback.path = self.folder.checkpoint
             elif isinstance(callback, LossGuard):
                 # One that starts from a trained network hardly falls.
                 callback.must_fall = False
@@ -144,12 +157,13 @@ def run(args: list[str] | None, progress: Progress) -> int:
             **TRAINER_DEFAULTS,
             "callbacks": [PhotoHealth(), LossGuard(), StyleProgressBar(refresh_rate=1)],
         },
-        save_config_callback=None,
+        save_config_callback=DistillConfigCallback,
+        save_config_kwargs={"save_to_log_dir": False},
         seed_everything_default=0,
         auto_configure_optimizers=False,
     )
     cli.require_held_out()
-    progress.checkpoint = RunFolder(Path(cli.config.output)).checkpoint
+    progress.checkpoint = cli.folder.checkpoint
     with raise_interrupts():
         try:
             cli.fit(model=cli.model, datamodule=cli.datamodule, ckpt_path=cli.config.ckpt_path)
@@ -157,20 +171,19 @@ def run(args: list[str] | None, progress: Progress) -> int:
             print(f"{stop}; go on with the same command and --ckpt_path last")
             return INTERRUPTED
         progress.trained = True
-        write(cli)
+        cli.complete()
+        if cli.trainer.is_global_zero:
+            write(cli)
     return 0
 
 
 def write(cli: DistillCLI) -> None:
-    """Write the network, with its origin and its held-out losses in the file's header, and its configuration.
+    """Write the network, with its origin and its held-out losses in the file's header.
 
     Raises:
         TrainError: If a held-out loss is not finite; nothing is written then.
         OSError: If it cannot be written.
     """
-    if cli.model.held_out_losses is None:
-        # They are in no checkpoint, and the last step need not be one that is validated.
-        cli.validate(model=cli.model, datamodule=cli.datamodule, verbose=False)
     losses = cli.model.held_out_losses or {}
     for name, value in losses.items():
         if not math.isfinite(value):
@@ -178,8 +191,6 @@ def write(cli: DistillCLI) -> None:
                 f"{name} is {value} after the last step, so no network was written; start anew with a lower "
                 "--model.learning_rate and --overwrite true"
             )
-    folder = Path(cli.config.output)
-    folder.mkdir(parents=True, exist_ok=True)
     config = cli.config.model
     metrics = {name: round(value, 5) for name, value in sorted(losses.items())}
     header = {
@@ -190,9 +201,8 @@ def write(cli: DistillCLI) -> None:
         "project_version": project_version(),
         "held_out": json.dumps(metrics),
     }
-    path = folder / NETWORK
+    path = cli.folder.path / NETWORK
     write_whole(path, save(quantize(export_state(cli.model.student)), metadata=header))
-    write_whole(folder / "config.yaml", header["training_config"])
     print(f"held out: {header['held_out']}\nwrote:    {path}, {path.stat().st_size:,} bytes")
     print(f"use it:   --model.perceptual vgg_small --model.perceptual_weights {quote(path)}")
     print(f"test it:  python -m train.distill.evaluate --weights {quote(path)}")

@@ -119,6 +119,10 @@ class RunConfigCallback(SaveConfigCallback):
 
     begun = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._held = contextlib.ExitStack()
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: the checkpoint to go on from may still turn out not to fit."""
 
@@ -126,6 +130,11 @@ class RunConfigCallback(SaveConfigCallback):
         """Begin the run folder, now that all inputs were read."""
         self.begun = True
         if trainer.is_global_zero:
+            folder = RunFolder(Path(trainer.default_root_dir))
+            folder.path.mkdir(parents=True, exist_ok=True)
+            # Of a run that was finished before, nothing more is trained.
+            if trainer.training:
+                self._held.enter_context(folder.hold())
             self.save_config(trainer, pl_module, "fit")
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
@@ -134,12 +143,19 @@ class RunConfigCallback(SaveConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write ``config.yaml``, after removing the run that this one replaces."""
         folder = RunFolder(Path(trainer.default_root_dir))
-        folder.path.mkdir(parents=True, exist_ok=True)
         resumed = folder.is_resumed(trainer.ckpt_path)
         with contextlib.nullcontext() if resumed or self.config.overwrite else folder.claim():
             if not resumed:
                 self.clear(folder)
             write_whole(folder.config, dump_config(self.parser, self.config))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let go of the folder."""
+        self._held.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Let go of the folder of a run that failed or was stopped."""
+        self._held.close()
 
     def clear(self, folder: RunFolder) -> None:
         """Remove the run that this one replaces."""
@@ -256,6 +272,16 @@ class TrainingCLI(LightningCLI):
         """Validate as Lightning does, likewise."""
         with _explain_flags(), self._explain_misfit(ckpt_path):
             self.trainer.validate(ckpt_path=ckpt_path, **options)
+
+    def complete(self) -> None:
+        """Do what a run leaves out that was finished before, and a validation if none followed the last step."""
+        for callback in self._find_callbacks(RunConfigCallback):
+            if not callback.begun:
+                # Lightning begins no run that is finished.
+                callback.on_train_start(self.trainer, self.model)
+        if self.model.held_out_losses is None:
+            # They are in no checkpoint, because the last one is written before the last validation.
+            self.validate(model=self.model, datamodule=self.datamodule, verbose=False)
 
     def _explain_misfit(self, ckpt_path: str | None) -> contextlib.AbstractContextManager[None]:
         latest = self._find_callbacks(LatestCheckpoint)

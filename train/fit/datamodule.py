@@ -198,8 +198,8 @@ class PhotoData(pl.LightningDataModule):
         Raises:
             TrainError: If shared memory has no room for those that are decoded ahead.
         """
-        self._require_shared_memory()
         trainer = self._trainer()
+        self._require_shared_memory(trainer.num_devices)
         sampler = StepSampler(
             self.batch_size,
             trainer.max_steps + self.spare_steps,
@@ -223,11 +223,15 @@ class PhotoData(pl.LightningDataModule):
             prefetch_factor=PREFETCHED if self.workers else None,
         )
 
-    def _require_shared_memory(self) -> None:
+    def _require_shared_memory(self, processes: int) -> None:
+        """Check the room for the batches of all processes that train on this machine: Lightning starts one per device.
+
+        All of them ask before the first one decodes, because Lightning has each wait for the others then.
+        """
         # A batch that finds no room is lost with a traceback, and torch waits for it forever.
         if not self.workers or not SHARED_MEMORY.is_dir():
             return
-        batch = 3 * self.batch_size * self.image_size**2
+        batch = 3 * self.batch_size * self.image_size**2 * processes
         needed, (total, _, free) = self.steps_ahead * batch, shutil.disk_usage(SHARED_MEMORY)
         # Without a limit, 0 is told for both.
         if total and needed > free:

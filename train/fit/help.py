@@ -29,6 +29,8 @@ settings that matter:
   --model.palette_weight WEIGHT       how closely the colors are to be the painting's (default: 1)
   --model.emd_weight WEIGHT           how strongly the painting's own figures (stars, swirls) are asked for (default: 0)
   --model.emd_rarity POWER            how much more those of them are asked for that are rare in it (default: 0)
+  --model.stability_weight WEIGHT     how strongly the picture is to move with the photo, for videos (default: 0)
+  --model.network.noise LEVELS        smooth noise on the photo: more scatters patterns (default: 6, or the style's)
   --model.network.width CHANNELS      32, or 16 and 8 for small devices (default: 32)
   --model.start_from STYLE            a style or start file, a kept style's name, 'none' for random weights, or
                                       'start' for the shared start, which is the default
@@ -41,6 +43,7 @@ settings that matter:
   --model.perceptual NAME             the frozen network of the loss: vgg19, vgg16 or vgg_small (default: vgg19)
   --model.perceptual_weights W        its weights: 'default' (downloaded once) or a file in torchvision's layout
   --data.photos FOLDER                folder of photos, at any depth; 'samples', where there is none, scikit-image's
+  --data.scene_share SHARE            share of drawn scenes among the photos; 1 for nothing else (default: 0)
   --data.image_size PIXELS            side of the crops (default: 256)
   --data.batch_size COUNT             photos per step (default: 4)
   --data.early_size PIXELS            side of the crops in the first --data.early_steps, which then take less time

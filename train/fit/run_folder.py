@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from data.files import require_absent
 from train.errors import TrainError
@@ -146,6 +149,35 @@ class RunFolder:
                 f"{flag}"
             )
 
+    @property
+    def lock(self) -> Path:
+        """The file that a training holds while it writes here; one that a killed training left is taken over."""
+        return self.path / ".lock"
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other trainings out of the folder while the block runs.
+
+        The system lets go of it when this process ends, even if it is killed. Where folders take no locks, as some on
+        networks, it is not held.
+
+        Raises:
+            TrainError: If another process holds it.
+        """
+        with self.lock.open("ab") as file:
+            if not _try_lock(file):
+                raise TrainError(
+                    f"another run is writing to '{self.path}'; wait for its end, stop it, or choose another --name or "
+                    "--output"
+                )
+            try:
+                yield
+            finally:
+                # Closed first, because Windows removes no open file.
+                file.close()
+                with contextlib.suppress(OSError):
+                    self.lock.unlink()
+
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
         """Take the folder for a new run, whose configuration the block writes.
@@ -171,6 +203,23 @@ class RunFolder:
             # Configuration and table are replaced where they are written anew.
             if file not in {self.config, self.metrics}:
                 file.unlink(missing_ok=True)
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    """Lock a file for this process; returns False if another has it, True where files cannot be locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            # Not flock, whose lock would outlive a killed training in the processes that decode its photos.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EACCES, errno.EAGAIN}
+    return True
 
 
 def describe_file(path: Path) -> str:

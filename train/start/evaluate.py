@@ -35,17 +35,18 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m train.start.evaluate --paintings paintings --photos photos --image-size 128",
     )
     add = parser.add_argument
-    add("--start", type=Path, help="the shared start's file (default: models/start.safetensors)")
-    add("--style", default="wave", help="the trained style to start from: a kept one's name or a file (default: wave)")
-    add("--paintings", type=Path, required=True, help="folder of paintings; those held out from the start are taken")
+    add("--start", type=Path, metavar="FILE", help="the shared start's file (default: models/start.safetensors)")
+    add("--style", default="wave", metavar="STYLE", help="trained style to start from: name or file (default: wave)")
+    add("--paintings", type=Path, required=True, metavar="FOLDER", help="those held out from the start are taken")
     add("--held-out", nargs="+", metavar="NAME", help="paintings to take in place of those that the file names")
-    add("--count", type=positive, help="take only so many of them, the first (default: all)")
-    add("--photos", type=Path, required=True, help="folder of photos")
+    add("--count", type=positive, metavar="N", help="take only so many of them, the first (default: all)")
+    add("--photos", type=Path, required=True, metavar="FOLDER", help="folder of photos")
     add(
         "--steps",
         type=integer(0, MOST_COUNT),
         nargs="+",
         default=list(STEPS),
+        metavar="N",
         help=f"lengths (default: {' '.join(map(str, STEPS))})",
     )
     add(
@@ -55,13 +56,13 @@ def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
         default=list(ORIGINS),
         help="what to train from: the shared start, the trained style, random weights (default: all three)",
     )
-    add("--image-size", type=side(LEAST_SIZE), default=256, help="side of the pictures in pixels (default: 256)")
+    add("--image-size", type=side(LEAST_SIZE), default=256, metavar="PIXELS", help="side of pictures (default: 256)")
     add_batch_size(parser, 4)
     add("--perceptual", choices=("vgg19", "vgg16", "vgg_small"), default="vgg19", help="the frozen network of the loss")
     add_perceptual_weights(parser)
     add("--optimizer", choices=("muon", "adam"), default="muon", help="what moves the weights (default: muon)")
-    add("--seed", type=integer(*LIGHTNING_SEEDS), default=0, help="of the photos and the random weights (default: 0)")
-    add("--output", type=Path, default=Path("runs/start-evaluation"), help="folder (default: runs/start-evaluation)")
+    add("--seed", type=integer(*LIGHTNING_SEEDS), default=0, metavar="N", help="of photos and weights (default: 0)")
+    add("--output", type=Path, default=Path("runs/start-evaluation"), metavar="FOLDER", help="default: %(default)s")
     add_overwrite(parser, "an earlier evaluation with other settings")
     return parser.parse_args(args)
 

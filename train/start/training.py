@@ -13,6 +13,7 @@ from export.cli import INTERRUPTED
 from export.terminal import quote
 from export.version import project_version
 from models.start import START_FILE, StartCard, save_start
+from train.cli import Progress
 from train.compute.memory import keep_freed_memory
 from train.compute.precision import best_precision
 from train.errors import TrainError, require_named
@@ -30,7 +31,6 @@ from train.fit.module import should_compile
 from train.fit.origin import RANDOM
 from train.fit.run_folder import RunFolder
 from train.parser import StyleArgumentParser, quiet_libraries
-from train.start.command import Progress
 from train.start.module import StartTraining
 from train.start.preview import PaintingsPreview
 
@@ -130,16 +130,6 @@ class StartCLI(TrainingCLI):
             f"{', compiled (the first step takes a minute)' if compiled else ''}; previews in {self.folder.previews}",
             flush=True,
         )
-
-    def complete(self) -> None:
-        """Do what a run leaves out that was finished before, and a validation if none followed the last step."""
-        for callback in self._find_callbacks(RunConfigCallback):
-            if not callback.begun:
-                # Lightning begins no run that is finished.
-                callback.on_train_start(self.trainer, self.model)
-        if self.model.held_out_loss is None:
-            # It is in no checkpoint, because the last one is written before the last validation.
-            self.validate(model=self.model, datamodule=self.datamodule, verbose=False)
 
     def write(self) -> None:
         """Write the shared start, with its origin in the file's header."""

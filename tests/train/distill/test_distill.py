@@ -32,6 +32,7 @@ from train.distill import module as distillation
 from train.distill.command import main
 from train.distill.module import Distillation, export_state, load_without_strength, make_student, unexplained_share
 from train.distill.pictures import POOL_AGE, PUPIL_AGES, PictureMaker
+from train.distill.training import DistillCLI
 from train.distill.training import write as write_network
 from train.errors import TrainError
 from train.fit.checkpoint import Interrupted, LatestCheckpoint
@@ -367,6 +368,21 @@ def test_a_configuration_of_somebody_elses_is_not_replaced(tmp_path, one_error):
     assert (tmp_path / "distilled" / "config.yaml").read_text() == "mine"
 
 
+def test_of_two_distillations_that_are_started_at_once_one_takes_the_folder(tmp_path, capsys, monkeypatch):
+    distilled = tmp_path / "distilled"
+    check = DistillCLI.require_held_out
+
+    def begin_another(cli):
+        check(cli)
+        distilled.mkdir()
+        (distilled / "config.yaml").write_text("other")
+
+    monkeypatch.setattr(DistillCLI, "require_held_out", begin_another)
+    assert main(arguments(tmp_path)) == 2
+    assert "another run has begun" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in distilled.iterdir()} == {"config.yaml": "other"}
+
+
 def test_ctrl_c_names_the_checkpoint_to_go_on_from(tmp_path, capsys, monkeypatch):
     def stop(*_, **__):
         raise Interrupted(1)
@@ -396,7 +412,7 @@ def interrupt(*_, **__):
 def test_ctrl_c_while_loading_is_one_sentence(tmp_path, capsys, monkeypatch, stage):
     monkeypatch.setattr(stage, interrupt)
     assert main(arguments(tmp_path)) == 130
-    assert capsys.readouterr().err.endswith("stopped before the first step; nothing was written\n")
+    assert capsys.readouterr().err.endswith("stopped before the first checkpoint; there is nothing to go on from\n")
 
 
 def test_ctrl_c_that_lightning_turns_into_an_exit_is_one_sentence(tmp_path, capsys, monkeypatch):
@@ -417,7 +433,7 @@ def test_ctrl_c_that_lightning_turns_into_an_exit_is_one_sentence(tmp_path, caps
 
 def test_ctrl_c_after_the_last_step_names_the_checkpoint(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pytorch_lightning.Trainer.fit", lambda *_, **__: None)
-    monkeypatch.setattr("train.distill.training.write", interrupt)
+    monkeypatch.setattr("train.distill.training.DistillCLI.complete", interrupt)
     assert main(arguments(tmp_path)) == 130
     assert "stopped before the network was written; go on with" in capsys.readouterr().err
 

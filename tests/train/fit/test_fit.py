@@ -16,7 +16,7 @@ from models.style_file import load_style
 from tests import ROOT
 from tests.perceptual_weights import random_state
 from tests.pictures import noise, write, write_photos
-from tests.train.small_run import arguments
+from tests.train.small_run import arguments, hold_elsewhere
 from train.errors import TrainError
 from train.fit import datamodule
 from train.fit.command import _explain_workers, main
@@ -124,6 +124,14 @@ def test_of_two_runs_that_are_started_at_once_one_takes_the_folder(tmp_path, mon
     assert main(arguments(tmp_path)) == 2
     assert "another run has begun" in capsys.readouterr().err
     assert {path.name: path.read_text() for path in run.iterdir()} == {"config.yaml": "step", "metrics.csv": "step"}
+
+
+def test_a_folder_that_another_process_writes_to_is_left_alone(finished, capsys):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with hold_elsewhere(finished):
+        assert main(arguments(finished.parent.parent, steps=4, overwrite="true")) == 2
+    assert "another run is writing to" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
 def test_an_earlier_run_is_replaced_when_told(tmp_path):
@@ -325,7 +333,12 @@ def test_photos_decoded_ahead_need_room_in_shared_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(datamodule, "SHARED_MEMORY", tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: (64 * 2**20, 0, 64 * 2**20))
     data = PhotoData(str(tmp_path), batch_size=16, workers=8)
+    data.trainer = SimpleNamespace(num_devices=1)
     with pytest.raises(TrainError, match=r"107 MB of shared memory, and 67 MB .* --data.workers 4$"):
+        data.train_dataloader()
+    # Two processes on this machine take twice as much.
+    data.trainer = SimpleNamespace(num_devices=2)
+    with pytest.raises(TrainError, match=r"214 MB of shared memory, and 67 MB .* --data.workers 2$"):
         data.train_dataloader()
 
 

@@ -1,10 +1,12 @@
 """Only what a training wrote is removed or replaced in its folder, and only when that is asked for."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from data.files import OutputError
+from tests.train.small_run import hold_elsewhere
 from train.errors import TrainError
 from train.fit.run_folder import RunFolder
 
@@ -82,3 +84,27 @@ def test_a_table_of_an_earlier_run_or_an_empty_one_may_be_replaced(tmp_path):
     for content in (TABLE, ""):
         (tmp_path / "metrics.csv").write_text(content)
         RunFolder(tmp_path).require_free(overwrite=True)
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path):
+    run = RunFolder(tmp_path)
+    with hold_elsewhere(tmp_path), pytest.raises(TrainError, match="another run is writing to"), run.hold():
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with hold_elsewhere(tmp_path) as other:
+        other.kill()
+    assert run.lock.exists()
+    with run.hold():
+        assert run.lock.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with RunFolder(tmp_path).hold():
+        pass

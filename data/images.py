@@ -73,7 +73,7 @@ EXTENSIONS = frozenset({*_WRITABLE, ".bmp", ".gif", ".ppm", ".hif"})
 WRITABLE = tuple(dict.fromkeys(_WRITABLE.values()))
 """Formats that pictures are written in."""
 
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 65_536}  # Sides, in pixels, that the encoders take.
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "AVIF": 32_768}  # Sides, in pixels, that encoders take and readers open.
 _LARGE = 2**26  # Pixels, below the number at which Pillow warns.
 _SRGB = ("sRGB", "sRGB IEC61966-2.1", "sRGB built-in")  # Names of its profile; others of it change next to nothing.
 _SLOW = {"ppm_plain": "numbers written as text", "bmp_rle": "run lengths"}

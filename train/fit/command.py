@@ -132,10 +132,12 @@ class RunConfigCallback(SaveConfigCallback):
         if trainer.is_global_zero:
             folder = RunFolder(Path(trainer.default_root_dir))
             folder.path.mkdir(parents=True, exist_ok=True)
-            # Of a run that was finished before, nothing more is trained.
-            if trainer.training:
-                self._held.enter_context(folder.hold())
-            self.save_config(trainer, pl_module, "fit")
+            with contextlib.ExitStack() as held:
+                held.enter_context(folder.hold())
+                self.save_config(trainer, pl_module, "fit")
+                # Of a run that was finished before, nothing more is trained.
+                if trainer.training:
+                    self._held = held.pop_all()
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.begun = True

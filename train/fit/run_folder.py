@@ -165,7 +165,8 @@ class RunFolder:
             TrainError: If another process holds it.
         """
         with self.lock.open("ab") as file:
-            if not _try_lock(file):
+            # One that the run before removes as it ends keeps nobody out.
+            if not _try_lock(file) or not self.lock.exists():
                 raise TrainError(
                     f"another run is writing to '{self.path}'; wait for its end, stop it, or choose another --name or "
                     "--output"
@@ -173,10 +174,14 @@ class RunFolder:
             try:
                 yield
             finally:
-                # Closed first, because Windows removes no open file.
-                file.close()
-                with contextlib.suppress(OSError):
+                try:
+                    # While it is held: afterwards it may be another run's.
                     self.lock.unlink()
+                except OSError:
+                    # Windows removes no open file.
+                    file.close()
+                    with contextlib.suppress(OSError):
+                        self.lock.unlink()
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:

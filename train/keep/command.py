@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
         "with the run's. Of several stages of one style, each with its share, the mean of their weights is stored.",
         epilog="examples:\n  python -m train.keep runs/wave models/pretrained/wave.safetensors\n"
         "  python -m train.keep runs/strokes:0.4,runs/faces:0.6 kept/starry_night.safetensors\n"
-        "  python -m train.keep --noise 24 runs/calavera kept/calavera.safetensors",
+        "  python -m train.keep --noise 10 runs/calavera kept/calavera.safetensors",
     )
     parser.add_argument(
         "run",

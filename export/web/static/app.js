@@ -91,7 +91,7 @@ function connect() {
   element("camera").addEventListener("click", startCamera);
   element("stop").addEventListener("click", () => stopCamera());
   element("turn").addEventListener("click", turnCamera);
-  element("snap").addEventListener("click", () => usePhoto(camera.take()));
+  element("snap").addEventListener("click", takePhoto);
   element("record").addEventListener("click", () => (recorder.running ? saveRecording() : startRecording()));
   element("controls").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("paste", ({ clipboardData }) => readFirst(clipboardData.files));
@@ -144,6 +144,12 @@ async function readPhoto(blob, name) {
       report(error);
     }
   }
+}
+
+function takePhoto() {
+  // A file that is still being read was chosen earlier.
+  asked++;
+  usePhoto(camera.take());
 }
 
 function usePhoto(next) {

@@ -126,10 +126,11 @@ def test_of_two_runs_that_are_started_at_once_one_takes_the_folder(tmp_path, mon
     assert {path.name: path.read_text() for path in run.iterdir()} == {"config.yaml": "step", "metrics.csv": "step"}
 
 
-def test_a_folder_that_another_process_writes_to_is_left_alone(finished, capsys):
+@pytest.mark.parametrize("options", [{"overwrite": "true"}, {"ckpt_path": "last"}], ids=["overwrite", "finished"])
+def test_a_folder_that_another_process_writes_to_is_left_alone(finished, options, capsys):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     with hold_elsewhere(finished):
-        assert main(arguments(finished.parent.parent, steps=4, overwrite="true")) == 2
+        assert main(arguments(finished.parent.parent, steps=4, **options)) == 2
     assert "another run is writing to" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 

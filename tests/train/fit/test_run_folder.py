@@ -99,6 +99,13 @@ def test_a_folder_is_held_by_one_process_until_it_ends_or_is_killed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_that_the_run_before_removes_as_it_ends_is_not_taken_over(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    monkeypatch.setattr("train.fit.run_folder._try_lock", lambda _: run.lock.unlink() is None)
+    with pytest.raises(TrainError, match="another run is writing to"), run.hold():
+        pass
+
+
 def test_a_folder_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
 

@@ -21,6 +21,9 @@ def render_page(template: Path, **values: Any) -> str:
     Args:
         template: A file that extends ``page.html.j2``.
         values: What it names; everything is escaped, and a name that is missing is an error.
+
+    Returns:
+        The page. Bytes of a file's name that are not UTF-8, which no page can hold, are escaped as in Python.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, TEMPLATES]),
@@ -29,7 +32,8 @@ def render_page(template: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(**values)
+    page = environment.get_template(template.name).render(**values)
+    return page.encode(errors="backslashreplace").decode()
 
 
 def embed_jpeg(picture: Picture, quality: int = 88) -> str:

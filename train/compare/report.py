@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.terminal import make_printable
 from train.compare.artifacts import THRESHOLDS
 from train.compare.covariance import LAYERS, PAINTING_SIZES
 from train.compare.measure import (
@@ -111,7 +110,7 @@ def build_page(setting: Setting, summary: Summary, results: Sequence[PhotoResult
         measures=MEASURES,
         thresholds=asdict(THRESHOLDS),
         judge=judge_artifact,
-        photo=make_printable(results[0].photo),
+        photo=results[0].photo,
         curves=to_uri(draw_curves(results[0]), "image/svg+xml"),
     )
 

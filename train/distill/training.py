@@ -39,15 +39,6 @@ CREDIT = (
 """The credit that the license of the teacher's weights asks for; it is written into the file's header."""
 
 
-class DistillConfigCallback(RunConfigCallback):
-    """Keep the whole configuration beside the network that it makes."""
-
-    def clear(self, folder: RunFolder) -> None:
-        """Remove the run that this one replaces, and its network."""
-        super().clear(folder)
-        (folder.path / NETWORK).unlink(missing_ok=True)
-
-
 class DistillCLI(TrainingCLI):
     """The command line of the distillation, which has no subcommands."""
 
@@ -157,8 +148,8 @@ def run(args: list[str] | None, progress: Progress) -> int:
             **TRAINER_DEFAULTS,
             "callbacks": [PhotoHealth(), LossGuard(), StyleProgressBar(refresh_rate=1)],
         },
-        save_config_callback=DistillConfigCallback,
-        save_config_kwargs={"save_to_log_dir": False},
+        save_config_callback=RunConfigCallback,
+        save_config_kwargs={"save_to_log_dir": False, "product": NETWORK},
         seed_everything_default=0,
         auto_configure_optimizers=False,
     )

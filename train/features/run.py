@@ -18,7 +18,6 @@ from data.files import make_folder, require_absent, write_whole
 from data.images import ImageError, Picture, decode, encode, fit_within, list_images, to_array
 from data.photos import to_tensor, to_uint8
 from export.cli import INTERRUPTED
-from export.terminal import make_printable
 from train.compute.device import choose_device
 from train.errors import TrainError
 from train.features.deconvnet import project, rectified_activations
@@ -136,7 +135,7 @@ def illustrate(
                 windows = network.windows[layer]
                 field = (trace_field(windows, row), trace_field(windows, column))
                 examples[layer, channel, rank] = Example(
-                    make_printable(reader.paths[number].name),
+                    reader.paths[number].name,
                     float(found[layer].values[channel, rank]),
                     make_tile(cut_out(to_uint8(photo[0].detach()), field)),
                     make_tile(show_projection(projection, field)),

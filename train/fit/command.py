@@ -113,14 +113,18 @@ def name_full_disk(find_folder: Callable[[], Path | None]) -> Iterator[None]:
 class RunConfigCallback(SaveConfigCallback):
     """Keep the whole configuration beside what it makes.
 
+    Args:
+        product: Name of a file that the command writes at its end, beside those of every training.
+
     Attributes:
         begun: Whether the run has begun, and its folder is written to.
     """
 
     begun = False
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, product: str | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._product = product
         self._held = contextlib.ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -148,7 +152,9 @@ class RunConfigCallback(SaveConfigCallback):
         resumed = folder.is_resumed(trainer.ckpt_path)
         with contextlib.nullcontext() if resumed or self.config.overwrite else folder.claim():
             if not resumed:
-                self.clear(folder)
+                folder.clear()
+                if self._product is not None:
+                    (folder.path / self._product).unlink(missing_ok=True)
             write_whole(folder.config, dump_config(self.parser, self.config))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -158,10 +164,6 @@ class RunConfigCallback(SaveConfigCallback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Let go of the folder of a run that failed or was stopped."""
         self._held.close()
-
-    def clear(self, folder: RunFolder) -> None:
-        """Remove the run that this one replaces."""
-        folder.clear()
 
 
 def require_training(config: Any) -> None:

@@ -14,7 +14,6 @@ from PIL.Image import Image
 
 from data.images import decode, fit_within, to_array
 from export.sheet.grid import Cell, draw_sheet
-from export.terminal import make_printable
 from train.page import embed_jpeg, render_page
 from train.slow.config import LEARNING_RATES, SlowConfig
 from train.slow.record import FIELDS, Record
@@ -118,7 +117,7 @@ def build_page(config: SlowConfig, runs: Sequence[Run]) -> str:
     ]
     return render_page(
         TEMPLATE,
-        title=make_printable(describe_task(config)),
+        title=describe_task(config),
         setting=describe_setting(config),
         read=[(name, embed_jpeg(to_array(fit_within(decode(path), SHOWN_SIDE)))) for name, path in _list_read(config)],
         picture=_link(files.picture),

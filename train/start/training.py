@@ -35,15 +35,6 @@ from train.start.module import StartTraining
 from train.start.preview import PaintingsPreview
 
 
-class StartConfigCallback(RunConfigCallback):
-    """Keep the whole configuration beside the shared start that it makes."""
-
-    def clear(self, folder: RunFolder) -> None:
-        """Remove the run that this one replaces, and its start."""
-        super().clear(folder)
-        (folder.path / START_FILE.name).unlink(missing_ok=True)
-
-
 class StartCLI(TrainingCLI):
     """One command: train the shared start, and write its file."""
 
@@ -180,8 +171,8 @@ def run(args: list[str] | None, progress: Progress) -> int:
             "example": "python -m train.start --config configs/start.yaml --model.paintings folder",
         },
         trainer_defaults={**TRAINER_DEFAULTS, "callbacks": [PhotoHealth(), StyleProgressBar(refresh_rate=1)]},
-        save_config_callback=StartConfigCallback,
-        save_config_kwargs={"save_to_log_dir": False},
+        save_config_callback=RunConfigCallback,
+        save_config_kwargs={"save_to_log_dir": False, "product": START_FILE.name},
         seed_everything_default=0,
         auto_configure_optimizers=False,
     )

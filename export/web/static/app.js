@@ -91,7 +91,7 @@ function connect() {
   element("camera").addEventListener("click", startCamera);
   element("stop").addEventListener("click", () => stopCamera());
   element("turn").addEventListener("click", turnCamera);
-  element("snap").addEventListener("click", takePhoto);
+  element("snap").addEventListener("click", () => usePhoto(camera.take()));
   element("record").addEventListener("click", () => (recorder.running ? saveRecording() : startRecording()));
   element("controls").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("paste", ({ clipboardData }) => readFirst(clipboardData.files));
@@ -146,13 +146,9 @@ async function readPhoto(blob, name) {
   }
 }
 
-function takePhoto() {
-  // A file that is still being read was chosen earlier.
-  asked++;
-  usePhoto(camera.take());
-}
-
 function usePhoto(next) {
+  // What is still being read was asked for earlier, also than a picture that the camera took.
+  asked++;
   photo?.close();
   photo = next;
   element("empty").hidden = true;
